@@ -1,0 +1,169 @@
+"""Training batches: labelled source images paired with unlabelled target images, each batch a function of (seed, t)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from datasets.augmentation import View, crop_and_flip, fit
+from datasets.cache import ArrayCache
+from datasets.errors import DataError, SizeMismatch
+from datasets.loading import in_order
+from datasets.randomness import keyed_rng
+from datasets.reading import read_image, read_pair
+
+_LOGGER = logging.getLogger(__name__)
+
+Batch = dict[str, dict[str, torch.Tensor]]
+Skipped = dict[str, str]
+
+DRAWS = 20
+"""Samples drawn for one place in a batch before sizes that disagree are an error."""
+
+
+class PairedBatches(Dataset):
+    """Source and target images, batch by batch: item t is all of iteration t's, whatever was asked for before.
+
+        {"source": {"images": uint8 (B, 3, H, W), RGB 0..255; "labels": uint8 (B, H, W), train ids 0..18 or 255},
+         "target": {"images": uint8 (B, 3, H, W)}}
+
+    without "target" where `target` is None. Within an epoch of a domain each of its images comes once, in an order
+    drawn per epoch; epochs run on across batches. Source and target draw from generators of their own, keyed by
+    (seed, what is drawn, iteration, index), so that changing one domain leaves the other's samples as they are.
+
+    A source image whose label has another size is skipped with one warning a file, and another sample takes its
+    place; where almost every one disagrees, that is a `DataError`. Target labels are never opened.
+    """
+
+    def __init__(
+        self,
+        source: Sequence[dict[str, Any]],
+        target: Sequence[dict[str, Any]] | None,
+        *,
+        source_view: View,
+        target_view: View | None,
+        batch_size: int,
+        seed: int,
+        cache_bytes: int = 512 * 2**20,
+    ) -> None:
+        """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each domain.
+
+        `cache_bytes` bounds the decoded and resized images kept in memory, over all workers.
+        Raises `DataError` for an empty domain, a source image without label, or a target without view.
+        """
+        if batch_size < 1:
+            raise DataError(f"batch_size: expected at least 1 image, found {batch_size}")
+        for item in source:
+            if "sem_seg_file_name" not in item:
+                raise DataError(f"{item['file_name']}: expected a label, as of every source image, found none")
+        if (target is None) != (target_view is None):
+            raise DataError("target and target_view: expected both or neither")
+        cache = ArrayCache(cache_bytes)
+        self._source = _Domain("source", source, source_view, batch_size, seed, cache, labelled=True)
+        self._target = None
+        if target is not None and target_view is not None:
+            self._target = _Domain("target", target, target_view, batch_size, seed, cache, labelled=False)
+        self._reported: set[str] = set()
+
+    def __getitem__(self, iteration: int) -> Batch:
+        """The batch of iteration `iteration`, from 0. Raises `DataError` for files that cannot be used."""
+        batch, skipped = self.load(iteration)
+        self.report(skipped)
+        return batch
+
+    def load(self, iteration: int) -> tuple[Batch, Skipped]:
+        """The batch, and the files skipped on the way with the reason, so that a worker's go to the main process."""
+        if iteration < 0:
+            raise IndexError(f"iterations count from 0, found {iteration}")
+        skipped: Skipped = {}
+        batch = {"source": self._source.batch(iteration, skipped)}
+        if self._target is not None:
+            batch["target"] = self._target.batch(iteration, skipped)
+        return batch, skipped
+
+    def report(self, skipped: Skipped) -> None:
+        """Warn of the skipped files that this data set has not yet warned of."""
+        for file_name, reason in skipped.items():
+            if file_name not in self._reported:
+                self._reported.add(file_name)
+                _LOGGER.warning("skipped %s", reason)
+
+
+def batches(dataset: PairedBatches, start: int, stop: int, workers: int, pin_memory: bool) -> Iterator[Batch]:
+    """The batches of iterations `start` to `stop` - 1 in order, the same ones for any number of workers.
+
+    With 0 workers this process makes them. Workers use one thread each. A `DataError` of a worker is raised here.
+    """
+    for batch, skipped in in_order(dataset.load, range(start, stop), workers, pin_memory):
+        dataset.report(skipped)
+        yield batch
+
+
+class _Domain:
+    """The images of one domain: which come when, and how they are seen."""
+
+    def __init__(
+        self,
+        name: str,
+        items: Sequence[dict[str, Any]],
+        view: View,
+        batch_size: int,
+        seed: int,
+        cache: ArrayCache,
+        labelled: bool,
+    ) -> None:
+        if not items:
+            raise DataError(f"{name}: expected at least one image, found none")
+        self._name, self._items, self._view, self._batch_size = name, items, view, batch_size
+        self._seed, self._cache, self._labelled = seed, cache, labelled
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._mismatched: Skipped = {}
+
+    def batch(self, iteration: int, skipped: Skipped) -> dict[str, torch.Tensor]:
+        width, height = self._view.crop
+        images = np.empty((self._batch_size, 3, height, width), np.uint8)
+        labels = np.empty((self._batch_size, height, width), np.uint8)
+        for i in range(self._batch_size):
+            image, label = self._sample(iteration, i, skipped)
+            rng = keyed_rng(self._seed, f"{self._name}-view", iteration, i)
+            image, label = crop_and_flip(self._view, image, label, rng)
+            images[i] = image.transpose(2, 0, 1)
+            if label is not None:
+                labels[i] = label
+        batch = {"images": torch.from_numpy(images)}
+        return batch | {"labels": torch.from_numpy(labels)} if self._labelled else batch
+
+    def _sample(self, iteration: int, i: int, skipped: Skipped) -> tuple[np.ndarray, np.ndarray | None]:
+        index = self._index(iteration * self._batch_size + i)
+        for draw in range(DRAWS):
+            file_name = self._items[index]["file_name"]
+            if file_name not in self._mismatched:
+                try:
+                    return self._fitted(index)
+                except SizeMismatch as mismatch:
+                    self._mismatched[file_name] = str(mismatch)
+            skipped[file_name] = self._mismatched[file_name]
+            index = int(keyed_rng(self._seed, f"{self._name}-redraw", iteration, i, draw).integers(len(self._items)))
+        raise DataError(f"{skipped[file_name]}, and {DRAWS} {self._name} samples drawn in a row disagree in size")
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self._items))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = keyed_rng(self._seed, f"{self._name}-order", epoch).permutation(len(self._items))
+        return int(self._order[place])
+
+    def _fitted(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._cache.get((self._name, index), lambda: self._read(self._items[index]))
+
+    def _read(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+        image, label = read_pair(item) if self._labelled else (read_image(item["file_name"]), None)
+        try:
+            return fit(self._view, image, label)
+        except DataError as error:
+            raise DataError(f"{item['file_name']}: {error}") from error
