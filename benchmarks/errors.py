@@ -1,0 +1,31 @@
+"""The errors of this room, and what a command does with those of all rooms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class ConfigError(ValueError):
+    """One line that names the option, key or file and what was expected."""
+
+
+class RunLocked(RuntimeError):
+    """Another process has the run; one line that says which."""
+
+
+def exit_in_one_line(main: Callable[[], int]) -> None:
+    """Run a command; what the user got wrong ends it with one line on stderr and exit code 2, without a traceback."""
+    from datasets.errors import DataError
+    from methods.errors import MethodError
+    from results.errors import ResultsError
+
+    try:
+        code = main()
+    except (ConfigError, DataError, MethodError, ResultsError, RunLocked) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        code = 130
+    sys.exit(code)

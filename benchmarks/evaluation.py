@@ -1,0 +1,112 @@
+"""mIoU by an accumulated confusion matrix, through detectron2's evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.utils import comm
+
+from datasets.evaluation_set import EvaluationSet
+from datasets.labels import CLASS_NAMES, CLASS_SETS, IGNORE
+from datasets.loading import in_order
+from methods.networks import Segmentor
+
+
+class SegmentationEvaluator(DatasetEvaluator):
+    """Accumulates one confusion matrix over the data set, at each label's own resolution.
+
+    Attributes:
+        confusion: (K, K) int64, rows label, columns prediction, in pixels; ignored pixels are not counted.
+    """
+
+    def __init__(self, classes: int) -> None:
+        """``classes``: the class set that mIoU averages over, 19, 16 or 13. IoU is of the 19-class prediction."""
+        self._scored = CLASS_SETS[classes]
+        self.reset()
+
+    def reset(self) -> None:
+        self.confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
+
+    def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
+        """inputs: with "label", uint8 (H, W). outputs: with "sem_seg", (K, H, W) logits."""
+        for item, output in zip(inputs, outputs, strict=True):
+            prediction = output["sem_seg"].argmax(dim=0).cpu().numpy()
+            self.confusion += confusion_matrix(item["label"].numpy(), prediction)
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """``{"sem_seg": {"mIoU": ..., "IoU-road": ..., ...}}`` in percent; NaN for a class that is nowhere."""
+        self.confusion = np.sum(comm.all_gather(self.confusion), axis=0)
+        iou = 100 * intersection_over_union(self.confusion)
+        scores = {f"IoU-{name}": float(iou[index]) for index, name in enumerate(CLASS_NAMES)}
+        return {"sem_seg": {"mIoU": mean_iou(self.confusion, self._scored) * 100, **scores}}
+
+
+def confusion_matrix(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """(K, K) pixel counts of a label with 255 for ignored and a prediction in 0..K-1, both (H, W)."""
+    classes = len(CLASS_NAMES)
+    # One extra row takes the ignored pixels: cheaper than selecting the others first.
+    row = np.where(label == IGNORE, classes, label).astype(np.int32)
+    counts = np.bincount((row * classes + prediction.astype(np.int32)).ravel(), minlength=(classes + 1) * classes)
+    return counts.reshape(classes + 1, classes)[:classes]
+
+
+def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
+    """(K,) TP / (TP + FP + FN) in [0, 1]; NaN where a class is neither labelled nor predicted (as cityscapesscripts)."""
+    hits = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
+
+def mean_iou(confusion: np.ndarray, scored: Sequence[int]) -> float:
+    """Mean over the scored classes that occur, in [0, 1]; NaN if none does."""
+    iou = intersection_over_union(confusion)[list(scored)]
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+
+def evaluate(
+    segmentor: Segmentor, dataset: EvaluationSet, classes: int, device: torch.device, workers: int
+) -> dict[str, float]:
+    """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first."""
+    modes = [(module, module.training) for module in segmentor.modules()]
+    segmentor.eval()
+    try:
+        predict = _Predictor(segmentor, device)
+        return inference_on_dataset(predict, _OneByOne(dataset, workers), SegmentationEvaluator(classes))["sem_seg"]
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class _Predictor:
+    """The form in which detectron2 calls a model: a list of dicts in, a list of dicts out."""
+
+    def __init__(self, segmentor: Segmentor, device: torch.device) -> None:
+        self._segmentor, self._device = segmentor, device
+
+    def __call__(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, torch.Tensor]]:
+        outputs = []
+        for item in inputs:
+            images = item["image"][None].to(self._device).float() / 255
+            images = images.contiguous(memory_format=torch.channels_last)
+            logits = self._segmentor.decode(self._segmentor.encode(images))
+            height, width = item["label"].shape
+            outputs.append({"sem_seg": self._segmentor.upsample(logits, (height, width))[0]})
+        return outputs
+
+
+class _OneByOne:
+    """A loader of single images with a length, as inference_on_dataset wants it."""
+
+    def __init__(self, dataset: EvaluationSet, workers: int) -> None:
+        self._dataset, self._workers = dataset, workers
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        for item in in_order(self._dataset.__getitem__, range(len(self._dataset)), self._workers, False):
+            yield [item]

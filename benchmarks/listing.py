@@ -1,0 +1,23 @@
+"""What can be named on the command line, a line each."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+import methods.catalog  # noqa: F401  (registers the methods)
+from benchmarks.spec import protocol_values, protocols
+from methods.networks import NETWORKS
+from methods.recipes import DEFAULT_HOST, PARTS
+
+
+def listing() -> str:
+    """Methods, networks and protocols."""
+    hosts = [(part.name, part.description) for part in PARTS.values() if part.host]
+    add_ons = [(f"+{part.name}", part.description) for part in PARTS.values() if not part.host]
+    sections = {
+        "methods (hosts)": hosts,
+        f"methods (added to a host, as in {DEFAULT_HOST}+mic+mrm; alone they are added to {DEFAULT_HOST})": add_ons,
+        "networks": [(name, spec.description) for name, spec in NETWORKS.items()],
+        "protocols": [(name, protocol_values(name)["DESCRIPTION"]) for name in protocols()],
+    }
+    return "\n\n".join(f"{title}\n{tabulate(rows, tablefmt='plain')}" for title, rows in sections.items())

@@ -1,0 +1,111 @@
+"""Compare methods: ``python benchmarks/run.py --methods dacs,mic,mrm`` trains each and prints one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line  # noqa: E402
+
+QUICK = {
+    "DATA.STREETS.SOURCE_IMAGES": 24,
+    "DATA.STREETS.TARGET_IMAGES": 24,
+    "DATA.STREETS.VAL_IMAGES": 12,
+    "SOLVER.ITERS": 20,
+    "SOLVER.BATCH": 2,
+    "SOLVER.WARMUP_ITERS": 2,
+    "TEST.PERIOD": 10,
+}
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/run.py",
+        description="Train UDA methods under one protocol and compare them.",
+        epilog="KEY VALUE pairs set any key of the config, for example: SOLVER.ITERS 2000 TERMS.MRM.RATIO 0.6",
+    )
+    parser.add_argument("--methods", default="", help="comma-separated recipes, for example dacs,mic,dacs+mic+mrm")
+    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
+    parser.add_argument("--network", help="default: the protocol's")
+    parser.add_argument("--weights", help='pretrained weights: "imagenet", a path, or "none"')
+    parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
+    parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
+    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument("--force", action="store_true", help="make finished runs again")
+    parser.add_argument(
+        "--quick", action="store_true", help="the whole path in a minute, on streets; its numbers mean nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="list methods, networks and protocols")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    arguments = parse_arguments(sys.argv[1:])
+    from benchmarks.checkout import check_checkout
+    from benchmarks.memory import keep_freed_memory
+
+    check_checkout()
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    if arguments.list:
+        from benchmarks.listing import listing
+
+        print(listing())
+        return 0
+    from benchmarks.compare import compare_methods
+    from benchmarks.spec import RunSpec
+
+    overrides = chosen(arguments)
+    specs = [
+        RunSpec(arguments.protocol, method, arguments.network, seed, overrides)
+        for method in names(arguments.methods)
+        for seed in seeds(arguments.seeds)
+    ]
+    return compare_methods(specs, arguments.output, force=arguments.force, quick=arguments.quick)
+
+
+def names(text: str) -> list[str]:
+    methods = [name.strip() for name in text.split(",") if name.strip()]
+    if not methods:
+        raise ConfigError("--methods is empty, expected recipes such as dacs,mic,mrm (--list shows what there is)")
+    return methods
+
+
+def seeds(text: str) -> list[int]:
+    try:
+        found = [int(word) for word in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0:
+        raise ConfigError(f"--seeds is {text!r}, expected whole numbers such as 0,1,2")
+    return list(dict.fromkeys(found))
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word."""
+    from benchmarks.overrides import pairs
+
+    values: dict[str, Any] = {}
+    if arguments.quick:
+        if arguments.protocol != "streets":
+            raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
+        values |= QUICK
+    if arguments.iters is not None:
+        values["SOLVER.ITERS"] = arguments.iters
+    if arguments.weights is not None:
+        values["WEIGHTS"] = arguments.weights
+    if arguments.data_root is not None:
+        values["DATA.ROOT"] = arguments.data_root
+    return values | pairs(arguments.overrides)
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)

@@ -1,0 +1,231 @@
+"""One run, from its config to its record."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+
+from benchmarks.checkpoint import checkpointer, remove_superseded, resume
+from benchmarks.config import config_name, settings
+from benchmarks.data import data_root, training_set, validation_set
+from benchmarks.environment import git_state, hardware, versions
+from benchmarks.errors import ConfigError
+from benchmarks.hooks import Evaluation, Watcher, run_hooks
+from benchmarks.lock import locked
+from benchmarks.memory import peak_mib, start_peak
+from benchmarks.spec import run_id
+from benchmarks.trainer import Diverged, Trainer
+from datasets.labels import CLASS_NAMES
+from datasets.pairs import batches
+from methods.networks import Segmentor, build_segmentor
+from methods.randomness import seed_pass
+from methods.recipes import Recipe, parse
+from methods.step import SelfTraining
+from methods.teacher import Teacher
+from methods.term import TERMS, Term
+from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class RunWatcher(Watcher):
+    """Told how a run goes; this one is told nothing in particular."""
+
+    def started(self, iteration: int) -> None:
+        """Training begins, or goes on, at ``iteration``."""
+
+    def step(self, done: int, losses: Any) -> None: ...
+
+    def evaluated(self, miou: float) -> None: ...
+
+
+def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
+    """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
+
+    A finished run is returned as it is, unless ``force``, which starts anew. A run that fails or diverges has a record
+    that says so and why; its traceback is in log.txt. An interrupt leaves it to be picked up.
+
+    Raises:
+        RunLocked: another process has the run.
+    """
+    with locked(folder):
+        if force:
+            _clear(folder)
+        record = read_record(folder)
+        if record is not None and record["status"] in (FINISHED, DIVERGED):
+            return record
+        with _log_file(folder / "log.txt"):
+            return _run(cfg, folder, watcher)
+
+
+def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
+    recipe = parse(cfg.METHOD)
+    device = pick_device(cfg)
+    record = _describe(cfg, recipe, device)
+    write_text(folder / "config.yaml", cfg.dump())
+    write_record(folder, record | {"status": RUNNING})
+    trainer: Trainer | None = None
+    outcome: dict[str, Any]
+    try:
+        start_peak(device)
+        trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher)
+        record["parameters"] = _parameters(trainer)
+        record["resumed_at"] = trainer.start_iter
+        watcher.started(trainer.start_iter)
+        trainer.train(trainer.start_iter, trainer.max_iter)
+        outcome = {"status": FINISHED, "result": _result(evaluation)}
+        remove_superseded(folder)
+    except Diverged as error:
+        _LOGGER.error("diverged: %s", error)
+        outcome = {"status": DIVERGED, "reason": str(error)}
+    except Exception as error:  # whatever it was, the runs beside this one go on and the table shows it
+        _LOGGER.exception("failed")
+        outcome = {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
+    if trainer is not None:
+        record |= _measured(trainer, device)
+    record |= outcome
+    write_record(folder, record)
+    return record
+
+
+def _prepare(
+    cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher
+) -> tuple[Trainer, Evaluation]:
+    root = data_root(cfg)
+    train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
+    student = _student(cfg).to(device=device, memory_format=torch.channels_last)
+    terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
+    teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
+    trainer = Trainer(
+        cfg,
+        student,
+        teacher,
+        terms,
+        lambda start: batches(train, start, cfg.SOLVER.ITERS, cfg.NUM_WORKERS, device.type == "cuda"),
+        device,
+    )
+    saver = checkpointer(trainer, folder)
+    trainer.start_iter = resume(saver)
+    evaluation = Evaluation(trainer, val, cfg, watcher)
+    trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher))
+    return trainer, evaluation
+
+
+def _student(cfg: CfgNode) -> Segmentor:
+    seed_pass(cfg.SEED, "initialize", "network")
+    return build_segmentor(cfg.NETWORK, len(CLASS_NAMES), cfg.WEIGHTS)
+
+
+def build_terms(cfg: CfgNode, recipe: Recipe, segmentor: Segmentor) -> list[Term[Any]]:
+    """The terms of a recipe whose weight is not 0, each initialized from a seed of its own name."""
+    width, height = cfg.INPUT.CROP
+    terms = []
+    for name in recipe.terms:
+        cls = TERMS[name]
+        values = settings(cls.Settings, cfg.TERMS[config_name(name)])
+        if values.weight == 0:
+            continue
+        seed_pass(cfg.SEED, "initialize", name)
+        terms.append(cls(values, segmentor, (height, width)))
+    if not terms:
+        raise ConfigError(f"method {recipe.name}: every weight is 0, nothing is left to train")
+    return terms
+
+
+def pick_device(cfg: CfgNode) -> torch.device:
+    """DEVICE, or cuda where there is one, else cpu. Raises ConfigError for one that is not there."""
+    name = cfg.DEVICE or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"DEVICE {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _describe(cfg: CfgNode, recipe: Recipe, device: torch.device) -> dict[str, Any]:
+    return {
+        "id": run_id(cfg),
+        "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
+        "oracle": recipe.oracle,
+        "classes": cfg.TEST.CLASSES,
+        "iterations": 0,
+        "max_iterations": cfg.SOLVER.ITERS,
+        "precision": cfg.SOLVER.PRECISION,
+        "hardware": hardware(device),
+        "versions": versions(),
+        "git": git_state(),
+        "reason": "",
+    }
+
+
+def _parameters(trainer: Trainer) -> dict[str, int]:
+    """Counts by part; what stays after training, and what is trained besides."""
+
+    def count(module: torch.nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    student = trainer.student
+    return {
+        "encoder": count(student.encoder),
+        "decoder": count(student.decoder),
+        "inference": count(student),
+        "training_only": count(trainer.terms),
+    }
+
+
+def _measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
+    seconds = trainer.progress.seconds
+    return {
+        "iterations": trainer.start_iter + len(seconds),
+        "curve": trainer.progress.curve,
+        "seconds_per_iteration": statistics.median(seconds) if seconds else None,
+        "peak_memory_mib": peak_mib(device),
+        "wall_seconds": trainer.progress.wall(),
+    }
+
+
+def _result(evaluation: Evaluation) -> dict[str, Any]:
+    """Scores in percent by model; a class that occurs nowhere has none."""
+    result = {}
+    for model, scores in evaluation.last.items():
+        known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+        iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
+        result[model] = {"miou": known["mIoU"], "iou": iou}
+    return result
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """While a run lasts, everything logged from INFO up goes to its log.txt; warnings still reach the terminal."""
+    root = logging.getLogger()
+    level = root.level
+    file, terminal = logging.FileHandler(path), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda entry: entry.name.split(".")[0] in ("datasets", "methods"))
+    root.setLevel(logging.INFO)
+    for handler in (file, terminal):
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in (file, terminal):
+            root.removeHandler(handler)
+        root.setLevel(level)
+        file.close()

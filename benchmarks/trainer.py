@@ -1,0 +1,177 @@
+"""The training loop: detectron2's TrainerBase around the sum of a recipe's terms."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import TrainerBase
+
+from benchmarks.config import settings
+from benchmarks.optimizer import build_optimizer, build_scheduler
+from datasets.pairs import Batch
+from methods.networks import Segmentor
+from methods.step import SelfTraining, Source, TrainingStep
+from methods.teacher import Teacher
+from methods.term import OWN, Term
+
+LOG_PERIOD = 20  # iterations between looks at the losses: in between, nothing waits for the device
+
+
+class Diverged(RuntimeError):
+    """A loss that is not finite. ``iteration`` counts from 0."""
+
+    def __init__(self, name: str, value: float, iteration: int) -> None:
+        super().__init__(f"{name} is {value} at iteration {iteration}")
+        self.iteration = iteration
+
+
+class Trainer(TrainerBase):
+    """One optimizer step an iteration: the losses of each view are backpropagated together and its graph is freed.
+
+    Attributes:
+        student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
+        progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        student: Segmentor,
+        teacher: Teacher | None,
+        terms: Sequence[Term[Any]],
+        batches: Callable[[int], Iterator[Batch]],
+        device: torch.device,
+    ) -> None:
+        """``batches(start)`` iterates over the batches of iterations ``start``, ``start + 1``, ..."""
+        super().__init__()
+        self.student, self.teacher = student, teacher
+        self.terms = torch.nn.ModuleList(terms)
+        self.optimizer = build_optimizer(cfg, student, terms)
+        self.scheduler = build_scheduler(cfg, self.optimizer)
+        self.precision = cfg.SOLVER.PRECISION
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.progress = ProgressState()
+        self.device, self._seed = device, cfg.SEED
+        self._settings: SelfTraining = settings(SelfTraining, cfg.SELF_TRAINING)
+        self._batches_from = batches
+        self._batches: Iterator[Batch] | None = None
+        self._groups = group_by_view(terms)
+        self._unread: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self.max_iter = cfg.SOLVER.ITERS
+
+    def before_train(self) -> None:
+        self._batches = self._batches_from(self.start_iter)
+        super().before_train()
+
+    def run_step(self) -> None:
+        started = time.perf_counter()
+        assert self._batches is not None
+        step = self._training_step(next(self._batches))
+        self.optimizer.zero_grad(set_to_none=True)
+        seen: dict[str, torch.Tensor] = {}
+        for view, terms in self._groups:
+            with self._autocast():
+                losses = {
+                    name: term.settings.weight * loss for term in terms for name, loss in term.losses(step).items()
+                }
+                total = torch.stack(list(losses.values())).sum()
+            self.scaler.scale(total).backward()
+            seen |= {name: loss.detach() for name, loss in losses.items()}
+            step.release(view)
+            del losses, total
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.teacher is not None:
+            self.teacher.update(self.student, self.iter)
+            seen["pseudo_label_confidence"] = step.pseudo.confidence
+        self._unread.append((self.iter, seen))
+        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
+            self.read_losses()
+        self.progress.seconds.append(time.perf_counter() - started)
+
+    def read_losses(self) -> None:
+        """Look at the losses since the last look and store the newest.
+
+        Raises:
+            Diverged: naming the first loss that was not finite, and its iteration.
+        """
+        for iteration, losses in self._unread:
+            values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise Diverged(name, value, iteration)
+        if self._unread:
+            self.storage.put_scalars(**values)
+        self._unread.clear()
+
+    def _training_step(self, batch: Batch) -> TrainingStep:
+        labels = batch["source"]["labels"]
+        classes = [label.unique().tolist() for label in labels]  # on the CPU, before the copy: no wait for the device
+        return TrainingStep(
+            student=self.student,
+            teacher=self.teacher,
+            source_batch=Source(self._images(batch["source"]["images"]), self._move(labels).long(), classes),
+            target_images=self._images(batch["target"]["images"]) if "target" in batch else None,
+            settings=self._settings,
+            seed=self._seed,
+            iteration=self.iter,
+        )
+
+    def _images(self, images: torch.Tensor) -> torch.Tensor:
+        return self._move(images).contiguous(memory_format=torch.channels_last).float() / 255
+
+    def _move(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, kind, enabled=self.precision != "fp32")
+
+
+class ProgressState:
+    """What a run has measured so far; saved in its checkpoints.
+
+    Attributes:
+        curve: ``{"iteration", "miou"}`` of each evaluation of the student, by iterations done, mIoU in percent.
+        wall_seconds: training and evaluation, of the sessions before this one.
+        seconds: of each iteration since this process started the run.
+    """
+
+    def __init__(self) -> None:
+        self.curve: list[dict[str, float]] = []
+        self.wall_seconds = 0.0
+        self.seconds: list[float] = []
+        self._started = time.perf_counter()
+
+    def add(self, iteration: int, miou: float) -> None:
+        """An evaluation of the student; one made again replaces the first."""
+        self.curve = [point for point in self.curve if point["iteration"] != iteration]
+        self.curve.append({"iteration": iteration, "miou": miou})
+
+    def wall(self) -> float:
+        """Seconds of training and evaluation so far, earlier sessions included."""
+        return self.wall_seconds + time.perf_counter() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curve": self.curve, "wall_seconds": self.wall()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.curve, self.wall_seconds = list(state["curve"]), float(state["wall_seconds"])
+
+
+def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[Term[Any]]]]:
+    """Terms of one shared view go together, in order of first appearance; a term with a view of its own goes alone."""
+    groups: list[tuple[str, list[Term[Any]]]] = []
+    for term in terms:
+        for view, members in groups:
+            if view == term.view != OWN:
+                members.append(term)
+                break
+        else:
+            groups.append((term.view, [term]))
+    return groups

@@ -1,0 +1,111 @@
+"""Names for methods: a host, then add-ons in any order (``dacs``, ``dacs+mrm``, ``daformer+mic+mrm``)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from methods.errors import MethodError
+
+DEFAULT_HOST = "dacs"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One name in a recipe.
+
+    Attributes:
+        name: as written in ``--methods``.
+        description: one line for ``--list``, with the source.
+        terms: names of registered terms, in the order their losses are made.
+        host: whether it stands alone (``dacs``) or is added to a host (``mrm``).
+        teacher: of a host: whether it has a teacher, pseudo-labels and target images.
+        labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
+        config: config keys and values it sets; the user's own overrides go above them.
+    """
+
+    name: str
+    description: str
+    terms: tuple[str, ...]
+    host: bool = False
+    teacher: bool = False
+    labelled: str = "source"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A host and its add-ons. ``name`` is canonical: host first, add-ons sorted."""
+
+    host: Part
+    add_ons: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        return "+".join(part.name for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (self.host, *self.add_ons)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term for part in self.parts for term in part.terms))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {key: value for part in self.parts for key, value in part.config.items()}
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it trains on target labels: an upper reference, not a UDA method."""
+        return self.host.labelled == "target"
+
+
+PARTS: dict[str, Part] = {}
+
+
+def register(part: Part) -> Part:
+    """Make a part known by its name."""
+    if part.name in PARTS:
+        raise ValueError(f"two methods are called {part.name!r}")
+    PARTS[part.name] = part
+    return part
+
+
+def parse(text: str) -> Recipe:
+    """Read ``dacs+mrm``; an add-on without a host is added to ``dacs``.
+
+    Raises:
+        MethodError: an unknown, repeated or misplaced name, or add-ons on a host that has no pseudo-labels.
+    """
+    names = [name.strip() for name in text.split("+")]
+    parts = [_part(name, text) for name in names]
+    for name in names:
+        if names.count(name) > 1:
+            raise MethodError(f"method {text!r}: {name!r} is named twice")
+    hosts = [part for part in parts if part.host]
+    if len(hosts) > 1:
+        raise MethodError(f"method {text!r}: {hosts[0].name!r} and {hosts[1].name!r} are both hosts; name one")
+    host = hosts[0] if hosts else PARTS[DEFAULT_HOST]
+    add_ons = tuple(sorted((part for part in parts if not part.host), key=lambda part: part.name))
+    if add_ons and not host.teacher:
+        raise MethodError(
+            f"method {text!r}: {add_ons[0].name!r} needs pseudo-labels, which {host.name!r} does not make; "
+            f"add it to {_names(part.name for part in PARTS.values() if part.teacher)}"
+        )
+    return Recipe(host, add_ons)
+
+
+def _part(name: str, text: str) -> Part:
+    if name in PARTS:
+        return PARTS[name]
+    near = difflib.get_close_matches(name, PARTS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {_names(PARTS)}"
+    raise MethodError(f"unknown method {name!r}{f' in {text!r}' if text != name else ''}; {hint}")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)

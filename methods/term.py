@@ -1,0 +1,65 @@
+"""The one concept of segshift: a method is a sum of loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from methods.networks import Segmentor
+from methods.step import TrainingStep
+
+OWN = "own"
+
+
+@dataclass(frozen=True)
+class TermSettings:
+    """What can be set of every term; a term adds its own fields. They become the config keys ``TERMS.<NAME>.<FIELD>``."""
+
+    weight: float = 1.0  # lambda: scales all of the term's losses; at 0 the term is not built at all
+
+
+S = TypeVar("S", bound=TermSettings)
+
+
+class Term(nn.Module, Generic[S]):
+    """Takes a training step and returns named losses. It does not know the other terms, the trainer or the config.
+
+    Attributes:
+        Settings: the dataclass of what can be set.
+        view: the shared view whose graph its losses live in (``source``, ``mixed``, ``target``) or ``own`` where the
+            term makes a view of its own. The trainer backpropagates the losses of one view together and frees its
+            graph before the next.
+        learning_rate: of the term's own parameters, where it has any; None: the decoder's.
+    """
+
+    Settings: ClassVar[type[TermSettings]] = TermSettings
+    view: str = OWN
+    learning_rate: float | None = None
+
+    def __init__(self, settings: S, segmentor: Segmentor, crop: tuple[int, int]) -> None:
+        """``segmentor`` and the (height, width) of training crops tell the shapes of trainable parts; neither is kept."""
+        super().__init__()
+        self.settings = settings
+
+    def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
+        """Unweighted scalar losses by name."""
+        raise NotImplementedError
+
+
+TERMS: dict[str, type[Term[Any]]] = {}
+
+
+def term(name: str) -> Callable[[type[Term[Any]]], type[Term[Any]]]:
+    """Register a term's class under ``name``; its settings appear as ``TERMS.<NAME>`` in every config."""
+
+    def register(cls: type[Term[Any]]) -> type[Term[Any]]:
+        if name in TERMS:
+            raise ValueError(f"two terms are called {name!r}: {TERMS[name].__name__} and {cls.__name__}")
+        TERMS[name] = cls
+        return cls
+
+    return register

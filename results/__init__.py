@@ -1,0 +1,1 @@
+"""What was measured: run records, read back through pandas into tables."""

@@ -1,0 +1,85 @@
+"""Run records as one tidy pandas table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.record import FILE, read_record
+
+COLUMNS = {
+    "run": "the run's id: a hash of what decides its numbers",
+    "protocol": "name of the benchmark protocol",
+    "method": "canonical recipe, e.g. dacs+mrm",
+    "network": "name of the network",
+    "seed": "run seed",
+    "status": "finished, running, failed or diverged",
+    "reason": "why a run failed or diverged",
+    "oracle": "whether the method learns from target labels",
+    "classes": "classes scored: 19, 16 or 13",
+    "miou": "mIoU of the student at the last iterate on the target's validation set, in percent",
+    "teacher_miou": "the same of the teacher, in percent",
+    "iterations": "iterations done",
+    "max_iterations": "iterations planned",
+    "seconds_per_iteration": "median wall time of one training iteration, in seconds",
+    "peak_memory_mib": "peak memory of the run in MiB: of the GPU, or of the process where there is none",
+    "wall_seconds": "wall time of training and evaluation in seconds, over all sessions of the run",
+    "parameters": "parameters of the segmentor used at inference",
+    "hardware": "the processor or GPU it ran on",
+    "precision": "fp32, bf16 or fp16",
+    "folder": "the run folder",
+}
+
+
+def collect(path: str | Path) -> pd.DataFrame:
+    """Every record below ``path``, one row a run, in the columns of ``COLUMNS``, sorted by folder.
+
+    Raises:
+        ResultsError: a record.json that is none.
+    """
+    folders = []
+    for base, names, files in os.walk(path):
+        names.sort()
+        if FILE in files:
+            folders.append(Path(base))
+    return from_folders(folders)
+
+
+def from_folders(folders: Iterable[Path]) -> pd.DataFrame:
+    """The records of these run folders, in this order; a folder without a record is left out."""
+    rows = [row for folder in folders if (row := _row(folder)) is not None]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(folder: Path) -> dict[str, Any] | None:
+    record = read_record(folder)
+    if record is None:
+        return None
+    spec, result = record["spec"], record.get("result") or {}
+    student, teacher = result.get("student") or {}, result.get("teacher") or {}
+    return {
+        "run": record["id"],
+        "protocol": spec["protocol"],
+        "method": spec["method"],
+        "network": spec["network"],
+        "seed": spec["seed"],
+        "status": record["status"],
+        "reason": record.get("reason", ""),
+        "oracle": record["oracle"],
+        "classes": record["classes"],
+        "miou": student.get("miou"),
+        "teacher_miou": teacher.get("miou"),
+        "iterations": record["iterations"],
+        "max_iterations": record["max_iterations"],
+        "seconds_per_iteration": record.get("seconds_per_iteration"),
+        "peak_memory_mib": record.get("peak_memory_mib"),
+        "wall_seconds": record.get("wall_seconds"),
+        "parameters": (record.get("parameters") or {}).get("inference"),
+        "hardware": record["hardware"]["name"],
+        "precision": record["precision"],
+        "folder": str(folder),
+    }

@@ -1,0 +1,110 @@
+"""The comparison of methods: one row a method, over its seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from results.record import FINISHED, write_text
+
+SELECTION = "mIoU in percent of the student at the last iterate; no checkpoint is chosen by target labels"
+
+
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    """Summarize runs by method, in order of first appearance; the first method is the reference.
+
+    Args:
+        runs: rows of ``results.collect`` of one protocol and network.
+
+    Returns:
+        One row a method: ``method``, ``miou`` (mean over finished seeds, percent), ``deviation`` (sample standard
+        deviation, n - 1; missing for one seed), ``n``, ``difference`` (mean over the seeds that the reference has
+        finished too, each against the reference of its own seed; missing for the reference), ``difference_n``,
+        ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians), ``unfinished`` (runs by status).
+    """
+    rows = []
+    reference: pd.Series | None = None
+    for method, group in runs.groupby("method", sort=False):
+        done = group[group["status"] == FINISHED].set_index("seed")
+        miou = done["miou"].astype(float)
+        row = {
+            "method": method,
+            "oracle": bool(group["oracle"].any()),
+            "miou": miou.mean(),
+            "deviation": miou.std(ddof=1),
+            "n": len(miou),
+            "iterations": done["iterations"].max(),
+            "seconds_per_iteration": done["seconds_per_iteration"].astype(float).median(),
+            "peak_memory_mib": done["peak_memory_mib"].astype(float).median(),
+            "unfinished": _unfinished(group),
+        }
+        if reference is None:
+            reference, difference = miou, pd.Series(dtype=float)
+        else:
+            difference = (miou - reference).dropna()
+        row["difference"], row["difference_n"] = difference.mean(), len(difference)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _unfinished(group: pd.DataFrame) -> str:
+    counts = group.loc[group["status"] != FINISHED, "status"].value_counts()
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def printable(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The comparison with its figures as people read them."""
+    first = comparison["method"].iloc[0]
+    table = pd.DataFrame(
+        {
+            "method": [f"{row.method} (oracle)" if row.oracle else row.method for row in comparison.itertuples()],
+            "mIoU": [_miou(row) for row in comparison.itertuples()],
+            f"vs {first}": [_difference(row) for row in comparison.itertuples()],
+            "iterations": [_number(value, "d") for value in comparison["iterations"]],
+            "s/iteration": [_number(value, ".3f") for value in comparison["seconds_per_iteration"]],
+            "peak memory": [_number(value, ".0f", " MiB") for value in comparison["peak_memory_mib"]],
+        }
+    )
+    if comparison["unfinished"].any():
+        table["unfinished"] = list(comparison["unfinished"])
+    return table
+
+
+def _miou(row) -> str:
+    if not row.n:
+        return "-"
+    if row.n == 1:
+        return f"{row.miou:.1f}"
+    return f"{row.miou:.1f} ± {row.deviation:.1f} (n={row.n})"
+
+
+def _difference(row) -> str:
+    if not row.difference_n:
+        return "-"
+    paired = f" (n={row.difference_n})" if row.difference_n != row.n else ""
+    return f"{row.difference:+.1f}{paired}"
+
+
+def _number(value: float, form: str, unit: str = "") -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{int(value) if form == 'd' else value:{form}}{unit}"
+
+
+def render(comparison: pd.DataFrame, form: str) -> str:
+    """The printable table, as tabulate's ``form``: ``simple`` for a terminal, ``github`` for Markdown."""
+    table = printable(comparison)
+    align = ["left", *["right"] * (len(table.columns) - 1)]
+    return tabulate(
+        table.to_dict("list"), headers="keys", tablefmt=form, disable_numparse=True, colalign=align
+    )
+
+
+def write_tables(comparison: pd.DataFrame, caption: str, stem: Path) -> tuple[Path, Path]:
+    """Write ``stem``.csv (full precision) and ``stem``.md (as printed, with the caption). Returns both paths."""
+    csv, markdown = stem.with_suffix(".csv"), stem.with_suffix(".md")
+    write_text(csv, comparison.to_csv(index=False))
+    write_text(markdown, f"{render(comparison, 'github')}\n\n{caption}\n")
+    return csv, markdown

@@ -1,0 +1,1 @@
+"""Where runs run: today in this process."""

@@ -1,0 +1,14 @@
+"""Run jobs one after the other in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_inline(function: Callable[[T], R], jobs: Iterable[T]) -> list[R]:
+    """``function`` of each job, in order."""
+    return [function(job) for job in jobs]
