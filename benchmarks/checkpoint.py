@@ -10,6 +10,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from benchmarks.trainer import Trainer
+from results.record import write_text
 
 
 class AtomicCheckpointer(DetectionCheckpointer):
@@ -24,14 +25,12 @@ class AtomicCheckpointer(DetectionCheckpointer):
         path = Path(self.save_dir, f"{name}.pth")
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         torch.save(data | kwargs, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         self.tag_last_checkpoint(path.name)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        path = Path(self.save_dir, "last_checkpoint")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(last_filename_basename)
-        os.replace(temporary, path)
+        """Point last_checkpoint at a file of the folder."""
+        write_text(Path(self.save_dir, "last_checkpoint"), last_filename_basename)
 
 
 def checkpointer(trainer: Trainer, folder: Path) -> AtomicCheckpointer:

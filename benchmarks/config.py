@@ -98,7 +98,7 @@ def settings(cls: type, node: CN) -> Any:
 
 def flatten(node: CN, prefix: str = "") -> dict[str, Any]:
     """``{"SOLVER.ITERS": 40000, ...}``."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, CN) else {f"{prefix}{key}": value}
     return flat

@@ -55,7 +55,7 @@ def confusion_matrix(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
-    """(K,) TP / (TP + FP + FN) in [0, 1]; NaN where a class is neither labelled nor predicted (as cityscapesscripts)."""
+    """(K,) TP / (TP + FP + FN) in [0, 1]; NaN where a class is neither labelled nor predicted."""
     hits = np.diag(confusion)
     union = confusion.sum(0) + confusion.sum(1) - hits
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)

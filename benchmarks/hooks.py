@@ -14,6 +14,7 @@ from benchmarks.checkpoint import AtomicCheckpointer
 from benchmarks.evaluation import evaluate
 from benchmarks.trainer import LOG_PERIOD, Trainer
 from datasets.evaluation_set import EvaluationSet
+from methods.networks import Segmentor
 
 
 class Watcher(Protocol):
@@ -59,14 +60,19 @@ class Evaluation:
         self._watcher.evaluated(miou)
         return self.last
 
-    def _score(self, segmentor) -> dict[str, float]:
+    def _score(self, segmentor: Segmentor) -> dict[str, float]:
         return evaluate(segmentor, self._dataset, self._classes, self._trainer.device, self._workers)
 
 
 def run_hooks(
-    trainer: Trainer, cfg: CfgNode, folder: Path, checkpointer: AtomicCheckpointer, evaluation: Evaluation, watcher: Watcher
+    trainer: Trainer,
+    cfg: CfgNode,
+    folder: Path,
+    checkpointer: AtomicCheckpointer,
+    evaluation: Evaluation,
+    watcher: Watcher,
 ) -> list[HookBase]:
-    """The hooks of a run, in order: a periodic checkpoint comes after the evaluation at its iteration and holds its score."""
+    """The hooks of a run, in order: a periodic checkpoint holds the score of the evaluation at its iteration."""
     return [
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),
         WatcherHook(watcher),

@@ -20,7 +20,7 @@ def locked(folder: Path) -> Iterator[None]:
         RunLocked: naming the process that has the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as file:
+    with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -18,7 +18,7 @@ _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> torch.optim.Optimizer:
-    """AdamW (betas 0.9, 0.999). A term's own parameters have its learning rate, or the decoder's where it names none."""
+    """AdamW (betas 0.9, 0.999). A term's parameters have its learning rate, or else the decoder's."""
     solver = cfg.SOLVER
     groups = []
     norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
@@ -39,7 +39,7 @@ def _norm_parameters(module: nn.Module) -> Iterable[nn.Parameter]:
 
 
 def build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LambdaLR:
-    """Polynomial decay to 0 over all iterations, times a linear warm-up from WARMUP_FACTOR to 1 (DAFormer, section 3)."""
+    """Polynomial decay to 0 over all iterations, times a linear warm-up from WARMUP_FACTOR to 1 (as DAFormer)."""
     solver = cfg.SOLVER
 
     def factor(iteration: int) -> float:

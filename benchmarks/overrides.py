@@ -12,6 +12,14 @@ from detectron2.config import CfgNode
 from benchmarks.config import flatten
 from benchmarks.errors import ConfigError
 
+_KINDS = {
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    tuple: "a size such as 512x256",
+    bool: "true or false",
+}
+
 
 def pairs(words: Sequence[str]) -> dict[str, Any]:
     """``["SOLVER.ITERS", "400"]`` -> ``{"SOLVER.ITERS": 400}``; values are read as YAML."""
@@ -61,8 +69,7 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
             width, height = value.split("x")
             if width.isdigit() and height.isdigit():
                 return int(width), int(height)
-    kind = {float: "a number", int: "a whole number", str: "text", tuple: "a size such as 512x256", bool: "true or false"}
-    raise ConfigError(f"{where}: {key} is {value!r}, expected {kind[wanted]} (default {default!r})")
+    raise ConfigError(f"{where}: {key} is {value!r}, expected {_KINDS[wanted]} (default {default!r})")
 
 
 def _is_float(text: str) -> bool:

@@ -25,6 +25,7 @@ QUICK = {
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/run.py",
         description="Train UDA methods under one protocol and compare them.",
@@ -48,6 +49,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
+    """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     from benchmarks.checkout import check_checkout
     from benchmarks.memory import keep_freed_memory
@@ -73,6 +75,7 @@ def main() -> int:
 
 
 def names(text: str) -> list[str]:
+    """The recipes of ``--methods``."""
     methods = [name.strip() for name in text.split(",") if name.strip()]
     if not methods:
         raise ConfigError("--methods is empty, expected recipes such as dacs,mic,mrm (--list shows what there is)")
@@ -80,6 +83,7 @@ def names(text: str) -> list[str]:
 
 
 def seeds(text: str) -> list[int]:
+    """The seeds of ``--seeds``, each once."""
     try:
         found = [int(word) for word in text.split(",")]
     except ValueError:

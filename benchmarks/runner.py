@@ -29,7 +29,6 @@ from datasets.pairs import batches
 from methods.networks import Segmentor, build_segmentor
 from methods.randomness import seed_pass
 from methods.recipes import Recipe, parse
-from methods.step import SelfTraining
 from methods.teacher import Teacher
 from methods.term import TERMS, Term
 from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
@@ -102,7 +101,8 @@ def _prepare(
 ) -> tuple[Trainer, Evaluation]:
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
-    student = _student(cfg).to(device=device, memory_format=torch.channels_last)
+    student = _student(cfg).to(device)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
     teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
     trainer = Trainer(

@@ -16,17 +16,18 @@ from methods.term import OWN, Term, TermSettings, term
 
 @dataclass(frozen=True)
 class MICSettings(TermSettings):
+    """Published: ratio 0.7, blocks of 64 pixels at Cityscapes' full resolution."""
+
     ratio: float = 0.7  # probability that a block is masked
     block: int = 32  # side of a block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
 
 
 @term("mic")
 class MIC(Term[MICSettings]):
-    """L_M: the student sees the strongly augmented target image with blocks masked out and is trained towards the
-    host teacher's pseudo-labels of the whole image, with their weights (MIC, Eq. 4 to 8).
+    """L_M: consistency of the student on a masked target image with the host teacher on the whole one.
 
-    Masked pixels are 0 after normalization, that is: the encoder's mean colour. The image has a draw of jitter and blur
-    of its own.
+    The labels are the host's pseudo-labels, with their weights, at all pixels, masked or not (MIC, Eq. 4 to 8). Masked
+    pixels are 0 after normalization, that is: the encoder's mean colour. The image has its own draw of jitter and blur.
     """
 
     Settings = MICSettings

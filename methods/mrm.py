@@ -21,6 +21,8 @@ from methods.term import Term, TermSettings, term
 
 @dataclass(frozen=True)
 class MRMSettings(TermSettings):
+    """Defaults are the published ones."""
+
     ratio: float = 0.4  # probability that a token is masked
     view: str = MIXED  # whose features are masked: "mixed" shares the host's pass, "target" costs a pass of its own
     learning_rate: float = 2e-4  # of the Rebuilder

@@ -8,7 +8,7 @@ import torch
 
 
 class PseudoLabels(NamedTuple):
-    """labels: (B, H, W) int64 train ids. weights: (B, H, W) float in [0, 1]. confidence: the scalar q before margins."""
+    """labels: (B, H, W) int64 train ids. weights: (B, H, W) in [0, 1]. confidence: the scalar q, without margins."""
 
     labels: torch.Tensor
     weights: torch.Tensor
@@ -21,8 +21,9 @@ def pseudo_labels(logits: torch.Tensor, threshold: float, ignore_top: int, ignor
     Args:
         logits: (B, K, H, W) of the teacher on the plain target images.
         threshold: a pixel is confident where the largest softmax probability is at least this (0.968 published).
-        ignore_top, ignore_bottom: rows in pixels that get weight 0 (rectification artefacts and the ego vehicle).
-            The share q is taken over the whole batch before the rows are ignored, as published.
+        ignore_top: rows in pixels that get weight 0 (rectification artefacts). The share q is taken over the whole
+            batch before rows are ignored, as published.
+        ignore_bottom: the same at the lower border (the ego vehicle).
     """
     probability, labels = logits.softmax(dim=1).max(dim=1)
     confidence = (probability >= threshold).float().mean()

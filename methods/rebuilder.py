@@ -16,7 +16,7 @@ from torch import nn
 
 
 class Rebuilder(nn.Module):
-    """Embed the last stage's features as tokens, replace masked tokens, run Transformer blocks, project to every scale."""
+    """Embed the last stage as tokens, replace masked ones, run Transformer blocks, project to every scale."""
 
     def __init__(
         self,
@@ -28,7 +28,8 @@ class Rebuilder(nn.Module):
         heads: int = 16,
         resolution: int = 16,
     ) -> None:
-        """
+        """Build and initialize it.
+
         Args:
             channels: C_i of each decoder input, the last encoder stage last.
             sizes: (h_i, w_i) of each decoder input for a training crop: decides how far each projector upsamples.
@@ -50,6 +51,7 @@ class Rebuilder(nn.Module):
             )
         )
         self.norm = nn.LayerNorm(dim)
+        self.position: torch.Tensor
         self.register_buffer("position", sincos_position(dim, resolution), persistent=False)
         self.projectors = nn.ModuleList(
             projector(dim, out, upsampling(size, resolution)) for out, size in zip(channels, sizes, strict=True)
@@ -67,7 +69,8 @@ class Rebuilder(nn.Module):
                 nn.init.zeros_(module.in_proj_bias)
 
     def forward(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> list[torch.Tensor]:
-        """
+        """Rebuild every decoder input.
+
         Args:
             features: (B, C_i, h_i, w_i), the encoder's.
             mask: (B, 1, H', W'), 1 where masked, the same for all channels.

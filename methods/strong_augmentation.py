@@ -85,7 +85,7 @@ def _turn_hue(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
 
 
 def gaussian_blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Separable Gaussian blur with one sigma in pixels for each image, a kernel of about 10% of each side, reflected border.
+    """Separable Gaussian blur, one sigma an image, kernels of about 10% of each side, reflected border.
 
     Args:
         images: (B, 3, H, W).

@@ -17,7 +17,7 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class TermSettings:
-    """What can be set of every term; a term adds its own fields. They become the config keys ``TERMS.<NAME>.<FIELD>``."""
+    """What can be set of every term; a term adds its own fields. They become config keys ``TERMS.<NAME>.<FIELD>``."""
 
     weight: float = 1.0  # lambda: scales all of the term's losses; at 0 the term is not built at all
 
@@ -41,7 +41,7 @@ class Term(nn.Module, Generic[S]):
     learning_rate: float | None = None
 
     def __init__(self, settings: S, segmentor: Segmentor, crop: tuple[int, int]) -> None:
-        """``segmentor`` and the (height, width) of training crops tell the shapes of trainable parts; neither is kept."""
+        """``segmentor`` and the (height, width) of training crops give the shapes of trainable parts."""
         super().__init__()
         self.settings = settings
 

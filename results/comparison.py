@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -72,7 +73,7 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _miou(row) -> str:
+def _miou(row: Any) -> str:
     if not row.n:
         return "-"
     if row.n == 1:
@@ -80,7 +81,7 @@ def _miou(row) -> str:
     return f"{row.miou:.1f} ± {row.deviation:.1f} (n={row.n})"
 
 
-def _difference(row) -> str:
+def _difference(row: Any) -> str:
     if not row.difference_n:
         return "-"
     paired = f" (n={row.difference_n})" if row.difference_n != row.n else ""

@@ -20,7 +20,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing: to a temporary name beside it, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
