@@ -41,7 +41,7 @@ def get_config() -> CN:
     cfg.DATA.STREETS.TARGET_IMAGES = 0
     cfg.DATA.STREETS.VAL_IMAGES = 0
     cfg.DATA.STREETS.SEED = 0  # of the drawing, not of the run
-    cfg.DATA.STREETS.VERSION = ""  # of the drawing code; filled in, so that the run's id depends on it
+    cfg.DATA.STREETS.VERSION = 0  # of the drawing code; filled in, so that the run's id depends on it
 
     # How a training image becomes a crop. Sizes are (width, height) in pixels.
     cfg.INPUT = CN()

@@ -41,8 +41,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: expected a JSON record ({error})") from None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else type(record).__name__
+    found = record.pop("schema", None) if isinstance(record, dict) else type(record).__name__
+    if found != SCHEMA:
         raise ResultsError(f"{path}: expected a record of schema {SCHEMA}, found {found!r}")
     if record.get("status") not in STATUSES:
         raise ResultsError(f"{path}: status is {record.get('status')!r}, expected one of {', '.join(STATUSES)}")

@@ -1,0 +1,53 @@
+"""What the tests share: a small drawn data set, and the config of a run on it that takes a second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from detectron2.config import CfgNode
+
+SMALL = {
+    "DATA.STREETS.SIZE": (128, 64),
+    "DATA.STREETS.SOURCE_IMAGES": 6,
+    "DATA.STREETS.TARGET_IMAGES": 5,
+    "DATA.STREETS.VAL_IMAGES": 2,
+    "INPUT.CROP": (64, 64),
+    "SOLVER.BATCH": 2,
+    "SOLVER.ITERS": 4,
+    "SOLVER.WARMUP_ITERS": 1,
+    "TEST.PERIOD": 2,
+    "CHECKPOINT_PERIOD": 2,
+    "WEIGHTS": "none",
+    "DEVICE": "cpu",
+    "TERMS.MRM.DIM": 32,
+    "TERMS.MRM.HEADS": 2,
+    "TERMS.MRM.RESOLUTION": 4,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def streets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Drawn images go to a folder of this test session, not to the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("SEGSHIFT_CACHE")
+    os.environ["SEGSHIFT_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["SEGSHIFT_CACHE"]
+    else:
+        os.environ["SEGSHIFT_CACHE"] = before
+
+
+@pytest.fixture
+def small_config() -> Callable[..., CfgNode]:
+    """``small_config("dacs", seed=1, overrides={...})``: a run on small drawn images."""
+    from benchmarks.spec import RunSpec
+
+    def make(method: str, seed: int = 0, overrides: dict[str, Any] | None = None) -> CfgNode:
+        return RunSpec("streets", method, None, seed, SMALL | (overrides or {})).resolve()
+
+    return make

@@ -1,0 +1,208 @@
+"""A run from config to record: finished, resumed, failed, diverged, forced, locked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from detectron2.config import CfgNode
+
+import benchmarks.hooks
+from benchmarks.config import flatten, get_config
+from benchmarks.errors import RunLocked
+from benchmarks.lock import locked
+from benchmarks.overrides import apply
+from benchmarks.runner import RunWatcher, run_one
+from benchmarks.spec import run_id
+from benchmarks.trainer import Trainer
+from datasets.labels import CLASS_NAMES
+
+MakeConfig = Callable[..., CfgNode]
+
+
+class Killed(BaseException):
+    """Ends a run as a signal would: nothing catches it."""
+
+
+def final(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "model_final.pth", weights_only=True)
+
+
+def assert_same(first: Any, second: Any, where: str = "") -> None:
+    assert type(first) is type(second), where
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            assert_same(first[key], second[key], f"{where}.{key}")
+    elif isinstance(first, list):
+        assert len(first) == len(second), where
+        for index, (a, b) in enumerate(zip(first, second, strict=True)):
+            assert_same(a, b, f"{where}.{index}")
+    else:
+        assert first == second, where
+
+
+def metrics(folder: Path) -> dict[int, dict[str, float]]:
+    """Newest line of each iteration; what depends on the clock is left out."""
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    timed = ("time", "data_time", "eta_seconds", "rank_data_time")
+    return {line["iteration"]: {k: v for k, v in line.items() if k not in timed} for line in lines}
+
+
+@pytest.fixture
+def finished(small_config: MakeConfig, tmp_path: Path) -> tuple[CfgNode, Path, dict[str, Any]]:
+    cfg, folder = small_config("dacs+mrm"), tmp_path / "run"
+    return cfg, folder, run_one(cfg, folder, RunWatcher())
+
+
+def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
+    cfg, folder, record = finished
+    assert record["status"] == "finished", record["reason"]
+    on_disk = json.loads((folder / "record.json").read_text())
+    assert on_disk.pop("schema") == 1
+    assert on_disk == record
+    assert record["id"] == run_id(cfg)
+    assert record["spec"] == {"protocol": "streets", "method": "dacs+mrm", "network": "daformer-lite0", "seed": 0}
+    assert record["iterations"] == record["max_iterations"] == 4
+    assert [point["iteration"] for point in record["curve"]] == [2, 4]
+    student = record["result"]["student"]
+    assert record["curve"][-1]["miou"] == student["miou"]
+    assert tuple(student["iou"]) == CLASS_NAMES
+    known = [value for value in student["iou"].values() if value is not None]
+    assert student["miou"] == pytest.approx(sum(known) / len(known))
+    assert 0 <= record["result"]["teacher"]["miou"] <= 100
+    assert record["seconds_per_iteration"] > 0 and record["peak_memory_mib"] > 0 and record["wall_seconds"] > 0
+    parameters = record["parameters"]
+    assert parameters["inference"] == parameters["encoder"] + parameters["decoder"]
+    assert parameters["training_only"] > 0
+    reread = get_config()
+    apply(reread, flatten(CfgNode(yaml.safe_load((folder / "config.yaml").read_text()))), "config.yaml")
+    assert reread == cfg
+    assert {path.name for path in folder.glob("*.pth")} == {"model_final.pth"}
+
+
+def test_rebuilder_is_not_in_the_model(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
+    _, folder, _ = finished
+    saved = final(folder)
+    assert not [name for name in saved["model"] if "rebuilder" in name]
+    assert [name for name in saved["terms"] if "rebuilder" in name]
+
+
+def test_finished_run_is_not_made_again_unless_forced(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
+    cfg, folder, record = finished
+    stamp = (folder / "model_final.pth").stat().st_mtime_ns
+    weights = final(folder)["model"]
+    assert run_one(cfg, folder, RunWatcher()) == record
+    assert (folder / "model_final.pth").stat().st_mtime_ns == stamp
+    (folder / "left-over").touch()
+    again = run_one(cfg, folder, RunWatcher(), force=True)
+    assert (folder / "model_final.pth").stat().st_mtime_ns > stamp
+    assert again["result"] == record["result"]
+    assert not (folder / "left-over").exists()
+    assert_same(weights, final(folder)["model"])
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_killed_run_goes_on_to_the_same_end(
+    finished: tuple[CfgNode, Path, dict[str, Any]], tmp_path: Path, after: int
+) -> None:
+    cfg, whole, record = finished
+
+    class Killing(RunWatcher):
+        def step(self, done: int, losses: Any) -> None:
+            if done == after:
+                raise Killed
+
+    folder = tmp_path / "killed"
+    with pytest.raises(Killed):
+        run_one(cfg, folder, Killing())
+    assert json.loads((folder / "record.json").read_text())["status"] == "running"
+    resumed = run_one(cfg, folder, RunWatcher())
+    assert resumed["resumed_at"] == (0 if after < 3 else 2)  # the checkpoint at 2 comes after the watcher's word
+    saved, expected = final(folder), final(whole)
+    for state in (saved, expected):
+        state["progress"].pop("wall_seconds")
+    assert_same(saved, expected)
+    assert (resumed["result"], resumed["curve"]) == (record["result"], record["curve"])
+    assert resumed["iterations"] == record["iterations"]
+    kept = metrics(folder)  # and the line that was being made when it was killed
+    assert {iteration: kept[iteration] for iteration in metrics(whole)} == metrics(whole)
+
+
+def test_killed_in_the_last_evaluation(
+    finished: tuple[CfgNode, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, _, record = finished
+    folder = tmp_path / "killed"
+    evaluate = benchmarks.hooks.evaluate
+    calls = []
+
+    def killed(*arguments: Any) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(benchmarks.hooks, "evaluate", killed)
+    with pytest.raises(Killed):
+        run_one(cfg, folder, RunWatcher())
+    monkeypatch.undo()
+    resumed = run_one(cfg, folder, RunWatcher())
+    assert resumed["resumed_at"] == 4
+    assert (resumed["result"], resumed["iterations"]) == (record["result"], 4)
+
+
+def test_failed_run_says_why_and_is_tried_again(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = small_config("source-only")
+
+    def broken(self: Trainer) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(Trainer, "run_step", broken)
+    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: out of luck")
+    assert "Traceback" in (tmp_path / "run" / "log.txt").read_text()
+    monkeypatch.undo()
+    assert run_one(cfg, tmp_path / "run", RunWatcher())["status"] == "finished"
+
+
+def test_diverged_run_is_recorded_and_kept(small_config: MakeConfig, tmp_path: Path) -> None:
+    cfg = small_config("source-only", overrides={"SOLVER.ENCODER_LR": 1e30, "SOLVER.DECODER_LR": 1e30})
+    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    assert record["status"] == "diverged"
+    assert "loss_supervised is nan at iteration" in record["reason"]
+    assert run_one(cfg, tmp_path / "run", RunWatcher()) == record
+
+
+def test_two_processes_do_not_write_one_folder(small_config: MakeConfig, tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(RunLocked, match="is being run by process"):
+        run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_loader_workers_and_bf16(small_config: MakeConfig, tmp_path: Path) -> None:
+    plain = run_one(small_config("dacs"), tmp_path / "plain", RunWatcher())
+    loaded = run_one(small_config("dacs", overrides={"NUM_WORKERS": 2}), tmp_path / "loaded", RunWatcher())
+    assert loaded["result"] == plain["result"]
+    half = run_one(small_config("dacs", overrides={"SOLVER.PRECISION": "bf16"}), tmp_path / "half", RunWatcher())
+    assert (half["status"], half["precision"]) == ("finished", "bf16")
+    assert half["id"] != plain["id"] == loaded["id"]
+
+
+def test_mismatched_source_label_fails_the_run_in_one_line(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = small_config("source-only", overrides={"INPUT.CROP": (512, 512)})
+    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("DataError: ") and "512" in record["reason"] and "\n" not in record["reason"]
