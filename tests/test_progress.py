@@ -237,7 +237,6 @@ def test_the_terminal_is_given_back_when_a_run_raises(time: Clock) -> None:
     assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l") >= 0  # the cursor is shown again
 
 
-@pytest.mark.xfail(strict=True, reason="say() leaves rich's emoji codes on: ':100:' becomes a picture")
 def test_what_is_said_is_printed_letter_by_letter(time: Clock) -> None:
     shown = Shown(TWO)
     shown.say("failed, ValueError: slice 0:100:2 of [bold]")

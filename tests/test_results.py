@@ -117,7 +117,6 @@ def test_a_record_that_is_a_folder_is_told_by_its_file(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, raises=(KeyError, AttributeError), reason="collect._row does not name the file")
 @pytest.mark.parametrize(
     "change", [{"spec": None}, {"hardware": None}, {"spec": {"method": "dacs"}}, {"result": {"student": 3}}]
 )
@@ -287,7 +286,6 @@ def test_time_and_memory_are_medians_over_seeds(tmp_path: Path) -> None:
     assert (found["seconds_per_iteration"], found["peak_memory_mib"]) == (0.2, 200.0)
 
 
-@pytest.mark.xfail(strict=True, reason="compare takes a seed twice: n and the pairs are then wrong without a word")
 def test_two_runs_of_one_method_and_seed_are_not_taken_for_two_seeds(tmp_path: Path) -> None:
     """collect() also finds the runs of other overrides (500 and 1000 iterations, say) below one folder."""
     runs = runs_of(tmp_path, record("dacs", 0, 50.0), record("dacs", 0, 60.0), record("dacs+mrm", 0, 55.0))
@@ -295,13 +293,11 @@ def test_two_runs_of_one_method_and_seed_are_not_taken_for_two_seeds(tmp_path: P
         compare(runs)
 
 
-@pytest.mark.xfail(strict=True, reason="n counts a finished run that has no score, the mean does not")
 def test_n_counts_the_seeds_that_the_mean_is_of(tmp_path: Path) -> None:
     scoreless = record("dacs", 1, 50.0, result={"student": {"miou": None}})  # no scored class occurs
     assert row(compare(runs_of(tmp_path, record("dacs", 0, 50.0), scoreless)), "dacs")["n"] == 1
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="an empty table has no columns: printable fails with KeyError")
 def test_no_runs_give_an_empty_table_or_one_line(tmp_path: Path) -> None:
     with contextlib.suppress(ResultsError):
         assert "dacs" not in render(compare(collect(tmp_path)), "simple")

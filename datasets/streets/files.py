@@ -1,0 +1,235 @@
+"""The data set on disk: GTA's layout for the source domain, Cityscapes' layout for the target domain."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from cityscapesscripts.helpers.labels import labels as cityscapes_labels
+from PIL import Image
+
+from datasets.errors import DataError
+from datasets.streets.canvas import LABEL_IDS, LICENSE_PLATE
+from datasets.streets.scene import draw_scene
+from datasets.streets.shading import shade
+from datasets.streets.style import SOURCE, TARGET, Style
+
+VERSION = 1  # of the pictures: raise it whenever the same seed gives other bytes
+
+Progress = Callable[[int, int], None]
+
+OVERSAMPLE = 2  # scenes are drawn this much larger and reduced: the image is antialiased, the label is not
+SMALLEST, LARGEST = (64, 32), (4096, 2048)
+TRAIN_CITIES = ("streetsa", "streetsb", "streetsc", "streetsd")
+VAL_CITIES = ("streetsv", "streetsw")
+_SPLITS = ("source", "target", "val")
+_CHUNK = 4  # images that a worker draws between two reports
+_COMPRESSION = 6
+# Strides of the sequences that spread rare things evenly over the images; irrational, so that they do not lock
+_STRIDES = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37])) % 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What decides the bytes of a data set."""
+
+    size: tuple[int, int]  # width, height in pixels
+    source_images: int
+    target_images: int
+    val_images: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Raises DataError on a value that cannot be drawn."""
+        width, height = self.size
+        if not (SMALLEST[0] <= width <= LARGEST[0] and SMALLEST[1] <= height <= LARGEST[1]):
+            raise DataError(
+                f"size {width}x{height}: expected WIDTHxHEIGHT in pixels between {SMALLEST[0]}x{SMALLEST[1]} "
+                f"and {LARGEST[0]}x{LARGEST[1]}, such as 256x128"
+            )
+        for name in ("source_images", "target_images", "val_images"):
+            count = getattr(self, name)
+            if not 1 <= count <= 99_999:
+                raise DataError(f"{name} {count}: expected a number of images between 1 and 99999")
+        if self.seed < 0:
+            raise DataError(f"seed {self.seed}: expected an integer that is not negative")
+
+    @property
+    def name(self) -> str:
+        """A folder name that says everything, such as streets-v1-256x128-400-400-100-s0."""
+        counts = f"{self.source_images}-{self.target_images}-{self.val_images}"
+        return f"streets-v{VERSION}-{self.size[0]}x{self.size[1]}-{counts}-s{self.seed}"
+
+    def jobs(self) -> list[tuple[int, int]]:
+        """(split, index) of every image."""
+        counts = (self.source_images, self.target_images, self.val_images)
+        return [(split, index) for split, count in enumerate(counts) for index in range(count)]
+
+
+def write(
+    out: Path,
+    *,
+    size: tuple[int, int] = (256, 128),
+    source_images: int = 400,
+    target_images: int = 400,
+    val_images: int = 100,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Draws a data set into the folder `out`, which must be new or empty and which appears only when it is complete.
+
+    size: (width, height) of the images in pixels. workers: processes, by default one a CPU; images do not depend on it,
+    nor on the numbers of images. progress: called with (images drawn, images in all).
+    Raises DataError if an argument or the folder cannot be used.
+    """
+    spec = Spec(size, source_images, target_images, val_images, seed)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: exists already, expected a new or an empty folder")
+    _draw_and_rename(spec, out, workers, progress)
+
+
+def cached(
+    cache_dir: Path,
+    *,
+    size: tuple[int, int] = (256, 128),
+    source_images: int = 400,
+    target_images: int = 400,
+    val_images: int = 100,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """The folder under `cache_dir` that holds this data set, drawn by `write` if it is not there.
+
+    Its name tells the arguments and `VERSION`. A folder of that name is complete: drawing goes on under another name
+    (beginning with a dot) and ends with a rename, so a drawing that was killed is not taken for a data set, and of
+    two processes that draw at once the first to end wins, and both return the same folder.
+    """
+    spec = Spec(size, source_images, target_images, val_images, seed)
+    out = cache_dir / spec.name
+    if not out.is_dir():
+        try:
+            _draw_and_rename(spec, out, workers, progress)
+        except DataError:
+            if not out.is_dir():  # else another process was faster
+                raise
+    return out
+
+
+def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progress | None) -> None:
+    if workers is not None and workers < 1:
+        raise DataError(f"workers {workers}: expected at least 1")
+    scratch = out.parent / f".{out.name}-{uuid.uuid4().hex[:12]}.part"
+    try:
+        scratch.mkdir(parents=True)
+        for done in _draw_all(spec, scratch, workers or _cpus()):
+            if progress is not None:
+                progress(done, len(spec.jobs()))
+        about = {"version": VERSION, **asdict(spec)}
+        (scratch / "streets.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        scratch.rename(out)
+    except BrokenProcessPool as error:
+        raise DataError(f"{out}: a drawing process died (out of memory?), expected fewer workers to help") from error
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _draw_all(spec: Spec, root: Path, workers: int) -> Iterator[int]:
+    """Draws every image below `root`; yields how many are done."""
+    for name in ("gta/images", "gta/labels"):
+        (root / name).mkdir(parents=True)
+    for split, cities in (("train", TRAIN_CITIES), ("val", VAL_CITIES)):
+        for city in cities:
+            (root / "cityscapes/leftImg8bit" / split / city).mkdir(parents=True)
+            (root / "cityscapes/gtFine" / split / city).mkdir(parents=True)
+    jobs = spec.jobs()
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    done = 0
+    if min(workers, len(chunks)) == 1:
+        for chunk in chunks:
+            _draw_files(spec, root, chunk)
+            done += len(chunk)
+            yield done
+        return
+    # spawn, not fork: the calling process may hold threads (torch, BLAS) that a fork would not survive
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
+    try:
+        futures = {pool.submit(_draw_files, spec, root, chunk): len(chunk) for chunk in chunks}
+        for future in as_completed(futures):
+            future.result()
+            done += futures[future]
+            yield done
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _draw_files(spec: Spec, root: Path, jobs: list[tuple[int, int]]) -> None:
+    for split, index in jobs:
+        style = SOURCE if split == 0 else TARGET
+        image, label = draw_pair(style, spec.size, (spec.seed, split, index))
+        image_path, label_path = _paths(root, split, index)
+        Image.fromarray(image).save(image_path, format="PNG", compress_level=_COMPRESSION)
+        if split == 0:
+            picture = Image.fromarray(label)
+            picture.putpalette(_gta_palette())
+        else:  # Cityscapes' id of a licence plate is -1: its labels show the car behind it
+            picture = Image.fromarray(np.where(label == LICENSE_PLATE, LABEL_IDS["car"], label).astype(np.uint8))
+        picture.save(label_path, format="PNG", compress_level=_COMPRESSION)
+
+
+def draw_pair(style: Style, size: tuple[int, int], key: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One image, uint8 RGB (H, W, 3), and its label ids, uint8 (H, W), for the key (seed, split, index)."""
+    rng = np.random.default_rng(key)
+    width, height = size
+    canvas, camera = draw_scene(style, rng, OVERSAMPLE * width, OVERSAMPLE * height, guests(style, *key))
+    canvas, camera = canvas.reduced(OVERSAMPLE), camera.reduced(OVERSAMPLE)
+    return shade(canvas, camera, style, rng), canvas.label
+
+
+def guests(style: Style, seed: int, split: int, index: int) -> frozenset[str]:
+    """The rare things that image `index` shows for sure.
+
+    Their shares (`Style.guests`) are met by low-discrepancy sequences instead of independent draws, so that a hundred
+    validation images cannot happen to lack a class.
+    """
+    names = list(style.guests)
+    starts = np.random.default_rng((seed, split)).random(len(names))
+    phases = (starts + index * _STRIDES[: len(names)]) % 1
+    return frozenset(name for name, phase in zip(names, phases, strict=True) if phase < style.guests[name])
+
+
+def _paths(root: Path, split: int, index: int) -> tuple[Path, Path]:
+    """Where the image and its label go."""
+    if split == 0:
+        return root / f"gta/images/{index + 1:05d}.png", root / f"gta/labels/{index + 1:05d}.png"
+    folder, cities = ("train", TRAIN_CITIES) if split == 1 else ("val", VAL_CITIES)
+    city = cities[index % len(cities)]
+    stem = f"{city}_{index // len(cities):06d}_000019"
+    base = root / "cityscapes"
+    return (
+        base / "leftImg8bit" / folder / city / f"{stem}_leftImg8bit.png",
+        base / "gtFine" / folder / city / f"{stem}_gtFine_labelIds.png",
+    )
+
+
+def _gta_palette() -> list[int]:
+    """The 256 RGB colours of a label's palette: those of Cityscapes, and 34 for licence plates."""
+    palette = np.zeros((256, 3), np.uint8)
+    for label in cityscapes_labels:
+        palette[LABEL_IDS[label.name] if label.id >= 0 else LICENSE_PLATE] = label.color
+    return palette.ravel().tolist()

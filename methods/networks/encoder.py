@@ -1,0 +1,46 @@
+"""What every encoder E is: images in, a list of feature maps out, and the spellings of its published checkpoints."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+# RGB, in [0, 1] units: the statistics nearly every ImageNet network was trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """Base of the encoders. A subclass sets `channels` and `strides` and writes `forward` and `rename_checkpoint`.
+
+    `forward` takes images (B, 3, H, W), float, RGB in [0, 1], and returns exactly the features that its decoder
+    consumes, finest first: entry i is (B, channels[i], H / strides[i], W / strides[i]). The normalisation that the
+    pretrained weights want happens inside, so that no caller needs to know which network it feeds.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    # Whether weight decay applies to the parameters of normalisation layers.
+    decay_norms: bool = True
+    # Prefixes of checkpoint keys that belong to the ImageNet classifier and are left behind without a word.
+    classifier_prefixes: tuple[str, ...] = ()
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, pixel_mean: Sequence[float] = IMAGENET_MEAN, pixel_std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        # Not persistent: they are a property of the pretrained weights, and no checkpoint has a say in them.
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> the same shape with `pixel_mean` taken off and divided by `pixel_std`."""
+        return (images - self.pixel_mean) / self.pixel_std
+
+    def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict with every published spelling of this encoder's parameters turned into its own names.
+
+        Names that are already its own, and names nobody knows, stay as they are.
+        """
+        raise NotImplementedError

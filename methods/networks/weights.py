@@ -1,0 +1,129 @@
+"""Loading weights: any published file of an encoder, or a whole segmentor, or one line that says why not."""
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.errors import MethodError
+from methods.networks.segmentor import Segmentor
+
+# What checkpoints wrap a state dict in, and what training code puts before the names.
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_PREFIXES = ("module.", "model.", "student.", "backbone.", "segformer.")
+# A folder as Hugging Face lays it out, best first.
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_KEYS_SHOWN = 3
+
+
+def load_weights(segmentor: Segmentor, path: str) -> None:
+    """Load the file or Hugging Face folder `path` into `segmentor`, in place.
+
+    A checkpoint with `decoder.` keys is a whole Segmentor and is loaded entirely; any other is the encoder's, in its
+    own or a published spelling (`Encoder.rename_checkpoint`). ImageNet classifier keys are left behind.
+
+    Raises MethodError, one line with counts, first keys and shapes, where a key is missing, unexpected or of another
+    shape; the segmentor is then unchanged. Raises MethodError too for a file that cannot be read.
+    """
+    state = _without_prefixes(read_state_dict(path))
+    encoder = segmentor.encoder
+    if any(key.startswith("decoder.") for key in state):
+        parts = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
+        rest = {key: value for key, value in state.items() if not key.startswith("encoder.")}
+        state = rest | {f"encoder.{key}": value for key, value in encoder.rename_checkpoint(parts).items()}
+        own = segmentor.state_dict()
+    else:
+        state = {key: v for key, v in state.items() if not key.startswith(encoder.classifier_prefixes or ("\0",))}
+        state = {f"encoder.{key}": value for key, value in encoder.rename_checkpoint(state).items()}
+        own = {key: value for key, value in segmentor.state_dict().items() if key.startswith("encoder.")}
+    _check(state, own, f"weights {path}: do not fit {segmentor.name}")
+    segmentor.load_state_dict(state, strict=False)
+
+
+def read_state_dict(path: str) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file, a detectron2 .pkl, a torch checkpoint, or a folder that holds one.
+
+    Torch checkpoints are read with `weights_only=True`; a .pkl is a pickle and runs what it says, so load only those
+    you trust. Wrappers ({"state_dict": ...}, {"model": ...}) are taken off.
+    """
+    file = Path(path)
+    if file.is_dir():
+        found = [file / name for name in _FOLDER_FILES if (file / name).is_file()]
+        if not found:
+            raise MethodError(f"weights {path}: the folder holds none of {', '.join(_FOLDER_FILES)}")
+        file = found[0]
+    try:
+        content = _read(file)
+    except (
+        Exception
+    ) as error:  # three readers, and each has exceptions of its own for a file cut short or of another kind
+        raise MethodError(f"weights {path}: cannot be read ({_reason(error)})") from error
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    state = {k: torch.as_tensor(v) for k, v in content.items() if _is_array(v)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise MethodError(f"weights {path}: no state dict found, expected a mapping of parameter names to tensors")
+    return state
+
+
+def _read(file: Path) -> Any:
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    if file.suffix == ".pkl":
+        from detectron2.checkpoint import DetectionCheckpointer
+
+        return DetectionCheckpointer(torch.nn.Module(), save_to_disk=False)._load_file(str(file))
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        return "not a torch checkpoint, or one that holds more than tensors"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor) or type(value).__module__ == "numpy"
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keys without what training code put before them; keys beside the prefixed ones (a classifier) stay."""
+    for _ in _PREFIXES:
+        prefix = next((p for p in _PREFIXES if any(key.startswith(p) for key in state)), None)
+        if prefix is None:
+            break
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _check(state: Mapping[str, Tensor], own: Mapping[str, Tensor], complaint: str) -> None:
+    # Checkpoints older than torch 0.4.1, and detectron2's, do not count batches; nothing here reads the count.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    reshaped = [
+        f"{key} (file {_shape(state[key])}, network {_shape(own[key])})"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    faults = (("missing", missing), ("unexpected", unexpected), ("of other shape", reshaped))
+    told = [f"{len(keys)} {kind}: {_first(keys)}" for kind, keys in faults if keys]
+    if told:
+        raise MethodError(f"{complaint}: {'; '.join(told)}")
+
+
+def _first(keys: Iterable[str]) -> str:
+    keys = [key.removeprefix("encoder.") for key in keys]
+    return ", ".join(keys[:_KEYS_SHOWN]) + (", ..." if len(keys) > _KEYS_SHOWN else "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
