@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 
 from benchmarks.data import check_data, data_root
+from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.progress import RunProgress, clock
-from benchmarks.runner import RunWatcher, pick_device, run_one
+from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
+from datasets.streets.progress import shown
 from methods.recipes import parse
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, render, write_tables
+from results.errors import ResultsError
 from results.record import FINISHED, read_record
 from slurm.inline import run_inline
 
@@ -55,8 +59,19 @@ def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quic
     """
     jobs = _jobs(specs, output)
     _check(jobs)
+    _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
-        run_inline(lambda job: _make(job, progress, force), jobs)
+        missing = []
+        for job in jobs:
+            record = None if force else _finished(job)
+            if record is None:
+                missing.append(job)
+            else:
+                progress.skip(job.index)
+                progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
+        left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
+    if len(left_out) == len(jobs):
+        raise left_out[0]
     runs = from_folders(job.folder for job in jobs)
     comparison = compare(runs)
     first = jobs[0].cfg
@@ -78,22 +93,50 @@ def _jobs(specs: Sequence[RunSpec], output: Path) -> list[_Job]:
 
 
 def _check(jobs: Sequence[_Job]) -> None:
+    """Find what would end a run before the first begins: device, data, weights, settings of terms."""
     pick_device(jobs[0].cfg)
-    data_root(jobs[0].cfg, progress=None)
-    for cfg in {job.cfg.METHOD: job.cfg for job in jobs}.values():
+    with shown("drawing streets") as progress:
+        data_root(jobs[0].cfg, progress)
+    methods = {job.cfg.METHOD: job.cfg for job in jobs}.values()
+    for cfg in methods:
         check_data(cfg, parse(cfg.METHOD))
+    segmentor = build_student(jobs[0].cfg)
+    for cfg in methods:
+        build_terms(cfg, parse(cfg.METHOD), segmentor)
 
 
-def _make(job: _Job, progress: RunProgress, force: bool) -> None:
-    record = None if force else read_record(job.folder)
-    if record is not None and record["status"] == FINISHED:
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
+
+
+def _finished(job: _Job) -> dict[str, Any] | None:
+    """The record of a finished run; a record that cannot be read is no record, and its run is made again."""
+    try:
+        record = read_record(job.folder)
+    except ResultsError:
+        return None
+    return record if record is not None and record["status"] == FINISHED else None
+
+
+def _miou(record: Mapping[str, Any]) -> str:
+    miou = record["result"]["student"]["miou"]
+    return "-" if miou is None else f"{miou:.1f}"
+
+
+def _make(job: _Job, progress: RunProgress, force: bool) -> RunLocked | None:
+    """Make one run; the error where another process has it."""
+    try:
+        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
+    except RunLocked as error:
         progress.skip(job.index)
-        progress.say(f"{job.label}: finished before, mIoU {record['result']['student']['miou']:.1f}")
-        return
-    record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
+        progress.say(f"{job.label}: left out, {error}")
+        return error
     progress.end(job.index)
     if record["status"] == FINISHED:
-        took = clock(record["wall_seconds"])
-        progress.say(f"{job.label}: mIoU {record['result']['student']['miou']:.1f} in {took}")
+        progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record['wall_seconds'])}")
     else:
         progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {job.folder / 'log.txt'})")
+    return None

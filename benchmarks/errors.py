@@ -16,6 +16,13 @@ class RunLocked(RuntimeError):
 
 def exit_in_one_line(main: Callable[[], int]) -> None:
     """Run a command; what the user got wrong ends it with one line on stderr and exit code 2, without a traceback."""
+    from benchmarks.checkout import check_checkout
+
+    try:
+        check_checkout()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     from datasets.errors import DataError
     from methods.errors import MethodError
     from results.errors import ResultsError

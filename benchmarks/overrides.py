@@ -29,7 +29,7 @@ def pairs(words: Sequence[str]) -> dict[str, Any]:
     for key, text in zip(words[::2], words[1::2], strict=True):
         try:
             values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the latter for a date that is none
             raise ConfigError(f"{key}: cannot read the value {text!r}") from None
     return values
 
@@ -67,7 +67,7 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
             return tuple(value)
         if wanted is tuple and isinstance(value, str) and len(value.split("x")) == 2:
             width, height = value.split("x")
-            if width.isdigit() and height.isdigit():
+            if width.isdecimal() and height.isdecimal():
                 return int(width), int(height)
     raise ConfigError(f"{where}: {key} is {value!r}, expected {_KINDS[wanted]} (default {default!r})")
 

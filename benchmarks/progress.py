@@ -61,7 +61,7 @@ class RunProgress:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def skip(self, index: int) -> None:
         """Run ``index`` needs no training."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line  # noqa: E402
+from benchmarks.errors import ConfigError, exit_in_one_line
 
 QUICK = {
     "DATA.STREETS.SOURCE_IMAGES": 24,
@@ -51,10 +52,8 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
-    from benchmarks.checkout import check_checkout
     from benchmarks.memory import keep_freed_memory
 
-    check_checkout()
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     if arguments.list:

@@ -31,6 +31,7 @@ from methods.randomness import seed_pass
 from methods.recipes import Recipe, parse
 from methods.teacher import Teacher
 from methods.term import TERMS, Term
+from results.errors import ResultsError
 from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
 
 _LOGGER = logging.getLogger(__name__)
@@ -59,11 +60,20 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
     with locked(folder):
         if force:
             _clear(folder)
-        record = read_record(folder)
+        record = _known(folder)
         if record is not None and record["status"] in (FINISHED, DIVERGED):
             return record
         with _log_file(folder / "log.txt"):
             return _run(cfg, folder, watcher)
+
+
+def _known(folder: Path) -> dict[str, Any] | None:
+    """The run's record; one that cannot be read is none, so that the run is made good."""
+    try:
+        return read_record(folder)
+    except ResultsError as error:
+        _LOGGER.warning("%s", error)
+        return None
 
 
 def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def _prepare(
 ) -> tuple[Trainer, Evaluation]:
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
-    student = _student(cfg).to(device)
+    student = build_student(cfg).to(device)
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
     teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
@@ -120,7 +130,8 @@ def _prepare(
     return trainer, evaluation
 
 
-def _student(cfg: CfgNode) -> Segmentor:
+def build_student(cfg: CfgNode) -> Segmentor:
+    """The network, initialized from the run's seed; on the CPU."""
     seed_pass(cfg.SEED, "initialize", "network")
     return build_segmentor(cfg.NETWORK, len(CLASS_NAMES), cfg.WEIGHTS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,34 @@ import yaml
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config import PLACE_KEYS, flatten, get_config
+from benchmarks.config import PLACE_KEYS, config_name, flatten, get_config
 from benchmarks.errors import ConfigError
 from benchmarks.overrides import apply
 from datasets.labels import CLASS_SETS
 from methods.networks import NETWORKS
 from methods.recipes import parse
+from methods.term import TERMS
 
 PROTOCOLS = Path(__file__).parent / "protocols"
+_AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD", "BLOCK", "DIM", "BLOCKS", "HEADS", "RESOLUTION"}
+_SHARES = {
+    "RATIO",
+    "FLIP",
+    "MAX_CLASS_SHARE",
+    "MOMENTUM",
+    "THRESHOLD",
+    "JITTER_PROBABILITY",
+    "BLUR_PROBABILITY",
+    "WARMUP_FACTOR",
+}
+# Keys that are not set as KEY VALUE, and what sets them.
+_SET_ELSEWHERE = {
+    "PROTOCOL": "--protocol",
+    "METHOD": "--methods",
+    "SEED": "--seeds",
+    "DESCRIPTION": "the protocol's file",
+    "DATA.STREETS.VERSION": "the code that draws",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,7 @@ class RunSpec:
         apply(cfg, protocol_values(self.protocol), f"protocol {self.protocol}")
         recipe = parse(self.method)
         apply(cfg, recipe.config, f"recipe {recipe.name}")
+        _refuse(self.overrides, self.network)
         apply(cfg, self.overrides, "KEY VALUE")
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if self.network is not None:
@@ -70,10 +92,20 @@ def protocol_values(name: str) -> dict[str, Any]:
 
 def run_id(cfg: CfgNode) -> str:
     """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
-    values = {key: value for key, value in flatten(cfg).items() if key not in (*PLACE_KEYS, "DESCRIPTION")}
-    weights = Path(values["WEIGHTS"])
-    if weights.is_file():  # a path decides nothing, the file's content does
-        values["WEIGHTS"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    recipe = parse(cfg.METHOD)
+    foreign = tuple(f"TERMS.{config_name(name)}." for name in TERMS if name not in recipe.terms)
+    if not recipe.host.teacher:
+        foreign += ("SELF_TRAINING.",)
+    values = {
+        key: value
+        for key, value in flatten(cfg).items()
+        if key not in (*PLACE_KEYS, "DESCRIPTION") and not key.startswith(foreign)
+    }
+    if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
+        values["WEIGHTS"] = "imagenet"
+    elif cfg.WEIGHTS not in ("imagenet", "none") and Path(cfg.WEIGHTS).is_file():
+        # A path decides nothing, the file's content does.
+        values["WEIGHTS"] = hashlib.sha256(Path(cfg.WEIGHTS).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -89,15 +121,34 @@ def _check(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.PRECISION is {cfg.SOLVER.PRECISION!r}, expected fp32, bf16 or fp16")
     if cfg.TEST.CLASSES not in CLASS_SETS:
         raise ConfigError(f"TEST.CLASSES is {cfg.TEST.CLASSES}, expected {', '.join(map(str, CLASS_SETS))}")
-    for key in ("SOLVER.ITERS", "SOLVER.BATCH", "TEST.PERIOD", "CHECKPOINT_PERIOD"):
-        value = flatten(cfg)[key]
-        if value < 1:
-            raise ConfigError(f"{key} is {value}, expected at least 1")
     for key, value in flatten(cfg).items():
-        if key.endswith(".RATIO") and not 0 <= value <= 1:
-            raise ConfigError(f"{key} is {value}, expected a probability from 0 to 1")
-        if key.endswith(".WEIGHT") and value < 0:
-            raise ConfigError(f"{key} is {value}, expected 0 or more")
+        if expected := _expected(key, value):
+            raise ConfigError(f"{key} is {value}, expected {expected}")
+
+
+def _expected(key: str, value: Any) -> str | None:
+    """What a value should have been; None where it is in range."""
+    name = key.rsplit(".", 1)[-1]
+    if isinstance(value, tuple):
+        if len(value) == 2 and min(value) > 0:
+            return None
+        optional = name.endswith("RESIZE")
+        return None if optional and not value else "a width and a height in pixels" + " or []" * optional
+    if isinstance(value, (bool, str)):
+        return None
+    if name in _AT_LEAST_ONE:
+        return None if value >= 1 else "at least 1"
+    if name in _SHARES:
+        return None if 0 <= value <= 1 else "a number from 0 to 1"
+    return None if value >= 0 and math.isfinite(value) else "a finite number of at least 0"
+
+
+def _refuse(overrides: Mapping[str, Any], network: str | None) -> None:
+    for key in overrides:
+        if key in _SET_ELSEWHERE:
+            raise ConfigError(f"KEY VALUE: {key} is set by {_SET_ELSEWHERE[key]}")
+        if key == "NETWORK" and network is not None:
+            raise ConfigError("KEY VALUE: NETWORK is set by --network already")
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from results.errors import ResultsError
 from results.record import FILE, read_record
 
 COLUMNS = {
@@ -39,8 +40,10 @@ def collect(path: str | Path) -> pd.DataFrame:
     """Every record below ``path``, one row a run, in the columns of ``COLUMNS``, sorted by folder.
 
     Raises:
-        ResultsError: a record.json that is none.
+        ResultsError: no such folder, or a record.json that is none.
     """
+    if not Path(path).is_dir():
+        raise ResultsError(f"{path}: no such folder, expected one that holds run folders")
     folders = []
     for base, names, files in os.walk(path):
         names.sort()
@@ -51,14 +54,19 @@ def collect(path: str | Path) -> pd.DataFrame:
 
 def from_folders(folders: Iterable[Path]) -> pd.DataFrame:
     """The records of these run folders, in this order; a folder without a record is left out."""
-    rows = [row for folder in folders if (row := _row(folder)) is not None]
+    rows = []
+    for folder in folders:
+        record = read_record(folder)
+        if record is None:
+            continue
+        try:
+            rows.append(_row(folder, record))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ResultsError(f"{folder / FILE}: a field is missing or of another kind ({error})") from None
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(folder: Path) -> dict[str, Any] | None:
-    record = read_record(folder)
-    if record is None:
-        return None
+def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     spec, result = record["spec"], record.get("result") or {}
     student, teacher = result.get("student") or {}, result.get("teacher") or {}
     return {

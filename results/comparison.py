@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from results.errors import ResultsError
 from results.record import FINISHED, write_text
 
 SELECTION = "mIoU in percent of the student at the last iterate; no checkpoint is chosen by target labels"
@@ -24,12 +25,21 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         deviation, n - 1; missing for one seed), ``n``, ``difference`` (mean over the seeds that the reference has
         finished too, each against the reference of its own seed; missing for the reference), ``difference_n``,
         ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians), ``unfinished`` (runs by status).
+
+    Raises:
+        ResultsError: no runs, or two finished runs of one method and seed (they differ in other settings).
     """
+    if runs.empty:
+        raise ResultsError("no runs to compare: expected at least one run folder with a record")
     rows = []
     reference: pd.Series | None = None
     for method, group in runs.groupby("method", sort=False):
         done = group[group["status"] == FINISHED].set_index("seed")
-        miou = done["miou"].astype(float)
+        if done.index.has_duplicates:
+            seed = done.index[done.index.duplicated()][0]
+            folders = " and ".join(done.loc[seed, "folder"])
+            raise ResultsError(f"{method} has two runs of seed {seed}, {folders}: expected one of each seed")
+        miou = done["miou"].astype(float).dropna()
         row = {
             "method": method,
             "oracle": bool(group["oracle"].any()),

@@ -19,7 +19,7 @@ STATUSES = (RUNNING, FINISHED, FAILED, DIVERGED)
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing: to a temporary name beside it, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
@@ -36,7 +36,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
