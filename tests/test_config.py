@@ -116,8 +116,8 @@ def test_id_does_not_depend_on_how_the_same_settings_are_written() -> None:
         resolved("SOLVER.ITERS", "350"),  # streets' own
         resolved("SOLVER.POWER", "1"),
         resolved("SOLVER.POWER", "1.0", "SOLVER.ITERS", "350"),
-        resolved("SOLVER.ENCODER_LR", "3e-4"),
-        resolved("SOLVER.ENCODER_LR", "0.0003"),
+        resolved("SOLVER.ENCODER_LR", "1e-3"),
+        resolved("SOLVER.ENCODER_LR", "0.001"),
         resolved("INPUT.CROP", "128x128"),
         resolved("INPUT.CROP", "[128, 128]"),
         resolved("SOLVER.ITERS", "7", "SOLVER.ITERS", "350"),
