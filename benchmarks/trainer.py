@@ -106,7 +106,8 @@ class Trainer(TrainerBase):
                 if not math.isfinite(value):
                     raise Diverged(name, value, iteration)
         if self._unread:
-            self.storage.put_scalars(**values)
+            # The iteration's own values: detectron2 0.6 would write a median over a history that a resume starts anew.
+            self.storage.put_scalars(smoothing_hint=False, **values)
         self._unread.clear()
 
     def _training_step(self, batch: Batch) -> TrainingStep:
