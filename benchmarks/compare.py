@@ -25,7 +25,7 @@ from slurm.inline import run_inline
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
     index: int
     cfg: CfgNode
@@ -55,20 +55,19 @@ class _Watcher(RunWatcher):
 def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool) -> int:
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code.
 
-    All names, keys and data are checked before the first run. A run that fails does not stop the others.
+    Names and keys of all, and data and weights of the runs to be made, are checked before the first run. A run that
+    fails does not stop the others.
     """
     jobs = _jobs(specs, output)
-    _check(jobs)
+    finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
+    missing = [job for job in jobs if job not in finished]
+    if missing:  # a table alone needs neither
+        _check(missing)
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
-        missing = []
-        for job in jobs:
-            record = None if force else _finished(job)
-            if record is None:
-                missing.append(job)
-            else:
-                progress.skip(job.index)
-                progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
+        for job, record in finished.items():
+            progress.skip(job.index)
+            progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
         left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
     if len(left_out) == len(jobs):
         raise left_out[0]

@@ -278,6 +278,7 @@ class Runs:
         self.scores: dict[str, float | None] = {}  # by "method seed"; 50 for what is not named
         self.endings: dict[str, Mapping[str, Any]] = {}
         self.raised: dict[str, Exception] = {}
+        self.checked: list[list[str]] = []  # names of each look before the first run
 
     def __call__(self, cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
         name = f"{cfg.METHOD} {cfg.SEED}"
@@ -312,7 +313,10 @@ class Runs:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     fake = Runs()
     monkeypatch.setattr(compare, "run_one", fake)
-    monkeypatch.setattr(compare, "_check", lambda jobs: None)  # no data is drawn
+    # No data is drawn.
+    monkeypatch.setattr(
+        compare, "_check", lambda jobs: fake.checked.append([f"{job.cfg.METHOD} {job.cfg.SEED}" for job in jobs])
+    )
     return fake
 
 
@@ -354,6 +358,9 @@ def test_finished_runs_are_not_made_again_unless_forced(command: Command, runs: 
     assert again.code == 0
     assert runs.made == ["dacs 0", "dacs+mic 0", "dacs+mic 0"]
     assert "dacs seed 0: finished before, mIoU 50.0" in again.out
+    assert runs.checked == [["dacs 0", "dacs+mic 0"], ["dacs+mic 0"]]  # only what is to be made
+    assert command(*words).code == 0
+    assert len(runs.checked) == 2  # a table alone needs neither data nor weights
     assert command(*words, "--force").code == 0
     assert runs.made[3:] == ["dacs 0", "dacs+mic 0"]
     assert command(*words, "NUM_WORKERS", "1", "CHECKPOINT_PERIOD", "7").code == 0
