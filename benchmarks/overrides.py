@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 
-from benchmarks.config import flatten
+from benchmarks.config import WORD_KEYS, flatten
 from benchmarks.errors import ConfigError
 
 _KINDS = {
@@ -55,6 +55,11 @@ def apply(cfg: CfgNode, values: Mapping[str, Any], where: str) -> None:
 
 def _convert(where: str, key: str, value: Any, default: Any) -> Any:
     """The value in the default's type; whole numbers serve as floats, YAML lists and "512x256" as tuples."""
+    if key in WORD_KEYS:
+        words = [value] if isinstance(value, str) else value
+        if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
+            return tuple(words)
+        raise ConfigError(f"{where}: {key} is {value!r}, expected a list of words (in quotes where in doubt)")
     wanted = type(default)
     if isinstance(value, bool) == (wanted is bool):
         if isinstance(value, wanted):

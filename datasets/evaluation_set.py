@@ -20,7 +20,7 @@ class EvaluationSet(Dataset):
     Item i (which a loader of batch size 1 hands over in a list) is
 
         {"file_name": str, "image_id": str, "image": uint8 (3, h, w), RGB 0..255,
-         "label": uint8 (H, W), train ids 0..18 or 255}
+         "label": uint8 (H, W), train ids 0..K-1 or 255}
 
     The image is resized bilinearly to exactly `resize`, (width, height), or left as it is with None; the label never,
     since scores are of the label's own resolution (prediction upsampled, as published).

@@ -1,14 +1,18 @@
-"""Label spaces: the 19 Cityscapes classes, the subsets that are scored, and the id tables of the data sets.
+"""How data sets store classes: tables from the ids in their files to train ids.
 
-Source of the classes: Cordts et al., The Cityscapes Dataset (CVPR 2016), by way of `cityscapesscripts`.
+Source of the ids: `cityscapesscripts` for Cityscapes and GTA, the README of SYNTHIA-RAND-CITYSCAPES for SYNTHIA.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
+
+from datasets.errors import unknown_name
+from datasets.label_space import CITYSCAPES
 
 IGNORE = 255
 """Train id of pixels that neither teach nor count."""
@@ -16,26 +20,8 @@ IGNORE = 255
 UNKNOWN = 254
 """Entry of a look-up table for an id that its data set does not define."""
 
-_SCORED = sorted((label for label in cityscapes_labels if 0 <= label.trainId < IGNORE), key=lambda label: label.trainId)
-
-CLASS_NAMES: tuple[str, ...] = tuple(label.name for label in _SCORED)
-"""Name of each train id, 0..18."""
-
-CLASS_COLOURS: tuple[tuple[int, int, int], ...] = tuple(tuple(label.color) for label in _SCORED)
-"""RGB colour of each train id, each value 0..255."""
-
-
-def _train_ids_without(*names: str) -> tuple[int, ...]:
-    return tuple(train_id for train_id, name in enumerate(CLASS_NAMES) if name not in names)
-
-
-CLASS_SETS: Mapping[int, tuple[int, ...]] = {
-    19: _train_ids_without(),
-    16: _train_ids_without("terrain", "truck", "train"),
-    13: _train_ids_without("terrain", "truck", "train", "wall", "fence", "pole"),
-}
-"""Train ids that a score averages over, by their number: 19 from GTA; from SYNTHIA, which lacks three, 16 or, without
-the thin and rare ones as in earlier papers, 13."""
+GREY, SYNTHIA = "grey", "synthia"
+"""How a file stores ids: in 8 bits a pixel, or in the first of three channels of 16 bits."""
 
 
 def _table(train_ids: Mapping[int, int]) -> np.ndarray:
@@ -69,11 +55,42 @@ TRAIN_ID_TABLES: Mapping[str, np.ndarray] = {
     "label-ids": _table(_label_ids()),
     "synthia": _table(
         dict.fromkeys(_SYNTHIA_VOID, IGNORE)
-        | {stored: CLASS_NAMES.index(name) for name, stored in _SYNTHIA_CLASSES.items()}
+        | {stored: CITYSCAPES.names.index(name) for name, stored in _SYNTHIA_CLASSES.items()}
     ),
-    "train-ids": _table({IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CLASS_NAMES))}),
+    "train-ids": _table({IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CITYSCAPES.names))}),
 }
-"""Label encoding -> uint8 table of 256 entries: stored id -> train id 0..18, `IGNORE`, or `UNKNOWN`.
+"""Name of a label encoding -> uint8 table of 256 entries: stored id -> train id 0..18, `IGNORE`, or `UNKNOWN`.
 
 `label-ids`: Cityscapes ids (Cityscapes, GTA). `synthia`: SYNTHIA-RAND-CITYSCAPES. `train-ids`: ACDC, Dark Zurich.
 """
+
+
+def own_encoding(storage: str, train_ids: Mapping[int, int], others: int = UNKNOWN) -> str:
+    """The encoding of labels whose ids a user maps, in text, so that the items of a data set stay plain.
+
+    `storage`: `GREY` or `SYNTHIA`. `train_ids`: stored id, 0..255, -> train id or `IGNORE`. `others`: what all ids that
+    are not in it become; `UNKNOWN`: an error where one is read. The same mapping gives the same text.
+    """
+    words = [f"{stored}={train_id}" for stored, train_id in sorted(train_ids.items())]
+    return " ".join((storage, *words, f"*={others}"))
+
+
+@lru_cache
+def train_id_table(encoding: str) -> np.ndarray:
+    """The look-up table, uint8 (256,), of an encoding: a name in `TRAIN_ID_TABLES`, or what `own_encoding` gave.
+
+    Raises `DataError` for another name.
+    """
+    if encoding in TRAIN_ID_TABLES:
+        return TRAIN_ID_TABLES[encoding]
+    storage, _, words = encoding.partition(" ")
+    if storage not in (GREY, SYNTHIA) or not words:
+        raise unknown_name("label encoding", encoding, TRAIN_ID_TABLES)
+    entries = dict(word.split("=") for word in words.split())
+    others = int(entries.pop("*"))
+    return _table(dict.fromkeys(range(256), others) | {int(stored): int(to) for stored, to in entries.items()})
+
+
+def storage_of(encoding: str) -> str:
+    """How the files of an encoding store ids: `GREY` or `SYNTHIA`."""
+    return SYNTHIA if encoding.partition(" ")[0] == SYNTHIA else GREY

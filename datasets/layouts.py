@@ -3,62 +3,92 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.errors import DataError
+from datasets.errors import DataError, unknown_name
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one data set lies on disk; `{split}` in a folder stands for the split's name."""
+    """How one data set lies on disk; `{split}` and `{condition}` in a folder stand for their names."""
 
     title: str
     download: str  # the archives to unpack, and where they come from
     splits: tuple[str, ...]
-    unlabelled_splits: tuple[str, ...]  # splits whose labels are blank
+    unlabelled_splits: tuple[str, ...]  # splits without labels, or with blank ones
     image_folder: str
     label_folder: str
     image_suffix: str  # an image is <stem><image_suffix>, its label <stem><label_suffix>
     label_suffix: str
-    by_city: bool  # whether the files lie in one more folder, of their city
     label_encoding: str  # a key of `labels.TRAIN_ID_TABLES`
+    grouped_by: str = ""  # what the files lie in one more folder of: "city", "sequence"
+    conditions: tuple[str, ...] = ()  # of weather or daytime, where they have folders of their own
+    default_conditions: tuple[str, ...] = ()
+    class_sets: tuple[int, ...] = (19,)  # that what learns from these labels is scored on, the usual one first
 
-    def scan(self, folder: Path, split: str, labelled: bool) -> list[dict[str, Any]]:
-        """The images of `split` in detectron2's form, sorted by name.
+    def scan(
+        self,
+        folder: Path,
+        split: str,
+        labelled: bool,
+        conditions: Sequence[str] = (),
+        encoding: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """The images of `split` in detectron2's form, sorted by condition and name.
 
-        Each is `{"file_name", "image_id"}`, and `{"sem_seg_file_name", "label_encoding"}` too where `labelled`.
+        Each is `{"file_name", "image_id", "relative"}`, the last its path below the folder of all images of the split,
+        and `{"sem_seg_file_name", "label_encoding"}` too where `labelled`. `conditions`: which of the layout's, by
+        default those of the published protocols. `encoding`: in place of the layout's own (`labels.own_encoding`).
         Folders are listed, once each, and no file is opened: a network disk holds 25 thousand of them.
-        Raises `DataError` for a split that the data set lacks, a missing or empty folder, an image without its label.
+        Raises `DataError` for a split or condition that the data set lacks, a missing or empty folder, an image
+        without its label.
         """
         if split not in self.splits:
             raise DataError(f"{self.title} has no split {split!r}, expected one of {', '.join(self.splits)}")
         if labelled and split in self.unlabelled_splits:
-            raise DataError(f"{self.title} ships blank labels for split {split!r}: it cannot be used as labelled")
-        images = Path(folder, self.image_folder.format(split=split))
-        labels = Path(folder, self.label_folder.format(split=split))
-        items = []
-        for city in self._cities(images):
-            present = self._listed(labels / city) if labelled else set()
-            for name in sorted(self._listed(images / city)):
+            raise DataError(f"{self.title} has no labels of split {split!r}: it cannot be used as labelled")
+        if conditions and not self.conditions:
+            raise DataError(f"{self.title} is not sorted by condition, found {', '.join(conditions)}")
+        items: list[dict[str, Any]] = []
+        for condition in conditions or self.default_conditions or ("",):
+            if condition and condition not in self.conditions:
+                raise unknown_name(f"condition of {self.title}", condition, self.conditions)
+            items += self._scan(folder, split, condition, labelled, encoding or self.label_encoding)
+        return items
+
+    def _scan(
+        self, folder: Path, split: str, condition: str, labelled: bool, encoding: str
+    ) -> Iterator[dict[str, Any]]:
+        images = Path(folder, self.image_folder.format(split=split, condition=condition))
+        labels = Path(folder, self.label_folder.format(split=split, condition=condition))
+        above = self.image_folder.partition("{condition}")[0].format(split=split)
+        empty = True
+        for group in self._groups(images):
+            present = self._listed(labels / group) if labelled else set()
+            for name in sorted(self._listed(images / group)):
                 if not name.endswith(self.image_suffix):
                     continue
-                stem = name.removesuffix(self.image_suffix)
-                item = {"file_name": str(images / city / name), "image_id": stem}
+                empty = False
+                image, stem = images / group / name, name.removesuffix(self.image_suffix)
+                item = {
+                    "file_name": str(image),
+                    "image_id": stem,
+                    "relative": image.relative_to(Path(folder, above)).as_posix(),
+                }
                 if labelled:
                     label = stem + self.label_suffix
                     if label not in present:
-                        raise DataError(f"{labels / city / label}: no such file, the label of {images / city / name}")
-                    item |= {"sem_seg_file_name": str(labels / city / label), "label_encoding": self.label_encoding}
-                items.append(item)
-        if not items:
+                        raise DataError(f"{labels / group / label}: no such file, the label of {image}")
+                    item |= {"sem_seg_file_name": str(labels / group / label), "label_encoding": encoding}
+                yield item
+        if empty:
             raise DataError(f"{images}: holds no image, {self._expected()}")
-        return items
 
-    def _cities(self, images: Path) -> list[str]:
-        return sorted(self._listed(images, folders=True)) if self.by_city else [""]
+    def _groups(self, images: Path) -> list[str]:
+        return sorted(self._listed(images, folders=True)) if self.grouped_by else [""]
 
     def _listed(self, folder: Path, folders: bool = False) -> set[str]:
         try:
@@ -69,11 +99,15 @@ class Layout:
             raise DataError(f"{folder}: cannot be listed ({error.strerror}), {self._expected()}") from error
 
     def _expected(self) -> str:
-        city = "<city>/" if self.by_city else ""
-        split = "{" + ",".join(self.splits) + "}" if len(self.splits) > 1 else self.splits[0]
-        image = f"{self.image_folder}/{city}*{self.image_suffix}".replace("{split}", split)
-        label = f"{self.label_folder}/{city}*{self.label_suffix}".replace("{split}", split)
+        group = f"<{self.grouped_by}>/" if self.grouped_by else ""
+        split, condition = _choice(self.splits), _choice(self.conditions)
+        image = f"{self.image_folder}/{group}*{self.image_suffix}".format(split=split, condition=condition)
+        label = f"{self.label_folder}/{group}*{self.label_suffix}".format(split=split, condition=condition)
         return f"expected {image} and {label} of {self.title} ({self.download})"
+
+
+def _choice(names: Sequence[str]) -> str:
+    return "{" + ",".join(names) + "}" if len(names) > 1 else "".join(names)
 
 
 def _names(folder: Path, folders: bool) -> Iterator[str]:
@@ -94,7 +128,6 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="labels",
         image_suffix=".png",
         label_suffix=".png",
-        by_city=False,
         label_encoding="label-ids",
     ),
     "synthia": Layout(
@@ -106,8 +139,8 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="GT/LABELS",
         image_suffix=".png",
         label_suffix=".png",
-        by_city=False,
         label_encoding="synthia",
+        class_sets=(16, 13),
     ),
     "cityscapes": Layout(
         title="Cityscapes",
@@ -118,7 +151,37 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="gtFine/{split}",
         image_suffix="_leftImg8bit.png",
         label_suffix="_gtFine_labelIds.png",
-        by_city=True,
         label_encoding="label-ids",
+        grouped_by="city",
+    ),
+    # Sakaridis et al., ICCV 2021. Beside each split lies one of reference images in good weather (train_ref), not used.
+    "acdc": Layout(
+        title="ACDC",
+        download="rgb_anon_trainvaltest.zip and gt_trainval.zip",
+        splits=("train", "val", "test"),
+        unlabelled_splits=("test",),
+        image_folder="rgb_anon/{condition}/{split}",
+        label_folder="gt/{condition}/{split}",
+        image_suffix="_rgb_anon.png",
+        label_suffix="_gt_labelTrainIds.png",
+        label_encoding="train-ids",
+        grouped_by="sequence",
+        conditions=("fog", "night", "rain", "snow"),
+        default_conditions=("fog", "night", "rain", "snow"),
+    ),
+    # Sakaridis et al., ICCV 2019. Methods adapt to its nights; twilight and day have folders for training alone.
+    "dark-zurich": Layout(
+        title="Dark Zurich",
+        download="Dark_Zurich_train_anon.zip, Dark_Zurich_val_anon.zip and Dark_Zurich_test_anon_withoutGt.zip",
+        splits=("train", "val", "test"),
+        unlabelled_splits=("train", "test"),
+        image_folder="rgb_anon/{split}/{condition}",
+        label_folder="gt/{split}/{condition}",
+        image_suffix="_rgb_anon.png",
+        label_suffix="_gt_labelTrainIds.png",
+        label_encoding="train-ids",
+        grouped_by="sequence",
+        conditions=("night", "twilight", "day"),
+        default_conditions=("night",),
     ),
 }

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from datasets.errors import DataError, SizeMismatch, unknown_name
-from datasets.labels import TRAIN_ID_TABLES, UNKNOWN
+from datasets.errors import DataError, SizeMismatch
+from datasets.labels import SYNTHIA, TRAIN_ID_TABLES, UNKNOWN, storage_of, train_id_table
 
 # Loader workers are the parallelism: threads of OpenCV's own would compete with them, and do not survive a fork.
 cv2.setNumThreads(0)
@@ -30,20 +30,21 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_label(path: str | Path, encoding: str) -> np.ndarray:
-    """The label map at `path`: uint8 (H, W), train ids 0..18 or 255 (ignored).
+    """The label map at `path`: uint8 (H, W), train ids (0..18 in Cityscapes' classes) or 255 (ignored).
 
-    `encoding` says how the file stores classes, a key of `labels.TRAIN_ID_TABLES`.
+    `encoding` says how the file stores classes: a key of `labels.TRAIN_ID_TABLES`, or what `labels.own_encoding` gave.
     Raises `DataError` if the file is missing, damaged, stored in another form, or holds ids that the encoding lacks.
     """
-    if encoding not in TRAIN_ID_TABLES:
-        raise unknown_name("label encoding", encoding, TRAIN_ID_TABLES)
-    stored = _stored_synthia(path) if encoding == "synthia" else _stored_bytes(path)
-    train_ids = np.take(TRAIN_ID_TABLES[encoding], stored, mode="clip")
+    table = train_id_table(encoding)
+    stored = _stored_synthia(path) if storage_of(encoding) == SYNTHIA else _stored_bytes(path)
+    train_ids = np.take(table, stored, mode="clip")
     unknown = train_ids == UNKNOWN
     if unknown.any():
         ids = np.unique(stored[unknown])
         shown = ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
-        raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding!r}")
+        if encoding in TRAIN_ID_TABLES:
+            raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding!r}")
+        raise DataError(f"{path}: class ids {shown} are not in the protocol's IDS, expected them or 'others' there")
     return train_ids
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from results.errors import ResultsError
 from results.record import FILE, read_record
 
+BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
 COLUMNS = {
     "run": "the run's id: a hash of what decides its numbers",
     "protocol": "name of the benchmark protocol",
@@ -21,7 +22,7 @@ COLUMNS = {
     "status": "finished, running, failed or diverged",
     "reason": "why a run failed or diverged",
     "oracle": "whether the method learns from target labels",
-    "classes": "classes scored: 19, 16 or 13",
+    "classes": "size of the class set that miou and teacher_miou average over, e.g. 19",
     "miou": "mIoU of the student at the last iterate on the target's validation set, in percent",
     "teacher_miou": "the same of the teacher, in percent",
     "iterations": "iterations done",
@@ -37,7 +38,7 @@ COLUMNS = {
 
 
 def collect(path: str | Path) -> pd.DataFrame:
-    """Every record below ``path``, one row a run, in the columns of ``COLUMNS``, sorted by folder.
+    """Every record below ``path``, one row a run, in the columns of ``from_folders``, sorted by folder.
 
     Raises:
         ResultsError: no such folder, or a record.json that is none.
@@ -53,7 +54,11 @@ def collect(path: str | Path) -> pd.DataFrame:
 
 
 def from_folders(folders: Iterable[Path]) -> pd.DataFrame:
-    """The records of these run folders, in this order; a folder without a record is left out."""
+    """The records of these run folders, in this order; a folder without a record is left out.
+
+    The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
+    mIoU of the student in percent, missing where the run was not scored on it.
+    """
     rows = []
     for folder in folders:
         record = read_record(folder)
@@ -61,9 +66,15 @@ def from_folders(folders: Iterable[Path]) -> pd.DataFrame:
             continue
         try:
             rows.append(_row(folder, record))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ResultsError(f"{folder / FILE}: a field is missing or of another kind ({error})") from None
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    by_classes = sorted({key for row in rows for key in row} - set(COLUMNS), key=_size, reverse=True)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *by_classes])
+
+
+def _size(column: str) -> int:
+    """``miou_16`` -> 16."""
+    return int(column.removeprefix(BY_CLASSES))
 
 
 def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -90,4 +101,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "hardware": record["hardware"]["name"],
         "precision": record["precision"],
         "folder": str(folder),
+        # A record of before there were several has the headline alone.
+        f"{BY_CLASSES}{record['classes']}": student.get("miou"),
+        **{f"{BY_CLASSES}{int(size)}": miou for size, miou in (student.get("miou_by_classes") or {}).items()},
     }

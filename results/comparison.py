@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from results.collect import BY_CLASSES
 from results.errors import ResultsError
 from results.record import FINISHED, write_text
 
@@ -21,16 +22,24 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of ``results.collect`` of one protocol and network.
 
     Returns:
-        One row a method: ``method``, ``miou`` (mean over finished seeds, percent), ``deviation`` (sample standard
-        deviation, n - 1; missing for one seed), ``n``, ``difference`` (mean over the seeds that the reference has
-        finished too, each against the reference of its own seed; missing for the reference), ``difference_n``,
-        ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians), ``unfinished`` (runs by status).
+        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none), ``miou`` (mean
+        over finished seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
+        ``difference`` (mean over the seeds that the reference has finished too, each against the reference of its own
+        seed; missing for the reference), ``difference_n``, ``miou_13``, ``deviation_13`` and ``n_13`` for each further
+        class set, here of 13, ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians),
+        ``unfinished`` (runs by status).
 
     Raises:
-        ResultsError: no runs, or two finished runs of one method and seed (they differ in other settings).
+        ResultsError: no runs, runs of several class sets, or two finished runs of one method and seed (they differ in
+            other settings).
     """
     if runs.empty:
         raise ResultsError("no runs to compare: expected at least one run folder with a record")
+    sizes = runs["classes"].unique()
+    if len(sizes) > 1:
+        found = " and ".join(str(size) for size in sizes)
+        raise ResultsError(f"mIoU over {found} classes cannot be compared: expected runs of one TEST.CLASSES")
+    others = [name for name in map(str, runs) if name.startswith(BY_CLASSES) and name != f"{BY_CLASSES}{sizes[0]}"]
     rows = []
     reference: pd.Series | None = None
     for method, group in runs.groupby("method", sort=False):
@@ -40,9 +49,10 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             folders = " and ".join(done.loc[seed, "folder"])
             raise ResultsError(f"{method} has two runs of seed {seed}, {folders}: expected one of each seed")
         miou = done["miou"].astype(float).dropna()
-        row = {
+        row: dict[str, Any] = {
             "method": method,
             "oracle": bool(group["oracle"].any()),
+            "classes": sizes[0],
             "miou": miou.mean(),
             "deviation": miou.std(ddof=1),
             "n": len(miou),
@@ -56,6 +66,10 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         else:
             difference = (miou - reference).dropna()
         row["difference"], row["difference_n"] = difference.mean(), len(difference)
+        for column in others:
+            further = done[column].astype(float).dropna()
+            size = column.removeprefix(BY_CLASSES)
+            row |= {column: further.mean(), f"deviation_{size}": further.std(ddof=1), f"n_{size}": len(further)}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -66,13 +80,21 @@ def _unfinished(group: pd.DataFrame) -> str:
 
 
 def printable(comparison: pd.DataFrame) -> pd.DataFrame:
-    """The comparison with its figures as people read them."""
-    first = comparison["method"].iloc[0]
+    """The comparison with its figures as people read them; the head of each mIoU says over how many classes."""
+    first, classes = comparison["method"].iloc[0], comparison["classes"].iloc[0]
+    sizes = [column.removeprefix(BY_CLASSES) for column in comparison.columns if column.startswith(BY_CLASSES)]
+    rows = comparison.to_dict("records")
+    further = {
+        f"mIoU ({n})": [_miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows]
+        for n in sizes
+    }
+    versus = f"vs {first} ({classes})" if further else f"vs {first}"
     table = pd.DataFrame(
         {
             "method": [f"{row.method} (oracle)" if row.oracle else row.method for row in comparison.itertuples()],
-            "mIoU": [_miou(row) for row in comparison.itertuples()],
-            f"vs {first}": [_difference(row) for row in comparison.itertuples()],
+            f"mIoU ({classes})": [_miou(row["miou"], row["deviation"], row["n"]) for row in rows],
+            **further,
+            versus: [_difference(row) for row in comparison.itertuples()],
             "iterations": [_number(value, "d") for value in comparison["iterations"]],
             "s/iteration": [_number(value, ".3f") for value in comparison["seconds_per_iteration"]],
             "peak memory": [_number(value, ".0f", " MiB") for value in comparison["peak_memory_mib"]],
@@ -83,12 +105,10 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _miou(row: Any) -> str:
-    if not row.n:
+def _miou(mean: float, deviation: float, n: float) -> str:
+    if pd.isna(mean):
         return "-"
-    if row.n == 1:
-        return f"{row.miou:.1f}"
-    return f"{row.miou:.1f} ± {row.deviation:.1f} (n={row.n})"
+    return f"{mean:.1f}" if n == 1 else f"{mean:.1f} ± {deviation:.1f} (n={n:.0f})"
 
 
 def _difference(row: Any) -> str:

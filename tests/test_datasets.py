@@ -1,4 +1,4 @@
-"""Reading, layouts and the catalog, on tiny files in the formats that the data sets ship."""
+"""Label spaces, reading and the catalog, on tiny files in the formats that the data sets ship."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
+from tiny_files import cityscapes, gta, message, save_grey, save_image, save_palette, save_synthia
 
 from datasets.catalog import register
-from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
-from datasets.labels import CLASS_COLOURS, CLASS_NAMES, CLASS_SETS, IGNORE, TRAIN_ID_TABLES, UNKNOWN
+from datasets.label_space import CITYSCAPES, own_space
+from datasets.labels import GREY, IGNORE, SYNTHIA, TRAIN_ID_TABLES, UNKNOWN, own_encoding
 from datasets.layouts import LAYOUTS
 from datasets.randomness import keyed_rng
 from datasets.reading import read_image, read_label, read_pair
@@ -41,77 +43,21 @@ SYNTHIA_IDS = {
 }  # fmt: skip
 
 
-def save_image(path: Path, size: tuple[int, int] = (8, 6), seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def save_palette(path: Path, ids: Any) -> Path:
-    """GTA's form: indices into a palette whose colours are unlike the indices."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(np.asarray(ids, np.uint8)).convert("P")
-    image.putdata(np.asarray(ids).reshape(-1).tolist())
-    image.putpalette([(7 * i + 90) % 256 for i in range(768)])
-    image.save(path)
-    return path
-
-
-def save_grey(path: Path, ids: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(ids, np.uint8)).save(path)
-    return path
-
-
-def save_synthia(path: Path, ids: Any) -> Path:
-    """16 bits, three channels: class in red, instance in green (above 8 bits), nothing in blue."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    classes = np.asarray(ids, np.uint16)
-    instances = np.arange(classes.size, dtype=np.uint16).reshape(classes.shape) + 300
-    assert cv2.imwrite(str(path), np.dstack([np.zeros_like(classes), instances, classes]))
-    return path
-
-
-def gta(root: Path, count: int = 3) -> Path:
-    for i in range(1, count + 1):
-        save_image(root / f"images/{i:05d}.png", seed=i)
-        save_palette(root / f"labels/{i:05d}.png", np.full((6, 8), 7))
-    return root
-
-
-def cityscapes(root: Path, split: str = "train") -> Path:
-    for city in ("ulm", "aachen"):
-        for frame in (19, 7):
-            stem = f"{split}/{city}/{city}_000000_{frame:06d}"
-            save_image(root / f"leftImg8bit/{stem}_leftImg8bit.png", seed=frame)
-            save_grey(root / f"gtFine/{stem}_gtFine_labelIds.png", np.full((6, 8), 26))
-            save_grey(root / f"gtFine/{stem}_gtFine_instanceIds.png", np.full((6, 8), 1))
-    return root
-
-
-def message(call: Callable[[], Any]) -> str:
-    with pytest.raises(DataError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
-
-
 # --- label spaces
 
 
 def test_classes_are_cityscapes() -> None:
-    assert CLASS_NAMES == CLASSES
-    assert CLASS_COLOURS[0] == (128, 64, 128)
-    assert CLASS_COLOURS[13] == (0, 0, 142)
-    assert CLASS_COLOURS[18] == (119, 11, 32)
+    assert CITYSCAPES.names == CLASSES
+    assert CITYSCAPES.colours[0] == (128, 64, 128)
+    assert CITYSCAPES.colours[13] == (0, 0, 142)
+    assert CITYSCAPES.colours[18] == (119, 11, 32)
+    assert CITYSCAPES.things == (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)
 
 
 def test_class_sets_leave_out_what_synthia_lacks() -> None:
-    assert CLASS_SETS[19] == tuple(range(19))
-    assert CLASS_SETS[16] == (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18)
-    assert CLASS_SETS[13] == (0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18)
+    assert CITYSCAPES.class_sets[19] == tuple(range(19))
+    assert CITYSCAPES.class_sets[16] == (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18)
+    assert CITYSCAPES.class_sets[13] == (0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +184,23 @@ def test_wrong_kind_of_picture_is_refused(tmp_path: Path) -> None:
     assert "found 1 of 16 bits" in message(lambda: read_label(tmp_path / "deep.png", "synthia"))
 
 
+def test_own_encoding_maps_what_it_is_told(tmp_path: Path) -> None:
+    save_palette(tmp_path / "a.png", [[0, 7, 8, 255]])
+    encoding = own_encoding(GREY, {7: 1, 0: 0, 8: 1, 255: IGNORE})
+    assert encoding == own_encoding(GREY, {255: IGNORE, 8: 1, 0: 0, 7: 1})  # a key of caches
+    assert read_label(tmp_path / "a.png", encoding).tolist() == [[0, 1, 1, 255]]
+    line = message(lambda: read_label(tmp_path / "a.png", own_encoding(GREY, {7: 1, 255: IGNORE})))
+    assert line.startswith(f"{tmp_path}/a.png: class ids 0, 8 are not in the protocol's IDS")
+    others = own_encoding(GREY, {7: 1}, others=IGNORE)
+    assert read_label(tmp_path / "a.png", others).tolist() == [[255, 1, 255, 255]]
+
+
+def test_own_encoding_of_synthias_files(tmp_path: Path) -> None:
+    save_synthia(tmp_path / "a.png", [[3, 22, 255]])
+    assert read_label(tmp_path / "a.png", own_encoding(SYNTHIA, {3: 0}, others=1)).tolist() == [[0, 1, 1]]
+    assert "ids 22, 255" in message(lambda: read_label(tmp_path / "a.png", own_encoding(SYNTHIA, {3: 0})))
+
+
 def test_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
     assert "did you mean 'label-ids'?" in message(lambda: read_label(tmp_path / "a.png", "label_ids"))
 
@@ -252,120 +215,12 @@ def test_pair_of_two_sizes_names_label_and_sizes(tmp_path: Path) -> None:
     assert line == f"{tmp_path / 'l.png'}: expected the size of its image, 8x6, found 7x6"
 
 
-# --- layouts
-
-
-def test_gta_layout(tmp_path: Path) -> None:
-    gta(tmp_path)
-    (tmp_path / "images/._00001.png").write_bytes(b"")
-    (tmp_path / "images/readme.txt").write_text("")
-    items = LAYOUTS["gta"].scan(tmp_path, "train", labelled=True)
-    assert [item["image_id"] for item in items] == ["00001", "00002", "00003"]
-    assert items[1] == {
-        "file_name": f"{tmp_path}/images/00002.png",
-        "sem_seg_file_name": f"{tmp_path}/labels/00002.png",
-        "image_id": "00002",
-        "label_encoding": "label-ids",
-    }
-    assert (read_pair(items[1])[1] == 0).all()
-
-
-def test_cityscapes_layout(tmp_path: Path) -> None:
-    cityscapes(tmp_path, "val")
-    items = LAYOUTS["cityscapes"].scan(tmp_path, "val", labelled=True)
-    stems = ["aachen_000000_000007", "aachen_000000_000019", "ulm_000000_000007", "ulm_000000_000019"]
-    assert [item["image_id"] for item in items] == stems
-    assert items[3] == {
-        "file_name": f"{tmp_path}/leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png",
-        "sem_seg_file_name": f"{tmp_path}/gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png",
-        "image_id": "ulm_000000_000019",
-        "label_encoding": "label-ids",
-    }
-    assert (read_pair(items[3])[1] == 13).all()
-
-
-def test_synthia_layout(tmp_path: Path) -> None:
-    save_image(tmp_path / "RGB/0000000.png")
-    save_synthia(tmp_path / "GT/LABELS/0000000.png", np.full((6, 8), 21))
-    (item,) = LAYOUTS["synthia"].scan(tmp_path, "train", labelled=True)
-    assert item["label_encoding"] == "synthia"
-    assert (read_pair(item)[1] == 3).all()
-
-
-def test_unlabelled_scan_needs_no_label_folder(tmp_path: Path) -> None:
-    save_image(tmp_path / "leftImg8bit/test/bonn/bonn_000000_000019_leftImg8bit.png")
-    (item,) = LAYOUTS["cityscapes"].scan(tmp_path, "test", labelled=False)
-    assert sorted(item) == ["file_name", "image_id"]
-    assert "blank labels for split 'test'" in message(lambda: LAYOUTS["cityscapes"].scan(tmp_path, "test", True))
-
-
-def test_missing_label_names_the_file(tmp_path: Path) -> None:
-    gta(tmp_path)
-    (tmp_path / "labels/00002.png").unlink()
-    line = message(lambda: LAYOUTS["gta"].scan(tmp_path, "train", True))
-    assert line.startswith(f"{tmp_path}/labels/00002.png: no such file")
-
-
-@pytest.mark.parametrize(
-    ("layout", "folder", "expected", "download"),
-    [
-        ("gta", "images", "images/*.png and labels/*.png", "Playing for Data"),
-        ("synthia", "RGB", "RGB/*.png and GT/LABELS/*.png", "SYNTHIA-RAND-CITYSCAPES"),
-        (
-            "cityscapes",
-            "leftImg8bit/train",
-            "leftImg8bit/{train,val,test}/<city>/*_leftImg8bit.png and "
-            "gtFine/{train,val,test}/<city>/*_gtFine_labelIds.png",
-            "gtFine_trainvaltest.zip",
-        ),
-    ],
-)
-def test_missing_folder_tells_layout_and_download(
-    tmp_path: Path, layout: str, folder: str, expected: str, download: str
-) -> None:
-    line = message(lambda: LAYOUTS[layout].scan(tmp_path, "train", False))
-    assert line.startswith(f"{tmp_path / folder}: no such folder, expected {expected}")
-    assert download in line
-    (tmp_path / folder).mkdir(parents=True)
-    assert message(lambda: LAYOUTS[layout].scan(tmp_path, "train", False)).startswith(
-        f"{tmp_path / folder}: holds no image"
-    )
-
-
-def test_missing_label_folder_and_split_are_named(tmp_path: Path) -> None:
-    save_image(tmp_path / "images/00001.png")
-    assert message(lambda: LAYOUTS["gta"].scan(tmp_path, "train", True)).startswith(f"{tmp_path / 'labels'}: no such")
-    assert "has no split 'val'" in message(lambda: LAYOUTS["gta"].scan(tmp_path, "val", True))
-
-
-def test_scan_lists_each_folder_once_and_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cityscapes(tmp_path)
-    listed: list[str] = []
-    scandir = os.scandir
-
-    def counted(path: Any) -> Any:
-        listed.append(str(path))
-        return scandir(path)
-
-    def forbidden(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a scan must not touch single files")
-
-    monkeypatch.setattr(os, "scandir", counted)
-    for name in ("open", "exists", "is_file", "stat"):
-        monkeypatch.setattr(Path, name, forbidden)
-    LAYOUTS["cityscapes"].scan(tmp_path, "train", labelled=True)
-    folders = [
-        "leftImg8bit/train",
-        *(f"{kind}/train/{c}" for kind in ("gtFine", "leftImg8bit") for c in ("aachen", "ulm")),
-    ]
-    assert sorted(listed) == sorted(str(tmp_path / folder) for folder in folders)
-
-
 # --- detectron2's catalogs
 
 
 def test_registered_data_set_is_read_when_asked_for(tmp_path: Path) -> None:
-    assert register("segshift_test", "gta", tmp_path / "gta", "train") == "segshift_test"
+    scan = partial(LAYOUTS["gta"].scan, tmp_path / "gta", "train", True)
+    assert register("segshift_test", scan, CITYSCAPES) == "segshift_test"
     assert "no such folder" in message(lambda: DatasetCatalog.get("segshift_test"))
     gta(tmp_path / "gta")
     items = DatasetCatalog.get("segshift_test")
@@ -379,17 +234,13 @@ def test_registered_data_set_is_read_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_registering_again_replaces(tmp_path: Path) -> None:
-    register("segshift_test", "gta", gta(tmp_path / "gta"), "train")
-    register("segshift_test", "cityscapes", cityscapes(tmp_path / "cs"), "train", labelled=False)
+    register("segshift_test", partial(LAYOUTS["gta"].scan, gta(tmp_path / "gta"), "train", True), CITYSCAPES)
+    second = partial(LAYOUTS["cityscapes"].scan, cityscapes(tmp_path / "cs"), "train", False)
+    register("segshift_test", second, own_space(("a", "b"), (), ()))
     items = DatasetCatalog.get("segshift_test")
     assert len(items) == 4
     assert "sem_seg_file_name" not in items[0]
-
-
-def test_unknown_layout_suggests_the_nearest(tmp_path: Path) -> None:
-    line = message(lambda: register("segshift_test2", "cityscape", tmp_path, "train"))
-    assert line.startswith("unknown data set layout 'cityscape': did you mean 'cityscapes'?")
-    assert "segshift_test2" not in DatasetCatalog
+    assert MetadataCatalog.get("segshift_test").stuff_classes == ["a", "b"]
 
 
 # --- evaluation set

@@ -22,14 +22,17 @@ from benchmarks.evaluation import (
     intersection_over_union,
     mean_iou,
 )
+from benchmarks.label_space import Scoring
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
-from datasets.labels import CLASS_NAMES, CLASS_SETS
+from datasets.label_space import CITYSCAPES, own_space
 from datasets.layouts import LAYOUTS
 from methods.networks import Encoder, Segmentor
 from methods.teacher import Teacher
 
+CLASS_NAMES, CLASS_SETS = CITYSCAPES.names, CITYSCAPES.class_sets
 K = len(CLASS_NAMES)
+ALL = Scoring(CITYSCAPES, (19,))
 CPU = torch.device("cpu")
 TRAIN, RIDER, TRUCK, BUS = (CLASS_NAMES.index(name) for name in ("train", "rider", "truck", "bus"))
 VOID_IDS = (0, 1, 4, 6, 10, 15, 29)  # label ids that the evaluation ignores
@@ -119,7 +122,7 @@ def assert_same_scores(ours: dict[str, float], theirs: dict[str, Any]) -> None:
 def test_scores_are_those_of_cityscapesscripts_on_the_same_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     pairs = [write_image(tmp_path, number, *draw(rng, [*range(K)], [*range(K)])) for number in range(3)]
-    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), 19, CPU, workers=0)
+    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
     theirs = official_scores(*map(list, zip(*pairs, strict=True)))
     assert len({round(ours[f"IoU-{name}"], 6) for name in CLASS_NAMES}) == K  # a swap of two classes would show
     assert_same_scores(ours, theirs)
@@ -137,7 +140,7 @@ def test_absent_and_only_predicted_classes_count_as_in_cityscapesscripts(tmp_pat
         label_ids, predicted = draw(rng, labelled, [*labelled, RIDER, TRUCK])
         predicted[np.isin(label_ids, VOID_IDS)] = BUS
         pairs.append(write_image(tmp_path, number, label_ids, predicted))
-    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), 19, CPU, workers=0)
+    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
     assert math.isnan(ours["IoU-train"]) and math.isnan(ours["IoU-bus"])
     assert ours["IoU-rider"] == 0 and ours["IoU-truck"] == 0
     counted = [ours[f"IoU-{CLASS_NAMES[c]}"] for c in (*labelled, RIDER, TRUCK)]
@@ -148,8 +151,8 @@ def test_absent_and_only_predicted_classes_count_as_in_cityscapesscripts(tmp_pat
 def test_one_image_and_a_perfect_prediction(tmp_path: Path) -> None:
     truth = np.arange(40).reshape(5, 8) % K
     write_image(tmp_path, 0, np.vectorize(LABEL_ID.__getitem__)(truth), truth)
-    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), 19, CPU, workers=0)
-    assert scores == {"mIoU": 100.0, **{f"IoU-{name}": 100.0 for name in CLASS_NAMES}}
+    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
+    assert scores == {"mIoU": 100.0, "mIoU-19": 100.0, **{f"IoU-{name}": 100.0 for name in CLASS_NAMES}}
     assert next(iter(scores)) == "mIoU"
 
 
@@ -177,10 +180,10 @@ def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_p
     segmentor = segmentor_of(Fixed(logits))
     dataset = scanned(tmp_path, resize=(24, 16))
 
-    evaluator = SegmentationEvaluator(19)
+    evaluator = SegmentationEvaluator(ALL)
     image = dataset[0]
     assert image["image"].shape == (3, 16, 24) and image["label"].shape == (32, 48)
-    scores = evaluate(segmentor, dataset, 19, CPU, workers=0)
+    scores = evaluate(segmentor, dataset, ALL, CPU, workers=0)
     assert isinstance(segmentor.encoder, Blank) and segmentor.encoder.sizes == [(1, 3, 16, 24)]
 
     predicted = bilinear(logits[0].double().numpy(), 32, 48).argmax(0)
@@ -201,7 +204,7 @@ def test_confusion_matrix_counts_rows_of_labels_and_leaves_ignored_pixels_out() 
     expected = np.zeros((K, K), np.int64)
     for row, column in ((0, 0), (0, 1), (18, 18), (18, 0), (5, 5), (5, 18)):
         expected[row, column] = 1
-    np.testing.assert_array_equal(confusion_matrix(label, prediction), expected)
+    np.testing.assert_array_equal(confusion_matrix(label, prediction, K), expected)
 
 
 def test_mean_over_19_16_and_13_classes_by_hand() -> None:
@@ -221,21 +224,43 @@ def test_mean_over_19_16_and_13_classes_by_hand() -> None:
     assert mean_iou(confusion, CLASS_SETS[13]) == pytest.approx((12 + 0.25) / 13)
 
 
-def test_the_class_set_decides_the_mean_and_not_the_iou_of_a_class(tmp_path: Path) -> None:
+def test_every_class_set_is_scored_at_once_and_the_first_is_the_headline(tmp_path: Path) -> None:
+    """Against cityscapesscripts' IoU of each class, averaged over the names that the papers' class sets leave."""
     rng = np.random.default_rng(4)
-    write_image(tmp_path, 0, *draw(rng, [*range(K)], [*range(K)]))
-    by_set = {n: evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), n, CPU, workers=0) for n in (19, 16, 13)}
-    means = {n: scores.pop("mIoU") for n, scores in by_set.items()}
-    assert by_set[16] == by_set[19] == by_set[13]
+    label, prediction = write_image(tmp_path, 0, *draw(rng, [*range(K)], [*range(K)]))
+    official_iou = official_scores([label], [prediction])["classScores"]
+    iou = {name: 100 * official_iou[name] for name in CLASS_NAMES}
     absent = ("terrain", "truck", "train")
+    expected = {}
     for n, left_out in ((16, absent), (13, (*absent, "wall", "fence", "pole"))):
-        kept = [by_set[19][f"IoU-{name}"] for name in CLASS_NAMES if name not in left_out]
-        assert len(kept) == n and means[n] == pytest.approx(sum(kept) / n)
+        kept = [iou[name] for name in CLASS_NAMES if name not in left_out]
+        assert len(kept) == n
+        expected[n] = sum(kept) / n
+    for sets in ((16, 13), (13, 16)):
+        scoring = Scoring(CITYSCAPES, sets)
+        scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), scoring, CPU, workers=0)
+        assert list(scores)[:3] == ["mIoU", f"mIoU-{sets[0]}", f"mIoU-{sets[1]}"]
+        assert scores["mIoU"] == scores[f"mIoU-{sets[0]}"]
+        assert [scores["mIoU-16"], scores["mIoU-13"]] == pytest.approx([expected[16], expected[13]])
+        assert {name: scores[f"IoU-{name}"] for name in CLASS_NAMES} == pytest.approx(iou)
+
+
+def test_own_classes_are_scored_by_their_names() -> None:
+    space = own_space(("ground", "sky", "car"), (), ())
+    evaluator = SegmentationEvaluator(Scoring(space, (3,)))
+    label = torch.tensor([[0, 0, 1, 1], [2, 2, 255, 0]], dtype=torch.uint8)
+    logits = nn.functional.one_hot(torch.tensor([[0, 1, 1, 1], [2, 2, 2, 0]]), 3).permute(2, 0, 1).float()
+    evaluator.process([{"label": label}], [{"sem_seg": logits}])
+    scores = evaluator.evaluate()["sem_seg"]
+    # ground 2 of 3; sky 2 hits and one false; both cars, the one on the ignored pixel does not count
+    expected = {"IoU-ground": 200 / 3, "IoU-sky": 200 / 3, "IoU-car": 100.0}
+    mean = (200 / 3 + 200 / 3 + 100) / 3
+    assert scores == pytest.approx({"mIoU": mean, "mIoU-3": mean, **expected})
 
 
 def test_no_labelled_pixel_gives_no_score(tmp_path: Path) -> None:
     write_image(tmp_path, 0, np.zeros((4, 6)), np.zeros((4, 6), int))
-    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), 19, CPU, workers=0)
+    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
     assert all(math.isnan(score) for score in scores.values())
 
 
@@ -264,7 +289,7 @@ def test_a_student_is_scored_in_eval_mode_and_every_mode_is_put_back(tmp_path: P
     segmentor = segmentor_of(decoder).train()
     decoder.frozen.eval()  # one module of another mode than the whole
     modes = {name: module.training for name, module in segmentor.named_modules()}
-    evaluate(segmentor, one_image(tmp_path), 19, CPU, workers=0)
+    evaluate(segmentor, one_image(tmp_path), ALL, CPU, workers=0)
     assert decoder.seen == [(False, False, False, False)]
     assert {name: module.training for name, module in segmentor.named_modules()} == modes
     assert segmentor.training and decoder.dropout.training and not decoder.frozen.training
@@ -277,7 +302,7 @@ def test_a_teacher_keeps_dropout_off_and_its_norms_in_train_mode(tmp_path: Path)
     assert isinstance(decoder, WithDropout)
     before = (decoder.training, decoder.dropout.training, decoder.frozen.training, decoder.norm.training)
     assert before == (False, False, True, True)
-    evaluate(teacher.segmentor, one_image(tmp_path), 19, CPU, workers=0)
+    evaluate(teacher.segmentor, one_image(tmp_path), ALL, CPU, workers=0)
     assert decoder.seen == [(False, False, False, False)]
     assert (decoder.training, decoder.dropout.training, decoder.frozen.training, decoder.norm.training) == before
 
@@ -287,12 +312,12 @@ def test_modes_are_put_back_when_scoring_fails(tmp_path: Path) -> None:
     segmentor = segmentor_of(WithDropout()).train()
     (tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelIds.png").write_bytes(b"broken")
     with pytest.raises(DataError, match="aachen_000000_000019_gtFine_labelIds"):
-        evaluate(segmentor, dataset, 19, CPU, workers=0)
+        evaluate(segmentor, dataset, ALL, CPU, workers=0)
     assert all(module.training for module in segmentor.modules())
 
 
 def test_reset_forgets_the_images_seen() -> None:
-    evaluator = SegmentationEvaluator(19)
+    evaluator = SegmentationEvaluator(ALL)
     label, right = torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(K, 2, 2)
     right[0] = 1
     wrong = right.roll(1, dims=0)

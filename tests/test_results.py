@@ -142,7 +142,7 @@ def test_collect_finds_records_in_nested_folders_sorted(tmp_path: Path) -> None:
     (tmp_path / "streets/mrm/begun/log.txt").write_text("")
     (tmp_path / "streets/mrm/begun/.record.json.123").write_text("{")  # killed while it wrote
     runs = collect(tmp_path)
-    assert list(runs.columns) == list(COLUMNS)
+    assert list(runs.columns) == [*COLUMNS, "miou_19"]
     assert list(runs["miou"]) == [50.0, 51.0, 52.0]
     assert list(runs["folder"]) == [str(tmp_path / f"streets/{name}") for name in ("dacs/x/y/z", "mrm/a", "mrm/b")]
     pd.testing.assert_frame_equal(runs, collect(str(tmp_path)))
@@ -172,6 +172,7 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "hardware": "CPU of a laptop",
         "precision": "fp32",
         "folder": str(tmp_path / "run0"),
+        "miou_16": 61.5,
     }
     assert runs_of(tmp_path, content).iloc[0].to_dict() == expected
 
@@ -298,6 +299,43 @@ def test_n_counts_the_seeds_that_the_mean_is_of(tmp_path: Path) -> None:
     assert row(compare(runs_of(tmp_path, record("dacs", 0, 50.0), scoreless)), "dacs")["n"] == 1
 
 
+def of_two_sets(method: str, seed: int, sixteen: float, thirteen: float) -> dict[str, Any]:
+    """A record of SYNTHIA -> Cityscapes."""
+    by_classes = {"16": sixteen, "13": thirteen}
+    result = {"student": {"miou": sixteen, "miou_by_classes": by_classes}}
+    return record(method, seed, sixteen, classes=16, class_sets=[16, 13], result=result)
+
+
+def test_every_number_names_its_class_set(tmp_path: Path) -> None:
+    baseline = of_two_sets("dacs", 0, 48.0, 55.0), of_two_sets("dacs", 1, 50.0, 56.0)
+    runs = runs_of(tmp_path, *baseline, of_two_sets("dacs+mrm", 0, 55.0, 62.5))
+    assert list(runs.columns) == [*COLUMNS, "miou_16", "miou_13"]
+    comparison = compare(runs)
+    found = row(comparison, "dacs")
+    assert (found["classes"], found["miou"], found["miou_13"], found["n_13"]) == (16, 49.0, 55.5, 2)
+    assert found["deviation_13"] == pytest.approx(statistics.stdev([55.0, 56.0]))
+    table = render(comparison, "github")
+    head = [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")]
+    assert head[:4] == ["method", "mIoU (16)", "mIoU (13)", "vs dacs (16)"]
+    assert cells(table)[0][1:4] == ["49.0 ± 1.4 (n=2)", "55.5 ± 0.7 (n=2)", "-"]
+    assert cells(table)[1][1:4] == ["55.0", "62.5", "+7.0"]
+    csv, _ = write_tables(comparison, "", tmp_path / "table")
+    assert {"classes", "miou", "miou_13", "deviation_13"} <= set(pd.read_csv(csv).columns)
+
+
+def test_a_record_of_before_there_were_several_class_sets_has_its_headline(tmp_path: Path) -> None:
+    runs = runs_of(tmp_path, record("dacs", 0, 48.0, classes=16), of_two_sets("dacs", 1, 50.0, 56.0))
+    assert runs["miou_16"].tolist() == [48.0, 50.0]
+    assert np.isnan(runs["miou_13"][0]) and runs["miou_13"][1] == 56.0
+    table = cells(render(compare(runs), "github"))
+    assert table[0][1:3] == ["49.0 ± 1.4 (n=2)", "56.0"]
+
+
+def test_numbers_over_different_class_sets_are_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="over 19 and 16 classes cannot be compared"):
+        compare(runs_of(tmp_path, record("dacs", 0, 50.0), record("dacs+mrm", 0, 50.0, classes=16)))
+
+
 def test_no_runs_give_an_empty_table_or_one_line(tmp_path: Path) -> None:
     with contextlib.suppress(ResultsError):
         assert "dacs" not in render(compare(collect(tmp_path)), "simple")
@@ -328,7 +366,7 @@ def comparison(tmp_path: Path) -> pd.DataFrame:
 
 def test_simple_table(comparison: pd.DataFrame) -> None:
     assert [" ".join(line.split()) for line in render(comparison, "simple").splitlines() if "--" not in line] == [
-        "method mIoU vs dacs iterations s/iteration peak memory unfinished",
+        "method mIoU (19) vs dacs iterations s/iteration peak memory unfinished",
         "dacs 51.0 ± 1.4 (n=2) - 500 0.250 900 MiB",
         "dacs+mrm 33.3 -16.7 500 0.250 900 MiB 1 diverged",
         "target-only (oracle) 70.5 ± 0.7 (n=2) +19.5 500 0.250 900 MiB",

@@ -1,0 +1,68 @@
+"""The data sets that a config names, registered with detectron2 and read from its catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+
+from benchmarks.label_space import FOLDERS, REGISTERED, encoding, label_space
+from datasets.catalog import register
+from datasets.errors import DataError
+from datasets.folders import scan_folders
+from datasets.labels import GREY, IGNORE, own_encoding
+from datasets.layouts import LAYOUTS
+from datasets.registered import import_module, registered_classes, scan_registered
+
+Items = list[dict[str, Any]]
+
+
+def items(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str | None = None) -> Items:
+    """The images of DATA.<role>, in detectron2's form, with their labels where ``labelled``.
+
+    ``root``: the folder that FOLDER is below. ``split``: in place of the role's own SPLIT.
+
+    Raises:
+        DataError: one line naming the file, folder or key that is wrong.
+    """
+    node = cfg.DATA[role]
+    own = node.LAYOUT in (FOLDERS, REGISTERED)
+    if own and split is not None:
+        raise DataError(f"DATA.{role}: layout {node.LAYOUT} has no split {split!r}, expected a published data set")
+    if node.LAYOUT == FOLDERS and labelled and not node.LABELS:
+        raise DataError(f"DATA.{role}.LABELS is empty, expected the folder or pattern of the labels")
+    scan = _scan(cfg, role, root, labelled, split or node.SPLIT)
+    name = f"segshift_{cfg.PROTOCOL}_{role.lower()}_{split or node.SPLIT}" + ("" if labelled else "_unlabelled")
+    return DatasetCatalog.get(register(name, scan, label_space(cfg)))
+
+
+def _scan(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str) -> Callable[[], Items]:
+    node, key = cfg.DATA[role], f"DATA.{role}"
+    folder = root / node.FOLDER
+    if node.LAYOUT == FOLDERS:
+        labels = encoding(cfg, role) if labelled else None
+        return partial(scan_folders, folder, node.IMAGES, node.LABELS, labels, key)
+    if node.LAYOUT == REGISTERED:
+        if cfg.DATA.MODULE:
+            import_module(cfg.DATA.MODULE, Path(cfg.PROTOCOL_FILE).parent)
+        return partial(scan_registered, node.NAME, _registered_encoding(cfg, role) if labelled else None, key)
+    return partial(LAYOUTS[node.LAYOUT].scan, folder, split, labelled, node.CONDITIONS, encoding(cfg, role))
+
+
+def _registered_encoding(cfg: CfgNode, role: str) -> str:
+    """By IDS, or as the data set's metadata say: the ids are places in its stuff_classes, ignore_label is ignored."""
+    node, names = cfg.DATA[role], label_space(cfg).names
+    if node.IDS:
+        return encoding(cfg, role)
+    classes, ignored = registered_classes(node.NAME)
+    if classes and classes != names:
+        raise DataError(
+            f"DATA.{role}.NAME: the classes of data set {node.NAME!r} are {', '.join(classes)}, expected "
+            f"{', '.join(names)}, or DATA.{role}.IDS to say which is which"
+        )
+    table = {index: index for index in range(len(names))} | {IGNORE: IGNORE}
+    return own_encoding(GREY, table if ignored is None else table | {ignored: IGNORE})

@@ -1,0 +1,97 @@
+"""A user's own data as registered with detectron2."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from datasets.errors import DataError, unknown_name
+
+
+def import_module(text: str, folder: Path) -> None:
+    """Import what registers data sets, once a process.
+
+    `text`: the name of a module that can be imported, or a file ending in .py, relative to `folder`.
+    Raises `DataError` naming it if it is not there or fails.
+    """
+    try:
+        if not text.endswith(".py"):
+            importlib.import_module(text)
+            return
+        path = (folder / text).resolve()
+        name = f"segshift_registers_{path.as_posix().replace('/', '_').removesuffix('.py')}"
+        if name not in sys.modules:
+            _run(path, name)
+    except DataError:
+        raise
+    except Exception as error:  # a user's code may raise anything
+        raise DataError(f"DATA.MODULE {text}: cannot be imported ({_line(error)})") from error
+
+
+def _run(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise DataError(f"DATA.MODULE: {path}: no such file, expected Python code that registers data sets")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str, Any]]:
+    """The images that are registered as `name`, in the form and order that they are registered in.
+
+    Items are those of `layouts.Layout.scan`, from "file_name" and, where `encoding`, that of the labels, is not None,
+    "sem_seg_file_name". `key` is the section of the config, for errors.
+    Raises `DataError` for an unknown name, no images, or an item without what is needed.
+    """
+    if name not in DatasetCatalog:
+        raise DataError(f"{key}.NAME: {unknown_name('registered data set', name, _own_names())}")
+    try:
+        registered = list(DatasetCatalog.get(name))
+    except Exception as error:  # a user's code may raise anything
+        raise DataError(f"{key}.NAME: reading the data set {name!r} failed ({_line(error)})") from error
+    if not registered:
+        raise DataError(f"{key}.NAME: data set {name!r} has no images")
+    items = []
+    for i, entry in enumerate(registered):
+        path = _text(entry, "file_name", f"{key}.NAME: item {i} of {name!r}")
+        item = {"file_name": path, "image_id": str(entry.get("image_id", Path(path).stem)), "relative": Path(path).name}
+        if encoding is not None:
+            item["sem_seg_file_name"] = _text(entry, "sem_seg_file_name", path)
+            item["label_encoding"] = encoding
+        items.append(item)
+    return items
+
+
+def registered_classes(name: str) -> tuple[tuple[str, ...], int | None]:
+    """Class names and the ignored value in the metadata of a registered data set: empty and None where it says none."""
+    metadata = MetadataCatalog.get(name)
+    return tuple(metadata.get("stuff_classes", ())), metadata.get("ignore_label")
+
+
+def _text(entry: Any, field: str, where: str) -> str:
+    found = entry.get(field) if isinstance(entry, dict) else None
+    if not isinstance(found, (str, Path)):
+        raise DataError(f"{where}: has no {field!r}, expected the path of a file")
+    return str(found)
+
+
+def _own_names() -> list[str]:
+    """What is registered besides detectron2's own data sets, if anything is."""
+    builtin = ("coco_", "lvis_", "cityscapes_fine_", "voc_", "ade20k_", "keypoints_")
+    names = list(DatasetCatalog)
+    return [name for name in names if not name.startswith(builtin)] or names
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
