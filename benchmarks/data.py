@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 
 import datasets.streets
+from benchmarks.data_sets import items
+from benchmarks.label_space import label_space
 from datasets.augmentation import View
-from datasets.catalog import register
+from datasets.class_pixels import Shown, class_pixels, quiet
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
 from datasets.pairs import PairedBatches
+from datasets.rare_classes import RareClasses, RareClassSampler
 from methods.recipes import Recipe
 
 
@@ -23,7 +25,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
     """The folder that the protocol's data sets lie in; the embedded benchmark is drawn into a cache first if absent.
 
     Raises:
-        DataError: neither --data-root nor $DETECTRON2_DATASETS says where to look.
+        DataError: the protocol ships, and neither --data-root nor $DETECTRON2_DATASETS says where to look.
     """
     streets = cfg.DATA.STREETS
     if streets.SOURCE_IMAGES:
@@ -36,7 +38,8 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
             seed=streets.SEED,
             progress=progress,
         )
-    root = cfg.DATA.ROOT or os.environ.get("DETECTRON2_DATASETS", "")
+    beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else os.environ.get("DETECTRON2_DATASETS", "")
+    root = cfg.DATA.ROOT or beside
     if not root:
         raise DataError(f"protocol {cfg.PROTOCOL} reads data from disk: give --data-root or set $DETECTRON2_DATASETS")
     return Path(root)
@@ -49,40 +52,58 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segshift"
 
 
-def training_set(cfg: CfgNode, recipe: Recipe, root: Path) -> PairedBatches:
-    """The batches of a recipe: labelled images, and target images where the recipe has a teacher."""
+def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet) -> PairedBatches:
+    """The batches of a recipe: labelled images, and target images where the recipe has a teacher.
+
+    ``shown`` tells how the counting of class pixels goes, where rare class sampling needs it and it was not yet done.
+    """
     crop, flip = tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP
     source_view = View(_size(cfg.INPUT.SOURCE_RESIZE), crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
-    target_view = View(_size(cfg.INPUT.TARGET_RESIZE), crop, flip)
+    target_view = View(_size(cfg.INPUT.TARGET_RESIZE), crop, flip, margins=tuple(cfg.INPUT.TARGET_MARGINS))
     if recipe.oracle:  # the target's labelled images take the source's place, at the target's own size
-        labelled, source_view = cfg.DATA.TARGET, View(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
-    else:
-        labelled = cfg.DATA.SOURCE
+        source_view = View(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
+    try:
+        source = items(cfg, "TARGET" if recipe.oracle else "SOURCE", root, labelled=True)
+    except DataError as error:
+        if not recipe.oracle:
+            raise
+        raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
     return PairedBatches(
-        _records(cfg, labelled, root, labelled=True),
-        _records(cfg, cfg.DATA.TARGET, root, labelled=False) if recipe.host.teacher else None,
+        source,
+        items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None,
         source_view=source_view,
         target_view=target_view if recipe.host.teacher else None,
         batch_size=cfg.SOLVER.BATCH,
         seed=cfg.SEED,
+        rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
     )
+
+
+def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> RareClassSampler:
+    sampling = cfg.SAMPLING
+    settings = RareClasses(sampling.TEMPERATURE, sampling.MIN_PIXELS, sampling.MIN_CROP_PIXELS)
+    return RareClassSampler(settings, class_pixels(source, len(label_space(cfg).names), cache=_cache(), shown=shown))
 
 
 def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
     """The target's validation images with their labels."""
-    return EvaluationSet(_records(cfg, cfg.DATA.VAL, root, labelled=True), _size(cfg.TEST.RESIZE))
+    return EvaluationSet(items(cfg, "VAL", root, labelled=True), _size(cfg.TEST.RESIZE))
 
 
-def check_data(cfg: CfgNode, recipe: Recipe) -> None:
-    """Find what is missing before anything is trained. Raises DataError."""
+def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
+    """Find what is missing before anything is trained, and count class pixels where needed. Raises DataError."""
     root = data_root(cfg)
-    training_set(cfg, recipe, root)
+    training_set(cfg, recipe, root, shown)
     validation_set(cfg, root)
 
 
-def _records(cfg: CfgNode, node: CfgNode, root: Path, labelled: bool) -> list[dict[str, Any]]:
-    name = f"{cfg.PROTOCOL}_{node.FOLDER}_{node.SPLIT}" + ("" if labelled else "_unlabelled")
-    return DatasetCatalog.get(register(name, node.LAYOUT, root / node.FOLDER, node.SPLIT, labelled))
+def test_set(cfg: CfgNode, split: str) -> list[dict[str, Any]]:
+    """The images of a split of the data set that is scored on, such as "test", whose labels only its server has.
+
+    Items are ``{"file_name", "image_id", "relative"}``, the last the image's path below the folder of all images of the
+    split. Raises DataError for a split or a folder that is not there.
+    """
+    return items(cfg, "VAL", data_root(cfg), labelled=False, split=split)
 
 
 def _size(size: tuple[int, ...]) -> tuple[int, int] | None:

@@ -22,7 +22,8 @@ class View:
     `resize`: box that the image is scaled to fit, aspect kept (None: left as it is). `crop`: size of the random crop.
     `flip`: probability of mirroring left to right. `max_class_share`: a crop is drawn again, up to 10 times, while one
     class covers more than this share of its labelled pixels (0.75 in DACS's and DAFormer's public settings for the
-    source; 1: never), or nothing in it is labelled.
+    source; 1: never), or nothing in it is labelled. `margins`: pixels at the top, the bottom and both sides of the
+    resized image whose pseudo-labels count for nothing (rectification artefacts and the car itself, in Cityscapes).
     Raises `DataError` naming the value that is out of range.
     """
 
@@ -30,6 +31,7 @@ class View:
     crop: tuple[int, int]
     flip: float = 0.5
     max_class_share: float = 1.0
+    margins: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
         for key, size in (("resize", self.resize), ("crop", self.crop)):
@@ -39,6 +41,25 @@ class View:
             raise DataError(f"flip: expected a probability from 0 to 1, found {self.flip}")
         if not 0 < self.max_class_share <= 1:
             raise DataError(f"max_class_share: expected a share above 0, up to 1, found {self.max_class_share}")
+
+    def inside_margins(self, height: int, width: int) -> np.ndarray:
+        """uint8 (height, width) of a resized image: 1 inside the margins, 0 in them."""
+        top, bottom, side = self.margins
+        inside = np.zeros((height, width), np.uint8)
+        inside[top : max(top, height - bottom), side : max(side, width - side)] = 1
+        return inside
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a crop should show: more than `pixels` pixels of the class `train_id` (rare class sampling)."""
+
+    train_id: int
+    pixels: int
+
+    def shown_by(self, label: np.ndarray) -> bool:
+        """Whether `label`, (H, W) train ids, has enough pixels of the class."""
+        return int(np.count_nonzero(label == self.train_id)) > self.pixels
 
 
 def apply(
@@ -69,24 +90,41 @@ def fit(view: View, image: np.ndarray, label: np.ndarray | None) -> tuple[np.nda
 
 
 def crop_and_flip(
-    view: View, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
+    view: View,
+    image: np.ndarray,
+    label: np.ndarray | None,
+    rng: np.random.Generator,
+    wanted: Wanted | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The random part of `apply`, of an image that `fit` gave.
 
-    All draws are made whatever the label says, so that equal generators stay equal.
+    Up to 10 more crops are drawn while the crop does not show what is `wanted`, the last one is taken as it is. Each of
+    them is drawn again by itself for `view.max_class_share`, and both as in DAFormer's public code, which repeats its
+    whole pipeline for another crop. Without `wanted` all draws are made whatever the label says, so that equal
+    generators stay equal; with it, the first crop and the flip are those that are drawn without.
     """
-    corners = rng.random((1 + CROP_REDRAWS, 2))
+    crop = _random_crop(view, image, label, rng)
     flipped = rng.random() < view.flip
+    if label is not None and wanted is not None:
+        for _ in range(CROP_REDRAWS):
+            if wanted.shown_by(crop.apply_segmentation(label)):
+                break
+            crop = _random_crop(view, image, label, rng)
+    steps = [crop, HFlipTransform(view.crop[0])] if flipped else [crop]
+    return _transformed(TransformList(steps), image, label)
+
+
+def _random_crop(view: View, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator) -> Transform:
+    """The first of 11 random crops in which no class covers too much, the last if there is none."""
     height, width = image.shape[:2]
     free = (width - view.crop[0] + 1, height - view.crop[1] + 1)
-    for u, v in corners:
+    for u, v in rng.random((1 + CROP_REDRAWS, 2)):
         crop = CropTransform(int(u * free[0]), int(v * free[1]), *view.crop)
         if label is None or view.max_class_share == 1:
             break
         if largest_share(crop.apply_segmentation(label)) <= view.max_class_share:
             break
-    steps = [crop, HFlipTransform(view.crop[0])] if flipped else [crop]
-    return _transformed(TransformList(steps), image, label)
+    return crop
 
 
 def largest_share(label: np.ndarray) -> float:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import View, crop_and_flip, fit
+from datasets.augmentation import View, Wanted, crop_and_flip, fit
 from datasets.cache import ArrayCache
 from datasets.errors import DataError, SizeMismatch
 from datasets.loading import in_order
 from datasets.randomness import keyed_rng
+from datasets.rare_classes import RareClassSampler
 from datasets.reading import read_image, read_pair
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,11 +31,13 @@ class PairedBatches(Dataset):
     """Source and target images, batch by batch: item t is all of iteration t's, whatever was asked for before.
 
         {"source": {"images": uint8 (B, 3, H, W), RGB 0..255; "labels": uint8 (B, H, W), train ids 0..18 or 255},
-         "target": {"images": uint8 (B, 3, H, W)}}
+         "target": {"images": uint8 (B, 3, H, W); "valid": bool (B, H, W), False in the margins of the target's view}}
 
-    without "target" where `target` is None. Within an epoch of a domain each of its images comes once, in an order
-    drawn per epoch; epochs run on across batches. Source and target draw from generators of their own, keyed by
-    (seed, what is drawn, iteration, index), so that changing one domain leaves the other's samples as they are.
+    without "target" where `target` is None, and without "valid" where the view has no margins. Within an epoch of a
+    domain each of its images comes once, in an order drawn per epoch; epochs run on across batches.
+    With `rare_classes` a source image is drawn for a class instead (`rare_classes.RareClassSampler`), and its crop is
+    drawn again while it shows too little of it. Source and target draw from generators of their own, keyed by (seed,
+    what is drawn, iteration, index), so that changing one domain leaves the other's samples as they are.
 
     A source image whose label has another size is skipped with one warning a file, and another sample takes its
     place; where almost every one disagrees, that is a `DataError`. Target labels are never opened.
@@ -49,12 +52,14 @@ class PairedBatches(Dataset):
         target_view: View | None,
         batch_size: int,
         seed: int,
+        rare_classes: RareClassSampler | None = None,
         cache_bytes: int = 512 * 2**20,
     ) -> None:
         """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each domain.
 
         `cache_bytes` bounds the decoded and resized images kept in memory, over all workers.
-        Raises `DataError` for an empty domain, a source image without label, or a target without view.
+        Raises `DataError` for an empty domain, a source image without label, a target without view, or `rare_classes`
+        of another number of images.
         """
         if batch_size < 1:
             raise DataError(f"batch_size: expected at least 1 image, found {batch_size}")
@@ -63,8 +68,12 @@ class PairedBatches(Dataset):
                 raise DataError(f"{item['file_name']}: expected a label, as of every source image, found none")
         if (target is None) != (target_view is None):
             raise DataError("target and target_view: expected both or neither")
+        if rare_classes is not None and rare_classes.images != len(source):
+            raise DataError(f"rare_classes: expected one of {len(source)} source images, found {rare_classes.images}")
         cache = ArrayCache(cache_bytes)
-        self._source = _Domain("source", source, source_view, batch_size, seed, cache, labelled=True)
+        self._source = _Domain(
+            "source", source, source_view, batch_size, seed, cache, labelled=True, rare_classes=rare_classes
+        )
         self._target = None
         if target is not None and target_view is not None:
             self._target = _Domain("target", target, target_view, batch_size, seed, cache, labelled=False)
@@ -116,11 +125,12 @@ class _Domain:
         seed: int,
         cache: ArrayCache,
         labelled: bool,
+        rare_classes: RareClassSampler | None = None,
     ) -> None:
         if not items:
             raise DataError(f"{name}: expected at least one image, found none")
         self._name, self._items, self._view, self._batch_size = name, items, view, batch_size
-        self._seed, self._cache, self._labelled = seed, cache, labelled
+        self._seed, self._cache, self._labelled, self._rare_classes = seed, cache, labelled, rare_classes
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._mismatched: Skipped = {}
 
@@ -129,27 +139,42 @@ class _Domain:
         images = np.empty((self._batch_size, 3, height, width), np.uint8)
         labels = np.empty((self._batch_size, height, width), np.uint8)
         for i in range(self._batch_size):
-            image, label = self._sample(iteration, i, skipped)
+            image, label, wanted = self._sample(iteration, i, skipped)
+            if not self._labelled and any(self._view.margins):
+                # The margins go through crop and flip as a label does; what is drawn is the same without them.
+                label = self._view.inside_margins(*image.shape[:2])
             rng = keyed_rng(self._seed, f"{self._name}-view", iteration, i)
-            image, label = crop_and_flip(self._view, image, label, rng)
+            image, label = crop_and_flip(self._view, image, label, rng, wanted)
             images[i] = image.transpose(2, 0, 1)
             if label is not None:
                 labels[i] = label
         batch = {"images": torch.from_numpy(images)}
-        return batch | {"labels": torch.from_numpy(labels)} if self._labelled else batch
+        if self._labelled:
+            batch["labels"] = torch.from_numpy(labels)
+        elif any(self._view.margins):
+            batch["valid"] = torch.from_numpy(labels.astype(bool))
+        return batch
 
-    def _sample(self, iteration: int, i: int, skipped: Skipped) -> tuple[np.ndarray, np.ndarray | None]:
-        index = self._index(iteration * self._batch_size + i)
-        for draw in range(DRAWS):
+    def _sample(self, iteration: int, i: int, skipped: Skipped) -> tuple[np.ndarray, np.ndarray | None, Wanted | None]:
+        for attempt in range(DRAWS):
+            index, wanted = self._drawn(iteration, i, attempt)
             file_name = self._items[index]["file_name"]
             if file_name not in self._mismatched:
                 try:
-                    return self._fitted(index)
+                    return *self._fitted(index), wanted
                 except SizeMismatch as mismatch:
                     self._mismatched[file_name] = str(mismatch)
             skipped[file_name] = self._mismatched[file_name]
-            index = int(keyed_rng(self._seed, f"{self._name}-redraw", iteration, i, draw).integers(len(self._items)))
         raise DataError(f"{skipped[file_name]}, and {DRAWS} {self._name} samples drawn in a row disagree in size")
+
+    def _drawn(self, iteration: int, i: int, attempt: int) -> tuple[int, Wanted | None]:
+        """The image for a place in a batch, in the `attempt`-th draw, and what its crop should show."""
+        if self._rare_classes is not None:
+            return self._rare_classes.draw(self._seed, iteration, i, attempt)
+        if attempt == 0:
+            return self._index(iteration * self._batch_size + i), None
+        rng = keyed_rng(self._seed, f"{self._name}-redraw", iteration, i, attempt - 1)
+        return int(rng.integers(len(self._items))), None
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self._items))

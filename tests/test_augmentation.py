@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.augmentation import View, apply, fitted, largest_share
+from datasets.augmentation import View, Wanted, apply, crop_and_flip, fitted, largest_share
 from datasets.errors import DataError
 from datasets.randomness import keyed_rng
 
@@ -132,6 +132,68 @@ def test_crop_that_cannot_pass_is_taken_after_the_last_draw() -> None:
     assert label is not None
     u, v = keyed_rng(0).random((11, 2))[10]
     assert cropped[0, 0, :2].tolist() == [int(u * 71), int(v * 31)]
+
+
+def test_wanted_means_more_than_so_many_pixels_of_the_class() -> None:
+    label = np.array([[4, 4, 4, 255, 255, 0]], np.uint8)
+    assert [Wanted(4, pixels).shown_by(label) for pixels in (2, 3)] == [True, False]
+    assert [Wanted(5, pixels).shown_by(label) for pixels in (0, 1)] == [False, False]
+
+
+def corners_of(label: np.ndarray, view: View, wanted: Wanted, trials: int) -> np.ndarray:
+    """Left edges of the crops of a label that is as high as the crop."""
+    image = np.repeat((np.arange(label.shape[1]) // 2).astype(np.uint8)[None, :, None], len(label), 0).repeat(3, 2)
+    image[..., 1] = np.arange(label.shape[1]) % 2
+    crops = [crop_and_flip(view, image, label, keyed_rng(i), wanted)[0][0, 0].astype(int) for i in range(trials)]
+    return np.array([2 * first[0] + first[1] for first in crops])
+
+
+def test_crop_is_drawn_again_while_it_lacks_the_wanted_class() -> None:
+    label = np.zeros((20, 300), np.uint8)
+    label[:, 280:] = 5
+    found = corners_of(label, View(None, (20, 20), 0.0), Wanted(5, 100), 400)
+    # More than 5 of 20 columns are of the class where the corner is at 266 or later: 15 of 281 corners.
+    once = 15 / 281
+    assert np.mean(found >= 266) == pytest.approx(1 - (1 - once) ** 11, abs=0.1)
+    assert np.mean(found >= 266) > 4 * once
+
+
+def test_every_crop_for_a_wanted_class_is_drawn_again_for_its_largest_share() -> None:
+    # From 200 on no class fills a crop; the wanted one is in the last columns of them and, alone, in the first ones.
+    label = np.zeros((20, 300), np.uint8)
+    label[:, 200:] = np.where(np.arange(100) % 2, 2, 8)
+    label[:, 281:] = np.where(np.arange(19) % 2, 2, 5)
+    label[:, :40] = 5
+    found = corners_of(label, View(None, (20, 20), 0.0, 0.6), Wanted(5, 99), 600)
+    corners = np.arange(281)
+    crops = np.stack([label[0, corner : corner + 20] for corner in corners])
+    mixed = np.stack([(crops == c).sum(1) for c in (0, 2, 5, 8)]).max(0) <= 12
+    wanted = (crops == 5).sum(1) >= 5
+    # A crop drawn for its share is mixed unless 10 draws were not, then it is any.
+    unmixed = (1 - mixed.mean()) ** 10
+    once = (1 - unmixed) * wanted[mixed].mean() + unmixed * wanted.mean()
+    assert 0.1 < once < 0.4
+    assert np.mean(wanted[found]) == pytest.approx(1 - (1 - once) ** 11, abs=0.05)
+    assert np.mean(mixed[found]) > 0.9
+
+
+def test_crop_that_never_shows_the_wanted_class_is_taken_after_the_last_draw() -> None:
+    image, label = coded(90, 50)
+    cropped, _ = crop_and_flip(View(None, (20, 20), 0.0), image, label, keyed_rng(0), Wanted(200, 0))
+    rng = keyed_rng(0)
+    rng.random((11, 2))  # the first crop and those for its largest share
+    rng.random()  # the flip
+    u, v = rng.random((10, 11, 2))[-1, 0]
+    assert cropped[0, 0, :2].tolist() == [int(u * 71), int(v * 31)]
+
+
+def test_crop_that_shows_the_wanted_class_at_once_is_the_one_drawn_without() -> None:
+    image, label = coded(90, 50)
+    view = View(None, (80, 40))
+    for i in range(20):
+        plain, chosen = (crop_and_flip(view, image, label, keyed_rng(i), wanted) for wanted in (None, Wanted(45, 39)))
+        assert np.array_equal(plain[0], chosen[0])
+        assert np.array_equal(plain[1], chosen[1])  # type: ignore[arg-type]
 
 
 def test_share_counts_labelled_pixels_only() -> None:

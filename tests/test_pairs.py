@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import multiprocessing
 import pickle
@@ -23,6 +24,7 @@ from datasets.cache import ArrayCache
 from datasets.errors import DataError
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, PairedBatches, Skipped, batches
+from datasets.rare_classes import RareClasses, RareClassSampler
 
 Items = list[dict[str, Any]]
 N_SOURCE, N_TARGET = 7, 5
@@ -306,6 +308,71 @@ def test_workers_share_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("a", "b", "a", "b"):
         kept.get(key, load)
     assert len(loads) == 3  # of ten bytes a worker, "a" took six
+
+
+@pytest.mark.parametrize(
+    ("share", "domain", "digest"),
+    [
+        (1.0, "source", "98e3cdba5aa0e021"),
+        (0.1, "source", "18a5a1e70922280a"),
+        (1.0, "target", "a838c001045a07e7"),
+        (0.1, "target", "a838c001045a07e7"),
+    ],
+)
+def test_batches_are_those_of_the_first_release(
+    source: Items, target: Items, share: float, domain: str, digest: str
+) -> None:
+    """Written down before there was rare class sampling: whoever does without it sees the same images as ever."""
+    dataset = paired(source, target, dataclasses.replace(VIEW, max_class_share=share), seed=3)
+    found = hashlib.sha256()
+    for t in range(9):
+        for tensor in dataset[t][domain].values():
+            found.update(tensor.numpy().tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+def rare(shown: dict[int, list[int]], min_crop_pixels: int = 0) -> RareClassSampler:
+    """Draws for classes as often, of which these images show 100 pixels each."""
+    pixels = np.zeros((N_SOURCE, 19), np.int64)
+    for train_id, images in shown.items():
+        pixels[images, train_id] = 100
+    return RareClassSampler(RareClasses(1e6, 99, min_crop_pixels), pixels)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rare_classes_choose_source_images_and_nothing_of_the_target(
+    source: Items, target: Items, workers: int
+) -> None:
+    plain, chosen = paired(source, target), paired(source, target, rare_classes=rare({4: [2], 9: [5]}))
+    expected = [chosen[t] for t in range(9)]
+    assert all(map(same, list(batches(chosen, 0, 9, workers, False)), expected))
+    assert all(map(same, list(batches(chosen, 4, 9, workers, False)), expected[4:]))
+    assert set(numbers(chosen, "source", 9)) == {2, 5}
+    for t in range(9):
+        assert same({"target": expected[t]["target"]}, {"target": plain[t]["target"]})
+        assert not same({"source": expected[t]["source"]}, {"source": plain[t]["source"]})
+
+
+def test_place_of_a_mismatch_is_drawn_again_for_a_rare_class(source: Items, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = paired(source, None, WHOLE, rare_classes=rare({4: [0, 2], 9: [2, 5, 6]}))
+    usual = numbers(dataset, "source", 14)
+    write(Path(source[0]["file_name"]).parent.parent, 2, label_width=WIDTH - 1)
+    with caplog.at_level(logging.WARNING):
+        dataset = paired(source, None, WHOLE, rare_classes=rare({4: [0, 2], 9: [2, 5, 6]}))
+        drawn = [int(n) for batch in batches(dataset, 0, 14, 0, False) for n in batch["source"]["images"][:, 2, 0, 0]]
+    assert [a for a, b in zip(drawn, usual, strict=True) if b != 2] == [b for b in usual if b != 2]
+    assert {a for a, b in zip(drawn, usual, strict=True) if b == 2} == {0, 5, 6}
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        f"skipped {source[2]['sem_seg_file_name']}"
+    ]
+    alone = paired(source, None, WHOLE, rare_classes=rare({4: [2]}))
+    with pytest.raises(DataError, match=r"labels/00002.png: .* and 20 source samples drawn in a row disagree in size"):
+        alone[0]
+
+
+def test_rare_classes_of_other_images_are_named(source: Items) -> None:
+    with pytest.raises(DataError, match="rare_classes: expected one of 3 source images, found 7"):
+        paired(source[:3], None, rare_classes=rare({4: [2]}))
 
 
 def test_source_view_share_reaches_the_crops(tmp_path: Path) -> None:

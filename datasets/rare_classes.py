@@ -1,0 +1,98 @@
+"""Rare class sampling: labelled images are drawn by class, rare classes more often (DAFormer, section 3.3).
+
+Hoyer et al., CVPR 2022. Where the paper leaves a choice, this is what the authors' public code and settings do:
+
+- f_c counts labelled pixels only, at the labels' own resolution, and the softmax is over the classes that occur at all.
+- A file is one of class c with strictly more than 3000 pixels of it at the label's own resolution; the crop is judged
+  after resizing, by strictly more than half as many (HRDA: twice as many, for crops of four times the area).
+- An occurring class without such a file ends the authors' program. Here it is left out with a warning and the others
+  share its probability, so that own data with a few stray pixels can be used; in GTA and SYNTHIA there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.augmentation import Wanted
+from datasets.errors import DataError
+from datasets.randomness import keyed_rng
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RareClasses:
+    """Settings; the defaults are the published ones of DAFormer (HRDA: `min_crop_pixels` 6000).
+
+    `temperature`: T of the softmax, above 0; the smaller, the more the rarest class is preferred. `min_pixels`: an
+    image is drawn for a class of which its label has more pixels than this. `min_crop_pixels`: crops are drawn again
+    while they have no more pixels of the class than this. Raises `DataError` naming the value that is out of range.
+    """
+
+    temperature: float = 0.01
+    min_pixels: int = 3000
+    min_crop_pixels: int = 1500
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise DataError(f"SAMPLING.TEMPERATURE is {self.temperature}, expected a number above 0")
+        for key in ("min_pixels", "min_crop_pixels"):
+            if getattr(self, key) < 0:
+                raise DataError(f"SAMPLING.{key.upper()} is {getattr(self, key)}, expected at least 0 pixels")
+
+
+def class_probabilities(pixels: np.ndarray, temperature: float, drawn: np.ndarray) -> np.ndarray:
+    """P(c) = softmax((1 - f_c) / T) over the classes that are `drawn`, with f_c the share of all pixels.
+
+    `pixels` (K,): pixels of each class in all labels. `drawn` (K,): bool, at least one class, each of which occurs.
+    Returns float64 (K,), sum 1, 0 for the classes that are not drawn.
+    """
+    exponent = np.where(drawn, (1 - pixels / pixels.sum()) / temperature, -np.inf)
+    weight = np.exp(exponent - exponent.max())
+    return weight / weight.sum()
+
+
+class RareClassSampler:
+    """Draws an image for a class, the class by `class_probabilities`, the image uniformly among those that show it.
+
+    `probabilities`: float64 (K,), of the classes as they are drawn. `images`: the number of images drawn from.
+    """
+
+    def __init__(self, settings: RareClasses, pixels: np.ndarray) -> None:
+        """`pixels`: int64 (N, K) of the labels (`class_pixels.class_pixels`).
+
+        Raises `DataError` if no label has more than `min_pixels` of any class.
+        """
+        self._min_crop_pixels = settings.min_crop_pixels
+        self.images = len(pixels)
+        self._showing = [np.flatnonzero(of_class > settings.min_pixels) for of_class in pixels.T]
+        shown = np.array([len(images) > 0 for images in self._showing])
+        if not shown.any():
+            raise DataError(
+                f"SAMPLING.MIN_PIXELS is {settings.min_pixels}, expected a number that some class exceeds in some "
+                f"label; the largest of {self.images} labels is {int(pixels.max(initial=0))} pixels of one class"
+            )
+        totals = pixels.sum(axis=0)
+        left_out = np.flatnonzero((totals > 0) & ~shown)
+        if len(left_out):
+            _LOGGER.warning(
+                "rare class sampling leaves out the train ids %s: no label has more than SAMPLING.MIN_PIXELS = %d "
+                "pixels of them",
+                ", ".join(map(str, left_out)),
+                settings.min_pixels,
+            )
+        self.probabilities = class_probabilities(totals, settings.temperature, shown)
+
+    def draw(self, seed: int, iteration: int, index: int, attempt: int = 0) -> tuple[int, Wanted]:
+        """The image of place `index` in the batch of `iteration`, and what its crop should show, by the key alone.
+
+        `attempt` counts the draws for one place: files that cannot be used are replaced by another class's or file.
+        """
+        rng = keyed_rng(seed, "rare-class", iteration, index, attempt)
+        train_id = int(rng.choice(len(self.probabilities), p=self.probabilities))
+        showing = self._showing[train_id]
+        return int(showing[rng.integers(len(showing))]), Wanted(train_id, self._min_crop_pixels)
