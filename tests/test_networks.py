@@ -52,6 +52,25 @@ def test_parameter_counts(name: str, encoder: int, decoder: int) -> None:
     assert (count(segmentor.encoder), count(segmentor.decoder)) == (encoder, decoder)
 
 
+@pytest.mark.parametrize("size", range(6))
+def test_parameter_counts_of_mit_by_hand(size: int) -> None:
+    """SegFormer, Table 6 of the supplement: widths, depths, MLP ratio 4, sequence reduction 8, 4, 2, 1."""
+    widths = (32, 64, 160, 256) if size == 0 else (64, 128, 320, 512)
+    depths = ((2, 2, 2, 2), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 18, 3), (3, 8, 27, 3), (3, 6, 40, 3))[size]
+    encoder, before = 0, 3
+    for c, depth, kernel, reduction in zip(widths, depths, (7, 3, 3, 3), (8, 4, 2, 1), strict=True):
+        block = 2 * 2 * c + 4 * (c * c + c)  # two norms; queries, keys, values, projection
+        block += c * c * reduction**2 + c + 2 * c if reduction > 1 else 0
+        block += c * 4 * c + 4 * c + (9 + 1) * 4 * c + 4 * c * c + c  # MLP with a depthwise 3x3
+        encoder += before * c * kernel**2 + c + 2 * c + depth * block + 2 * c
+        before = c
+    decoder = sum(c * 256 + 256 for c in widths) + 1024 * 256 + 2 * 256
+    decoder += 3 * (9 * 1024 + 2 * 1024 + 1024 * 256 + 2 * 256) + 9 * 1024 * 256 + 2 * 256 + 256 * CLASSES + CLASSES
+    with torch.device("meta"):
+        segmentor = build_segmentor(f"daformer-mitb{size}", CLASSES, "none")
+    assert (count(segmentor.encoder), count(segmentor.decoder)) == (encoder, decoder)
+
+
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_every_network_builds_and_says_what_it_is(name: str) -> None:
     with torch.device("meta"):

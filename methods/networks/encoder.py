@@ -1,9 +1,11 @@
 """What every encoder E is: images in, a list of feature maps out, and the spellings of its published checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from methods.networks.checkpointing import checkpointed
 
 # RGB, in [0, 1] units: the statistics nearly every ImageNet network was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -11,7 +13,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Encoder(nn.Module):
-    """Base of the encoders. A subclass sets `channels` and `strides` and writes `forward` and `rename_checkpoint`.
+    """Base of the encoders. A subclass sets `channels`, `strides` and writes the three methods at the end.
 
     `forward` takes images (B, 3, H, W), float, RGB in [0, 1], and returns exactly the features that its decoder
     consumes, finest first: entry i is (B, channels[i], H / strides[i], W / strides[i]). The normalisation that the
@@ -24,6 +26,8 @@ class Encoder(nn.Module):
     decay_norms: bool = True
     # Prefixes of checkpoint keys that belong to the ImageNet classifier and are left behind without a word.
     classifier_prefixes: tuple[str, ...] = ()
+    # Whether `residual_blocks` keep only their inputs for backward in training: less memory, about a third more time.
+    checkpointing: bool = False
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -34,9 +38,25 @@ class Encoder(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, 3, 1, 1), persistent=False)
 
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W), RGB in [0, 1] -> features, finest first."""
+        x = self.normalise(images)
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return self.extract(x)
+        with checkpointed(self.residual_blocks()):
+            return self.extract(x)
+
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the same shape with `pixel_mean` taken off and divided by `pixel_std`."""
         return (images - self.pixel_mean) / self.pixel_std
+
+    def extract(self, x: Tensor) -> list[Tensor]:
+        """Normalised images (B, 3, H, W) -> features, finest first."""
+        raise NotImplementedError
+
+    def residual_blocks(self) -> Iterable[nn.Module]:
+        """The residual or transformer blocks, each of which can be computed again from its input."""
+        raise NotImplementedError
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict with every published spelling of this encoder's parameters turned into its own names.

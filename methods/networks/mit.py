@@ -1,13 +1,12 @@
 """Mix Transformer, the encoder of SegFormer (Xie et al., NeurIPS 2021, sec. 3.1), from transformers' SegformerModel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerModel
+from transformers.models.segformer.modeling_segformer import SegformerLayer
 
-from methods.errors import MethodError
 from methods.networks.encoder import Encoder
 
 _WIDTHS = {"b0": (32, 64, 160, 256)} | dict.fromkeys(("b1", "b2", "b3", "b4", "b5"), (64, 128, 320, 512))
@@ -20,7 +19,6 @@ _DEPTHS = {
     "b5": (3, 6, 40, 3),
 }
 DROP_PATH = 0.1
-CACHE_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class _Spelling(NamedTuple):
@@ -87,9 +85,11 @@ class MixTransformer(Encoder):
                 # transformers leaves all at 1e-5; the published weights were trained with 1e-6 but in these two places.
                 module.eps = 1e-5 if "patch_embeddings" in name or "attention" in name else 1e-6
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [0, 1] -> four features at strides 4, 8, 16, 32."""
-        return list(self.mit(self.normalise(images), output_hidden_states=True, return_dict=True).hidden_states)
+    def extract(self, x: Tensor) -> list[Tensor]:
+        return list(self.mit(x, output_hidden_states=True, return_dict=True).hidden_states)
+
+    def residual_blocks(self) -> Iterable[nn.Module]:
+        return (module for module in self.mit.modules() if isinstance(module, SegformerLayer))
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From the names of SegFormer's authors and of both layouts of transformers, whichever is installed here."""
@@ -119,19 +119,3 @@ def _split_kv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             split[key] = value
     return split
-
-
-def find_weights(size: str) -> str:
-    """Path of `nvidia/mit-<size>` in the local cache of the Hugging Face hub; nothing is downloaded.
-
-    Raises MethodError where the cache lacks it.
-    """
-    repo = f"nvidia/mit-{size}"
-    for name in CACHE_FILES:
-        path = try_to_load_from_cache(repo, name)
-        if isinstance(path, str):
-            return path
-    raise MethodError(
-        f"weights {repo}: not in the local Hugging Face cache; fetch them once with `hf download {repo}`, "
-        "or give the path of a checkpoint or 'none'"
-    )

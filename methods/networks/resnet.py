@@ -1,23 +1,33 @@
-"""ResNet at output stride 8 (DeepLabV2's encoder) from detectron2's blocks and the deep stem of its DeepLab project."""
+"""Dilated ResNet (DeepLab's encoder) from detectron2's blocks and the deep stem of its DeepLab project."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
-import torch
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
 from detectron2.projects.deeplab.resnet import DeepLabStem
 from torch import Tensor, nn
 
-from methods.errors import MethodError
 from methods.networks.encoder import Encoder
 
 _BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-_STRIDES = (1, 2, 1, 1)
-_DILATIONS = (1, 1, 2, 4)
-STEM_CHANNELS = 64
-# The deep-stem ImageNet weights behind the published numbers, under the names that OpenMMLab's model zoo gives them.
-WEIGHT_FILES = {50: "resnet50_v1c-2cccc1ad.pth", 101: "resnet101_v1c-e67eebb6.pth"}
+_STAGES = ("res2", "res3", "res4", "res5")
+
+
+class Layout(NamedTuple):
+    """A stem's width, and each stage's stride and dilations: one a block, the last for the rest of the stage."""
+
+    stem_channels: int
+    strides: tuple[int, int, int, int]
+    dilations: tuple[tuple[int, ...], ...]
+
+
+# OpenMMLab's ResNetV1c at output stride 8, the networks behind the published UDA numbers: the first block of a dilated
+# stage keeps half its dilation ("contracted").
+V1C_STRIDE_8 = Layout(64, (1, 2, 1, 1), ((1,), (1,), (1, 2), (2, 4)))
+# detectron2's DeepLabV3+ on Cityscapes (R-103, os16, mg124): the last stage at dilation 2 times the grid 1, 2, 4.
+DETECTRON2_STRIDE_16 = Layout(128, (1, 2, 2, 1), ((1,), (1,), (1,), (2, 4, 8)))
 
 # torchvision's and OpenMMLab's spellings -> detectron2's; the deep stem there is a Sequential of conv, BN, ReLU.
 _RENAMES = (
@@ -33,23 +43,25 @@ _RENAMES = (
 
 
 class DilatedResNet(Encoder):
-    """ResNet-50 or -101 ("v1c": three 3x3 convolutions as stem) with trained batch norm; last stage only, stride 8.
+    """ResNet-50 or -101 whose stem is three 3x3 convolutions, with trained batch norm; strides sit in the 3x3.
 
-    Stages have strides 1, 2, 1, 1 and dilations 1, 1, 2, 4; strides sit in the 3x3 convolution, and the first block
-    of a dilated stage keeps half its dilation ("contracted"), as in the networks behind the published numbers.
+    The stages named in `outputs` are returned. All published weights that fit (OpenMMLab's v1c, detectron2's R-52 and
+    R-103) were trained on RGB with ImageNet's mean and deviation. Those of a plain 7x7 stem (torchvision's; MSRA's, on
+    BGR and with strides in the 1x1 convolutions) lack the stem's parameters and are refused when loaded.
     """
 
-    channels = (2048,)
-    strides = (8,)
-    classifier_prefixes = ("fc.",)
+    # detectron2's converted files keep the classifier beside the stem.
+    classifier_prefixes = ("fc.", "stem.fc.")
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, layout: Layout, outputs: Sequence[str] = ("res5",)) -> None:
         super().__init__()
-        self.stem = DeepLabStem(in_channels=3, out_channels=STEM_CHANNELS, norm="BN")
-        stages = []
-        in_channels = STEM_CHANNELS
-        for index, (blocks, stride, dilation) in enumerate(zip(_BLOCKS[depth], _STRIDES, _DILATIONS, strict=True)):
+        self.outputs = tuple(outputs)
+        self.stem = DeepLabStem(in_channels=3, out_channels=layout.stem_channels, norm="BN")
+        in_channels, total_stride = layout.stem_channels, 4
+        channels, strides = [], []
+        for index, (name, blocks, stride) in enumerate(zip(_STAGES, _BLOCKS[depth], layout.strides, strict=True)):
             out_channels = 256 * 2**index
+            given = layout.dilations[index]
             stage = ResNet.make_stage(
                 BottleneckBlock,
                 blocks,
@@ -59,16 +71,26 @@ class DilatedResNet(Encoder):
                 norm="BN",
                 stride_in_1x1=False,
                 stride_per_block=[stride] + [1] * (blocks - 1),
-                dilation_per_block=[max(1, dilation // 2)] + [dilation] * (blocks - 1),
+                dilation_per_block=[*given, *[given[-1]] * (blocks - len(given))],
             )
-            stages.append(nn.Sequential(*stage))
-            in_channels = out_channels
-        self.res2, self.res3, self.res4, self.res5 = stages
+            self.add_module(name, nn.Sequential(*stage))
+            in_channels, total_stride = out_channels, total_stride * stride
+            if name in outputs:
+                channels.append(out_channels)
+                strides.append(total_stride)
+        self.channels, self.strides = tuple(channels), tuple(strides)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [0, 1] -> one feature map at stride 8 in a list."""
-        x = self.stem(self.normalise(images))
-        return [self.res5(self.res4(self.res3(self.res2(x))))]
+    def extract(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        features = []
+        for name in _STAGES:
+            x = self.get_submodule(name)(x)
+            if name in self.outputs:
+                features.append(x)
+        return features
+
+    def residual_blocks(self) -> Iterable[nn.Module]:
+        return chain.from_iterable(self.get_submodule(name).children() for name in _STAGES)
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From the names of torchvision and OpenMMLab; detectron2's are its own."""
@@ -80,17 +102,3 @@ class DilatedResNet(Encoder):
                     break
             renamed[key] = value
         return renamed
-
-
-def find_weights(depth: int) -> str:
-    """Path of the deep-stem ImageNet weights among torch.hub's checkpoints, where OpenMMLab's tools leave them too.
-
-    Raises MethodError where they are absent.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHT_FILES[depth]
-    if not path.is_file():
-        raise MethodError(
-            f"weights resnet{depth}_v1c: no {path}; fetch {path.name} (OpenMMLab's resnet{depth}_v1c) to there, "
-            "or give the path of a checkpoint or 'none'"
-        )
-    return str(path)

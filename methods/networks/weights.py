@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,8 +47,8 @@ def load_weights(segmentor: Segmentor, path: str) -> None:
 def read_state_dict(path: str) -> dict[str, Tensor]:
     """The state dict in a .safetensors file, a detectron2 .pkl, a torch checkpoint, or a folder that holds one.
 
-    Torch checkpoints are read with `weights_only=True`; a .pkl is a pickle and runs what it says, so load only those
-    you trust. Wrappers ({"state_dict": ...}, {"model": ...}) are taken off.
+    No file can run code: torch checkpoints are read with `weights_only=True`, a .pkl may hold plain data and numpy
+    arrays only. Wrappers ({"state_dict": ...}, {"model": ...}) are taken off.
     """
     file = Path(path)
     if file.is_dir():
@@ -78,14 +79,35 @@ def _read(file: Path) -> Any:
 
         return load_file(file)
     if file.suffix == ".pkl":
-        from detectron2.checkpoint import DetectionCheckpointer
-
-        return DetectionCheckpointer(torch.nn.Module(), save_to_disk=False)._load_file(str(file))
+        with file.open("rb") as stream:
+            return _ArraysOnly(stream, encoding="latin1").load()
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
+class _ArraysOnly(pickle.Unpickler):
+    """Reads detectron2's model zoo: arrays as numpy 1 and 2 pickle them, under Python 2 or 3, and nothing that runs."""
+
+    # Rebuilding an array calls these; numpy moved the first two from numpy.core to numpy._core.
+    _ALLOWED = (
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+        ("collections", "OrderedDict"),
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module.replace("numpy._core", "numpy.core"), name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it holds more than arrays: {module}.{name}")
+        if module.startswith("numpy.core.") and hasattr(np, "_core"):
+            module = module.replace("numpy.core", "numpy._core")
+        return super().find_class(module, name)
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError) and "more than arrays" not in str(error):
         return "not a torch checkpoint, or one that holds more than tensors"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
