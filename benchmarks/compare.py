@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.label_space import scoring
 from benchmarks.progress import RunProgress, clock
 from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
@@ -74,8 +75,9 @@ def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quic
     runs = from_folders(job.folder for job in jobs)
     comparison = compare(runs)
     first = jobs[0].cfg
+    classes = " and ".join(map(str, scoring(first).class_sets))
     caption = (
-        f"{first.PROTOCOL}, {first.NETWORK}, {first.TEST.CLASSES} classes. {SELECTION}."
+        f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
         + (f" {QUICK_WARNING}." if quick else "")
     )
     print(f"\n{render(comparison, 'simple')}\n\n{caption}")
@@ -96,12 +98,22 @@ def _check(jobs: Sequence[_Job]) -> None:
     pick_device(jobs[0].cfg)
     with shown("drawing streets") as progress:
         data_root(jobs[0].cfg, progress)
-    methods = {job.cfg.METHOD: job.cfg for job in jobs}.values()
+    methods = list({job.cfg.METHOD: job.cfg for job in jobs}.values())
     for cfg in methods:
-        check_data(cfg, parse(cfg.METHOD))
-    segmentor = build_student(jobs[0].cfg)
-    for cfg in methods:
-        build_terms(cfg, parse(cfg.METHOD), segmentor)
+        check_data(cfg, parse(cfg.METHOD), shown)
+    for group in _alike(methods):
+        segmentor = build_student(group[0])
+        for cfg in group:
+            build_terms(cfg, parse(cfg.METHOD), segmentor)
+
+
+def _alike(configs: Sequence[CfgNode]) -> list[list[CfgNode]]:
+    """Configs that build the same student together: it is built once, as weights are large."""
+    groups: dict[str, list[CfgNode]] = {}
+    for cfg in configs:
+        key = str((cfg.NETWORK, cfg.WEIGHTS, cfg.INPUT.CROP if cfg.HRDA.ENABLED else None, cfg.HRDA.dump()))
+        groups.setdefault(key, []).append(cfg)
+    return list(groups.values())
 
 
 def _make_folder(output: Path) -> None:

@@ -8,11 +8,19 @@ from typing import Any
 from detectron2.config import CfgNode as CN
 
 import methods.catalog  # noqa: F401  (registers the terms whose settings become keys)
+from methods.networks.multi_resolution import MultiResolution
 from methods.step import SelfTraining
 from methods.term import TERMS
 
 # Keys that say where and how a run runs, not what it computes: they are left out of the run's id.
-PLACE_KEYS = ("DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD")
+PLACE_KEYS = (
+    "PROTOCOL_FILE",
+    "DATA.ROOT",
+    "DEVICE",
+    "NUM_WORKERS",
+    "CHECKPOINT_PERIOD",
+    "SOLVER.ACTIVATION_CHECKPOINTING",
+)
 
 
 def get_config() -> CN:
@@ -22,6 +30,7 @@ def get_config() -> CN:
     """
     cfg = CN()
     cfg.PROTOCOL = ""  # name of the protocol file
+    cfg.PROTOCOL_FILE = ""  # its path, where it is none that ships
     cfg.DESCRIPTION = ""  # of the protocol, one line
     cfg.METHOD = ""  # canonical recipe
     cfg.NETWORK = ""  # name of the network; the protocol sets a default
@@ -30,7 +39,14 @@ def get_config() -> CN:
 
     # Where images come from. FOLDER is below ROOT.
     cfg.DATA = CN()
-    cfg.DATA.ROOT = ""  # empty: $DETECTRON2_DATASETS
+    cfg.DATA.CLASSES = ()  # names, in the order of their train ids; empty: the 19 of Cityscapes
+    cfg.DATA.COLOURS = ()  # of CLASSES, as "#rrggbb"; empty: chosen
+    cfg.DATA.THINGS = ()  # which of CLASSES are countable objects (DAFormer's feature distance)
+    cfg.DATA.MODULE = ""  # Python module, or file beside the protocol's, that registers data sets with detectron2
+    # Rows at the top and the bottom of a target image, at the protocol's size, that show rectification artefacts or the
+    # car itself: methods of DAFormer's family trust no pseudo-labels there.
+    cfg.DATA.IGNORED_ROWS = (0, 0)
+    cfg.DATA.ROOT = ""  # empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE
     cfg.DATA.SOURCE = _data_set()  # labelled training images
     cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only alone
     cfg.DATA.VAL = _data_set()  # what mIoU is measured on
@@ -49,25 +65,44 @@ def get_config() -> CN:
     cfg.INPUT.FLIP = 0.5  # probability of a horizontal flip
     cfg.INPUT.SOURCE_RESIZE = ()  # scaled, aspect kept, to the largest size that fits; empty: as is
     cfg.INPUT.TARGET_RESIZE = ()
+    # Pixels at the top, the bottom and both sides of a (resized) target image whose pseudo-labels count for nothing;
+    # recipes set them from DATA.IGNORED_ROWS.
+    cfg.INPUT.TARGET_MARGINS = (0, 0, 0)
     cfg.INPUT.MAX_CLASS_SHARE = 0.75  # a source crop is drawn again (10 times) while one class exceeds this share
+
+    # Rare class sampling (datasets/rare_classes.py): labelled images are drawn for a class, rare ones more often.
+    cfg.SAMPLING = CN()
+    cfg.SAMPLING.RARE_CLASSES = False  # recipes of DAFormer's family set it
+    cfg.SAMPLING.TEMPERATURE = 0.01  # of the softmax over the classes; smaller: the rarest more often
+    cfg.SAMPLING.MIN_PIXELS = 3000  # a label with more pixels of the class, as it lies on disk, can be drawn for it
+    cfg.SAMPLING.MIN_CROP_PIXELS = 1500  # a crop is drawn again (10 times) while it has no more pixels of the class
 
     cfg.SOLVER = CN()
     cfg.SOLVER.ITERS = 40000
     cfg.SOLVER.BATCH = 2  # images of each domain
-    cfg.SOLVER.ENCODER_LR = 6e-5  # AdamW, betas 0.9 and 0.999
+    cfg.SOLVER.OPTIMIZER = "adamw"  # betas 0.9 and 0.999; or "sgd"
+    cfg.SOLVER.MOMENTUM = 0.9  # of sgd
+    cfg.SOLVER.ENCODER_LR = 6e-5
     cfg.SOLVER.DECODER_LR = 6e-4
     cfg.SOLVER.WEIGHT_DECAY = 0.01  # 0 on the norms of networks that ask for it
     cfg.SOLVER.WARMUP_ITERS = 1500  # linear from WARMUP_FACTOR of the rate
     cfg.SOLVER.WARMUP_FACTOR = 1e-6
     cfg.SOLVER.POWER = 1.0  # of the polynomial decay to 0
     cfg.SOLVER.PRECISION = "fp32"  # or "bf16", "fp16": autocast, with a gradient scaler for fp16
+    cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
 
     cfg.TEST = CN()
     cfg.TEST.RESIZE = ()  # images are scaled to exactly this size, logits to the label's; empty: as is
+    cfg.TEST.SLIDING = False  # inference by windows whose logits are averaged where they overlap, not on whole images
+    cfg.TEST.WINDOW = ()  # size of the windows; empty: the training crop's
+    cfg.TEST.STRIDE = ()  # between windows; empty: half a window
     cfg.TEST.PERIOD = 4000  # iterations between evaluations of the student; the last iterate is always evaluated
-    cfg.TEST.CLASSES = 19  # class set of the reported mIoU: 19, 16 (SYNTHIA) or 13
+    # Classes that the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow are
+    # in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
+    cfg.TEST.CLASSES = 0
 
     cfg.SELF_TRAINING = _keys(SelfTraining())  # teacher, pseudo-labels and strong augmentation (methods/step.py)
+    cfg.HRDA = _keys(MultiResolution())  # context and detail (methods/networks/multi_resolution.py)
     cfg.TERMS = CN()  # TERMS.<NAME>.<SETTING>, the fields of each term's settings
     for name, cls in sorted(TERMS.items()):
         cfg.TERMS[config_name(name)] = _keys(cls.Settings())
@@ -78,8 +113,23 @@ def get_config() -> CN:
     return cfg
 
 
+# Keys that hold a list of words.
+WORD_KEYS = {"DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
+    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
+}
+
+
 def _data_set() -> CN:
-    return CN({"LAYOUT": "", "FOLDER": "", "SPLIT": "train"})
+    node = CN()
+    node.LAYOUT = ""  # of a published data set (datasets/layouts.py), or "folders", or "registered"
+    node.FOLDER = ""
+    node.SPLIT = "train"  # of a published data set
+    node.CONDITIONS = ()  # of weather or daytime, where it is sorted by them; empty: the published ones
+    node.IMAGES = ""  # of "folders": a folder or a pattern of paths (datasets/folders.py)
+    node.LABELS = ""
+    node.NAME = ""  # of "registered": the name in detectron2's DatasetCatalog
+    node.IDS = ()  # what labels store, "id=class" each; a protocol's file gives a mapping (docs/own_data.md)
+    return node
 
 
 def _keys(settings: Any) -> CN:

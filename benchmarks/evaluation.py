@@ -10,8 +10,10 @@ import torch
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 
+from benchmarks.inference import Sliding, predict_logits
+from benchmarks.label_space import Scoring
 from datasets.evaluation_set import EvaluationSet
-from datasets.labels import CLASS_NAMES, CLASS_SETS, IGNORE
+from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
 
@@ -23,31 +25,35 @@ class SegmentationEvaluator(DatasetEvaluator):
         confusion: (K, K) int64, rows label, columns prediction, in pixels; ignored pixels are not counted.
     """
 
-    def __init__(self, classes: int) -> None:
-        """``classes``: the class set that mIoU averages over, 19, 16 or 13. IoU is of the 19-class prediction."""
-        self._scored = CLASS_SETS[classes]
+    def __init__(self, scoring: Scoring) -> None:
+        """IoU is of the prediction among all classes, as published: a class set only says which of them count."""
+        self._scoring = scoring
         self.reset()
 
     def reset(self) -> None:
-        self.confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
+        self.confusion = np.zeros((len(self._scoring.space.names),) * 2, np.int64)
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
         """inputs: with "label", uint8 (H, W). outputs: with "sem_seg", (K, H, W) logits."""
         for item, output in zip(inputs, outputs, strict=True):
             prediction = output["sem_seg"].argmax(dim=0).cpu().numpy()
-            self.confusion += confusion_matrix(item["label"].numpy(), prediction)
+            self.confusion += confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """``{"sem_seg": {"mIoU": ..., "IoU-road": ..., ...}}`` in percent; NaN for a class that is nowhere."""
+        """``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "mIoU-13": ..., "IoU-road": ..., ...}}`` in percent.
+
+        "mIoU" is that of the first class set. NaN for a class that is nowhere.
+        """
         self.confusion = np.sum(comm.all_gather(self.confusion), axis=0)
         iou = 100 * intersection_over_union(self.confusion)
-        scores = {f"IoU-{name}": float(iou[index]) for index, name in enumerate(CLASS_NAMES)}
-        return {"sem_seg": {"mIoU": mean_iou(self.confusion, self._scored) * 100, **scores}}
+        space, numbers = self._scoring.space, self._scoring.class_sets
+        means = {f"mIoU-{n}": 100 * mean_iou(self.confusion, space.class_sets[n]) for n in numbers}
+        scores = {f"IoU-{name}": float(iou[index]) for index, name in enumerate(space.names)}
+        return {"sem_seg": {"mIoU": means[f"mIoU-{numbers[0]}"], **means, **scores}}
 
 
-def confusion_matrix(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """(K, K) pixel counts of a label with 255 for ignored and a prediction in 0..K-1, both (H, W)."""
-    classes = len(CLASS_NAMES)
+def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+    """(K, K) pixel counts of a label with 255 for ignored and a prediction in 0..K-1, both (H, W), of K ``classes``."""
     # One extra row takes the ignored pixels: cheaper than selecting the others first.
     row = np.where(label == IGNORE, classes, label).astype(np.int32)
     counts = np.bincount((row * classes + prediction.astype(np.int32)).ravel(), minlength=(classes + 1) * classes)
@@ -68,14 +74,19 @@ def mean_iou(confusion: np.ndarray, scored: Sequence[int]) -> float:
 
 
 def evaluate(
-    segmentor: Segmentor, dataset: EvaluationSet, classes: int, device: torch.device, workers: int
+    segmentor: Segmentor,
+    dataset: EvaluationSet,
+    scoring: Scoring,
+    device: torch.device,
+    workers: int,
+    windows: Sliding | None = None,
 ) -> dict[str, float]:
     """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first."""
     modes = [(module, module.training) for module in segmentor.modules()]
     segmentor.eval()
     try:
-        predict = _Predictor(segmentor, device)
-        return inference_on_dataset(predict, _OneByOne(dataset, workers), SegmentationEvaluator(classes))["sem_seg"]
+        predict = _Predictor(segmentor, device, windows)
+        return inference_on_dataset(predict, _OneByOne(dataset, workers), SegmentationEvaluator(scoring))["sem_seg"]
     finally:
         for module, mode in modes:
             module.training = mode
@@ -84,17 +95,17 @@ def evaluate(
 class _Predictor:
     """The form in which detectron2 calls a model: a list of dicts in, a list of dicts out."""
 
-    def __init__(self, segmentor: Segmentor, device: torch.device) -> None:
-        self._segmentor, self._device = segmentor, device
+    def __init__(self, segmentor: Segmentor, device: torch.device, windows: Sliding | None) -> None:
+        self._segmentor, self._device, self._windows = segmentor, device, windows
 
     def __call__(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, torch.Tensor]]:
         outputs = []
         for item in inputs:
             images = item["image"][None].to(self._device).float() / 255
             images = images.contiguous(memory_format=torch.channels_last)
-            logits = self._segmentor.decode(self._segmentor.encode(images))
             height, width = item["label"].shape
-            outputs.append({"sem_seg": self._segmentor.upsample(logits, (height, width))[0]})
+            logits = predict_logits(self._segmentor, images, (height, width), self._windows)
+            outputs.append({"sem_seg": logits[0]})
         return outputs
 
 

@@ -12,6 +12,8 @@ from detectron2.utils.events import JSONWriter, TensorboardXWriter
 
 from benchmarks.checkpoint import AtomicCheckpointer
 from benchmarks.evaluation import evaluate
+from benchmarks.inference import sliding
+from benchmarks.label_space import scoring
 from benchmarks.trainer import LOG_PERIOD, Trainer
 from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
@@ -46,7 +48,7 @@ class Evaluation:
 
     def __init__(self, trainer: Trainer, dataset: EvaluationSet, cfg: CfgNode, watcher: Watcher) -> None:
         self._trainer, self._dataset, self._watcher = trainer, dataset, watcher
-        self._classes, self._workers = cfg.TEST.CLASSES, cfg.NUM_WORKERS
+        self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
         self.last: dict[str, dict[str, float]] = {}
 
     def __call__(self) -> dict[str, dict[str, float]]:
@@ -61,7 +63,9 @@ class Evaluation:
         return self.last
 
     def _score(self, segmentor: Segmentor) -> dict[str, float]:
-        return evaluate(segmentor, self._dataset, self._classes, self._trainer.device, self._workers)
+        return evaluate(
+            segmentor, self._dataset, self._scoring, self._trainer.device, self._workers, self._windows
+        )
 
 
 def run_hooks(

@@ -1,4 +1,4 @@
-"""AdamW with rates of their own for encoder, decoder and terms, warm-up and polynomial decay."""
+"""AdamW or SGD with rates of their own for encoder, decoder and terms, warm-up and polynomial decay."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> torch.optim.Optimizer:
-    """AdamW (betas 0.9, 0.999). A term's parameters have its learning rate, or else the decoder's."""
+    """AdamW (betas 0.9, 0.999) or SGD. A term's parameters have its learning rate, or else the decoder's."""
     solver = cfg.SOLVER
     groups = []
     norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
     known = {id(parameter) for parameter in norms}
     groups.append({"params": [p for p in student.encoder.parameters() if id(p) not in known], "lr": solver.ENCODER_LR})
     groups.append({"params": norms, "lr": solver.ENCODER_LR, "weight_decay": 0.0})
-    groups.append({"params": list(student.decoder.parameters()), "lr": solver.DECODER_LR})
+    # The decoder, and the attention where a student sees two resolutions: the published settings' "head".
+    head = [parameter for name, parameter in student.named_parameters() if not name.startswith("encoder.")]
+    groups.append({"params": head, "lr": solver.DECODER_LR})
     for term in terms:
-        groups.append({"params": list(term.parameters()), "lr": term.learning_rate or solver.DECODER_LR})
+        trained = [parameter for parameter in term.parameters() if parameter.requires_grad]
+        groups.append({"params": trained, "lr": term.learning_rate or solver.DECODER_LR})
     groups = [group for group in groups if group["params"]]
+    if solver.OPTIMIZER == "sgd":
+        return torch.optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)
     return torch.optim.AdamW(groups, weight_decay=solver.WEIGHT_DECAY, fused=True)
 
 

@@ -20,13 +20,14 @@ from benchmarks.data import data_root, training_set, validation_set
 from benchmarks.environment import git_state, hardware, versions
 from benchmarks.errors import ConfigError
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
+from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
 from benchmarks.spec import run_id
 from benchmarks.trainer import Diverged, Trainer
-from datasets.labels import CLASS_NAMES
 from datasets.pairs import batches
 from methods.networks import Segmentor, build_segmentor
+from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
 from methods.randomness import seed_pass
 from methods.recipes import Recipe, parse
 from methods.teacher import Teacher
@@ -112,6 +113,7 @@ def _prepare(
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
     student = build_student(cfg).to(device)
+    student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
     teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
@@ -133,7 +135,13 @@ def _prepare(
 def build_student(cfg: CfgNode) -> Segmentor:
     """The network, initialized from the run's seed; on the CPU."""
     seed_pass(cfg.SEED, "initialize", "network")
-    return build_segmentor(cfg.NETWORK, len(CLASS_NAMES), cfg.WEIGHTS)
+    segmentor = build_segmentor(cfg.NETWORK, len(label_space(cfg).names), cfg.WEIGHTS)
+    resolutions = settings(MultiResolution, cfg.HRDA)
+    if not resolutions.enabled:
+        return segmentor
+    seed_pass(cfg.SEED, "initialize", "attention")
+    width, height = cfg.INPUT.CROP
+    return MultiResolutionSegmentor(segmentor, resolutions, (height, width))
 
 
 def build_terms(cfg: CfgNode, recipe: Recipe, segmentor: Segmentor) -> list[Term[Any]]:
@@ -169,6 +177,7 @@ def _describe(cfg: CfgNode, recipe: Recipe, device: torch.device) -> dict[str, A
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
         "oracle": recipe.oracle,
         "classes": cfg.TEST.CLASSES,
+        "class_sets": list(scoring(cfg).class_sets),
         "iterations": 0,
         "max_iterations": cfg.SOLVER.ITERS,
         "precision": cfg.SOLVER.PRECISION,
@@ -211,7 +220,8 @@ def _result(evaluation: Evaluation) -> dict[str, Any]:
     for model, scores in evaluation.last.items():
         known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
         iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
-        result[model] = {"miou": known["mIoU"], "iou": iou}
+        means = {name.removeprefix("mIoU-"): value for name, value in known.items() if name.startswith("mIoU-")}
+        result[model] = {"miou": known["mIoU"], "miou_by_classes": means, "iou": iou}
     return result
 
 

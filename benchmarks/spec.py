@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config import PLACE_KEYS, config_name, flatten, get_config
+from benchmarks.config import PLACE_KEYS, config_name, flatten, get_config, settings
 from benchmarks.errors import ConfigError
+from benchmarks.inference import sliding
+from benchmarks.label_space import check_classes, reported
 from benchmarks.overrides import apply
-from datasets.labels import CLASS_SETS
+from benchmarks.protocol_file import is_path, read_protocol
 from methods.networks import NETWORKS
+from methods.networks.multi_resolution import MultiResolution
 from methods.recipes import parse
 from methods.term import TERMS
 
@@ -29,15 +31,20 @@ _SHARES = {
     "RATIO",
     "FLIP",
     "MAX_CLASS_SHARE",
+    "MIN_SHARE",
     "MOMENTUM",
     "THRESHOLD",
     "JITTER_PROBABILITY",
     "BLUR_PROBABILITY",
     "WARMUP_FACTOR",
 }
+_OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
+_SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
+_PIXEL_COUNTS = {"IGNORED_ROWS": ("top", "bottom"), "TARGET_MARGINS": ("top", "bottom", "sides")}
 # Keys that are not set as KEY VALUE, and what sets them.
 _SET_ELSEWHERE = {
     "PROTOCOL": "--protocol",
+    "PROTOCOL_FILE": "--protocol",
     "METHOD": "--methods",
     "SEED": "--seeds",
     "DESCRIPTION": "the protocol's file",
@@ -49,7 +56,7 @@ _SET_ELSEWHERE = {
 class RunSpec:
     """One run to be made. ``overrides`` are config keys above protocol and recipe."""
 
-    protocol: str
+    protocol: str  # a name, or the path of a YAML file
     method: str
     network: str | None = None  # None: the protocol's default
     seed: int = 0
@@ -64,10 +71,14 @@ class RunSpec:
         cfg = get_config()
         apply(cfg, protocol_values(self.protocol), f"protocol {self.protocol}")
         recipe = parse(self.method)
-        apply(cfg, recipe.config, f"recipe {recipe.name}")
+        apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         _refuse(self.overrides, self.network)
         apply(cfg, self.overrides, "KEY VALUE")
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
+        if is_path(self.protocol):
+            cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())
+        if cfg.TEST.CLASSES == 0:
+            cfg.TEST.CLASSES = reported(cfg)[0]
         if self.network is not None:
             cfg.NETWORK = self.network
         if cfg.DATA.STREETS.SOURCE_IMAGES:
@@ -83,11 +94,15 @@ def protocols() -> list[str]:
 
 
 def protocol_values(name: str) -> dict[str, Any]:
-    """The keys that a protocol sets."""
+    """The keys that a protocol sets: one that ships, or the file at a path that ends in .yaml."""
+    if is_path(name):
+        if Path(name).stem in protocols():
+            raise ConfigError(f"{name}: a protocol of that name ships, expected another name for the file")
+        return read_protocol(Path(name))
     path = PROTOCOLS / f"{name}.yaml"
     if not path.is_file():
         raise ConfigError(f"unknown protocol {name!r}; {_nearest(name, protocols())}")
-    return flatten(CfgNode(yaml.safe_load(path.read_text())))
+    return read_protocol(path)
 
 
 def run_id(cfg: CfgNode) -> str:
@@ -96,10 +111,14 @@ def run_id(cfg: CfgNode) -> str:
     foreign = tuple(f"TERMS.{config_name(name)}." for name in TERMS if name not in recipe.terms)
     if not recipe.host.teacher:
         foreign += ("SELF_TRAINING.",)
+    if not cfg.SAMPLING.RARE_CLASSES:
+        foreign += ("SAMPLING.",)
+    if not cfg.HRDA.ENABLED:
+        foreign += ("HRDA.",)
     values = {
         key: value
         for key, value in flatten(cfg).items()
-        if key not in (*PLACE_KEYS, "DESCRIPTION") and not key.startswith(foreign)
+        if key not in (*PLACE_KEYS, "DESCRIPTION", "DATA.COLOURS") and not key.startswith(foreign)
     }
     if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
         values["WEIGHTS"] = "imagenet"
@@ -119,25 +138,35 @@ def _check(cfg: CfgNode) -> None:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {_nearest(cfg.NETWORK, list(NETWORKS))}")
     if cfg.SOLVER.PRECISION not in ("fp32", "bf16", "fp16"):
         raise ConfigError(f"SOLVER.PRECISION is {cfg.SOLVER.PRECISION!r}, expected fp32, bf16 or fp16")
-    if cfg.TEST.CLASSES not in CLASS_SETS:
-        raise ConfigError(f"TEST.CLASSES is {cfg.TEST.CLASSES}, expected {', '.join(map(str, CLASS_SETS))}")
+    if cfg.SOLVER.OPTIMIZER not in ("adamw", "sgd"):
+        raise ConfigError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected adamw or sgd")
+    check_classes(cfg)
     for key, value in flatten(cfg).items():
         if expected := _expected(key, value):
             raise ConfigError(f"{key} is {value}, expected {expected}")
+    settings(MultiResolution, cfg.HRDA)
+    sliding(cfg)
 
 
 def _expected(key: str, value: Any) -> str | None:
     """What a value should have been; None where it is in range."""
     name = key.rsplit(".", 1)[-1]
-    if isinstance(value, tuple):
+    if name in _PIXEL_COUNTS:
+        fits = len(value) == len(_PIXEL_COUNTS[name]) and min(value) >= 0
+        return None if fits else f"pixels at {', '.join(_PIXEL_COUNTS[name])}"
+    if name in _SIZES:
         if len(value) == 2 and min(value) > 0:
             return None
-        optional = name.endswith("RESIZE")
+        optional = name in _OPTIONAL_SIZES
         return None if optional and not value else "a width and a height in pixels" + " or []" * optional
+    if isinstance(value, tuple):
+        return None
     if isinstance(value, (bool, str)):
         return None
     if name in _AT_LEAST_ONE:
         return None if value >= 1 else "at least 1"
+    if name in ("TEMPERATURE", "ALPHA"):
+        return None if 0 < value < math.inf else "a finite number above 0"
     if name in _SHARES:
         return None if 0 <= value <= 1 else "a number from 0 to 1"
     return None if value >= 0 and math.isfinite(value) else "a finite number of at least 0"

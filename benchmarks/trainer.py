@@ -50,7 +50,7 @@ class Trainer(TrainerBase):
         """``batches(start)`` iterates over the batches of iterations ``start``, ``start + 1``, ..."""
         super().__init__()
         self.student, self.teacher = student, teacher
-        self.terms = torch.nn.ModuleList(terms)
+        self._terms, self.terms = list(terms), torch.nn.ModuleList(terms)
         self.optimizer = build_optimizer(cfg, student, terms)
         self.scheduler = build_scheduler(cfg, self.optimizer)
         self.precision = cfg.SOLVER.PRECISION
@@ -74,10 +74,12 @@ class Trainer(TrainerBase):
         step = self._training_step(next(self._batches))
         self.optimizer.zero_grad(set_to_none=True)
         seen: dict[str, torch.Tensor] = {}
-        for view, terms in self._groups:
+        for view, members in self._groups:
             with self._autocast():
                 losses = {
-                    name: term.settings.weight * loss for term in terms for name, loss in term.losses(step).items()
+                    name: term.settings.weight * loss
+                    for term, make in members
+                    for name, loss in make(step).items()
                 }
                 total = torch.stack(list(losses.values())).sum()
             self.scaler.scale(total).backward()
@@ -88,6 +90,8 @@ class Trainer(TrainerBase):
         self.scaler.update()
         if self.teacher is not None:
             self.teacher.update(self.student, self.iter)
+            for term in self._terms:
+                term.update(self.student, self.iter)
             seen["pseudo_label_confidence"] = step.pseudo.confidence
         self._unread.append((self.iter, seen))
         if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
@@ -118,6 +122,7 @@ class Trainer(TrainerBase):
             teacher=self.teacher,
             source_batch=Source(self._images(batch["source"]["images"]), self._move(labels).long(), classes),
             target_images=self._images(batch["target"]["images"]) if "target" in batch else None,
+            target_valid=self._move(batch["target"]["valid"]) if "valid" in batch.get("target", {}) else None,
             settings=self._settings,
             seed=self._seed,
             iteration=self.iter,
@@ -165,14 +170,18 @@ class ProgressState:
         self.curve, self.wall_seconds = list(state["curve"]), float(state["wall_seconds"])
 
 
-def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[Term[Any]]]]:
-    """Terms of one shared view go together, in order of first appearance; a term with a view of its own goes alone."""
-    groups: list[tuple[str, list[Term[Any]]]] = []
+Losses = Callable[[TrainingStep], dict[str, torch.Tensor]]
+
+
+def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[tuple[Term[Any], Losses]]]]:
+    """Losses of one shared view go together, in order of first appearance; those of a view of its own go alone."""
+    groups: list[tuple[str, list[tuple[Term[Any], Losses]]]] = []
     for term in terms:
-        for view, members in groups:
-            if view == term.view != OWN:
-                members.append(term)
-                break
-        else:
-            groups.append((term.view, [term]))
+        for view, losses in term.losses_by_view().items():
+            for known, members in groups:
+                if known == view != OWN:
+                    members.append((term, losses))
+                    break
+            else:
+                groups.append((view, [(term, losses)]))
     return groups

@@ -8,28 +8,31 @@ import torch
 
 
 class PseudoLabels(NamedTuple):
-    """labels: (B, H, W) int64 train ids. weights: (B, H, W) in [0, 1]. confidence: the scalar q, without margins."""
+    """The teacher's verdict on the plain target images.
+
+    labels: (B, H, W) int64 train ids. weights: (B, H, W) in [0, 1]. probability: (B, H, W), the largest softmax
+    probability of each pixel. confidence: the scalar q, taken over all pixels.
+    """
 
     labels: torch.Tensor
     weights: torch.Tensor
+    probability: torch.Tensor
     confidence: torch.Tensor
 
 
-def pseudo_labels(logits: torch.Tensor, threshold: float, ignore_top: int, ignore_bottom: int) -> PseudoLabels:
+def pseudo_labels(logits: torch.Tensor, threshold: float, valid: torch.Tensor | None = None) -> PseudoLabels:
     """Label every pixel by the teacher's arg max and weigh all of them by one share of confident pixels.
 
     Args:
         logits: (B, K, H, W) of the teacher on the plain target images.
         threshold: a pixel is confident where the largest softmax probability is at least this (0.968 published).
-        ignore_top: rows in pixels that get weight 0 (rectification artefacts). The share q is taken over the whole
-            batch before rows are ignored, as published.
-        ignore_bottom: the same at the lower border (the ego vehicle).
+        valid: (B, H, W) bool, False where a pixel gets weight 0 (rectification artefacts and the ego vehicle at the
+            borders of Cityscapes' images); None: True everywhere. The share q is taken over the whole batch before
+            that, as published.
     """
     probability, labels = logits.softmax(dim=1).max(dim=1)
     confidence = (probability >= threshold).float().mean()
-    weights = confidence.expand(labels.shape).clone()
-    if ignore_top:
-        weights[:, :ignore_top] = 0
-    if ignore_bottom:
-        weights[:, -ignore_bottom:] = 0
-    return PseudoLabels(labels, weights, confidence)
+    weights = confidence.expand(labels.shape)
+    if valid is not None:
+        weights = weights * valid
+    return PseudoLabels(labels, weights, probability, confidence)

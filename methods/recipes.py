@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,9 @@ class Part:
         host: whether it stands alone (``dacs``) or is added to a host (``mrm``).
         teacher: of a host: whether it has a teacher, pseudo-labels and target images.
         labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
-        config: config keys and values it sets; the user's own overrides go above them.
+        config: config keys and values it sets above the protocol's; the user's own overrides go above them.
+        adapt: what it sets as a function of the values so far (flat config keys), where it depends on the protocol:
+            HRDA doubles the sizes. Called after ``config``.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Part:
     teacher: bool = False
     labelled: str = "source"
     config: Mapping[str, Any] = field(default_factory=dict)
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,14 @@ class Recipe:
     def terms(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(term for part in self.parts for term in part.terms))
 
-    @property
-    def config(self) -> dict[str, Any]:
-        return {key: value for part in self.parts for key, value in part.config.items()}
+    def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The config keys that the parts set, host first, over the flat ``values`` of defaults and protocol."""
+        changes: dict[str, Any] = {}
+        for part in self.parts:
+            changes |= part.config
+            if part.adapt is not None:
+                changes |= part.adapt({**values, **changes})
+        return changes
 
     @property
     def oracle(self) -> bool:
@@ -96,6 +104,13 @@ def parse(text: str) -> Recipe:
             f"method {text!r}: {add_ons[0].name!r} needs pseudo-labels, which {host.name!r} does not make; "
             f"add it to {_names(part.name for part in PARTS.values() if part.teacher)}"
         )
+    for index, part in enumerate(add_ons):
+        for other in add_ons[:index]:
+            if shared := set(part.terms) & set(other.terms):
+                raise MethodError(
+                    f"method {text!r}: {other.name!r} and {part.name!r} are two forms of one loss, {shared.pop()!r}; "
+                    "name one"
+                )
     return Recipe(host, add_ons)
 
 

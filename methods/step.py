@@ -9,7 +9,8 @@ from functools import cached_property
 import torch
 
 from methods.class_mix import choose_classes, mix, paste_mask
-from methods.networks import Segmentor
+from methods.loss import segmentation_loss
+from methods.networks import Prediction, Segmentor, Window
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.randomness import keyed_generator, seed_pass
 from methods.strong_augmentation import StrongAugmentation
@@ -22,13 +23,11 @@ SOURCE, MIXED, TARGET = "source", "mixed", "target"
 class SelfTraining:
     """How a host makes pseudo-labels and mixed images; shared by every term that uses them.
 
-    Defaults are those of DACS. Rows are pixels of the training crop.
+    Defaults are those of DACS as DAFormer's code base runs it.
     """
 
     momentum: float = 0.99  # teacher's alpha
     threshold: float = 0.968  # softmax probability from which a pixel counts as confident
-    ignore_top: int = 0  # rows with weight 0
-    ignore_bottom: int = 0
     jitter_probability: float = 0.8
     jitter_strength: float = 0.2
     blur_probability: float = 0.5
@@ -50,35 +49,66 @@ class Source:
 class View:
     """One version of a batch as the student sees it, with what it is trained towards.
 
-    ``features`` and ``logits`` run the student when first read and are then shared: terms on the same view pay for one
-    pass together.
+    ``features`` and ``prediction`` run the student when first read and are then shared: terms on the same view pay for
+    one pass together.
     """
 
     def __init__(
-        self, step: TrainingStep, name: str, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None
+        self,
+        step: TrainingStep,
+        name: str,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+        probability: torch.Tensor | None = None,
     ) -> None:
         self.name = name
         self.images = images  # (B, 3, H, W) in [0, 1]
         self.labels = labels  # (B, H, W) int64
         self.weights = weights  # (B, H, W) float in [0, 1], or None for 1 everywhere
+        self.probability = probability  # (B, H, W) of the teacher's labels, 1 where they are given; None: all given
         self._step = step
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+    @cached_property
+    def window(self) -> Window | None:
+        """What a student of two resolutions sees of these images in detail."""
+        return self._step.student.window(self.size, self._step.generator(f"{self.name}/window"))
 
     @cached_property
     def features(self) -> list[torch.Tensor]:
         """The encoder's features with gradient, one (B, C_i, h_i, w_i) a decoder input, finest first."""
         self._step.seed(f"{self.name}/encoder")
-        return self._step.student.encode(self.images)
+        return self._step.student.encode(self.images, self.window)
 
     @cached_property
+    def prediction(self) -> Prediction:
+        """What the student predicts from ``features``, with gradient."""
+        return self.predict(self.features, f"{self.name}/decoder")
+
+    @property
     def logits(self) -> torch.Tensor:
         """(B, K, H, W), with gradient."""
-        return self.decode(self.features, f"{self.name}/decoder")
+        return self.prediction.logits
 
-    def decode(self, features: list[torch.Tensor], name: str) -> torch.Tensor:
-        """Decode any features of this view's shapes to (B, K, H, W) logits, as the named network pass."""
+    def predict(self, features: list[torch.Tensor], name: str) -> Prediction:
+        """Decode any features of this view's shapes, as the network pass called ``name``."""
         self._step.seed(name)
-        height, width = self.images.shape[-2:]
-        return self._step.student.upsample(self._step.student.decode(features), (height, width))
+        return self._step.student.predict(features, self.size, self.window)
+
+    def loss(self, prediction: Prediction | None = None) -> torch.Tensor:
+        """The segmentation loss of ``prediction``, by default the view's own, against its labels and weights."""
+        return segmentation_loss(
+            self.prediction if prediction is None else prediction,
+            self.labels,
+            self.weights,
+            self.window,
+            self._step.student.detail_weight,
+        )
 
 
 class TrainingStep:
@@ -94,11 +124,14 @@ class TrainingStep:
         settings: SelfTraining,
         seed: int,
         iteration: int,
+        target_valid: torch.Tensor | None = None,
     ) -> None:
+        """``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere."""
         self.student = student
         self.teacher = teacher
         self.source_batch = source_batch
         self.target_images = target_images
+        self.target_valid = target_valid
         self.settings = settings
         self.iteration = iteration
         self._seed = seed
@@ -111,9 +144,16 @@ class TrainingStep:
         """Seed torch's global generators for the network pass called ``name``."""
         seed_pass(self._seed, name, self.iteration)
 
-    def view(self, name: str, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> View:
+    def view(
+        self,
+        name: str,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+        probability: torch.Tensor | None = None,
+    ) -> View:
         """A view of a term's own; its passes are named after ``name``."""
-        return View(self, name, images, labels, weights)
+        return View(self, name, images, labels, weights, probability)
 
     def release(self, view: str) -> None:
         """Forget a shared view after its losses were backpropagated, so that its graph is freed."""
@@ -136,15 +176,13 @@ class TrainingStep:
         """The teacher's pseudo-labels on the plain target images."""
         if self.teacher is None:
             raise RuntimeError("a term asked for pseudo-labels, but the recipe has no teacher")
-        logits = self.teacher.logits(self.plain_target)
-        return pseudo_labels(
-            logits, self.settings.threshold, self.settings.ignore_top, self.settings.ignore_bottom
-        )
+        return pseudo_labels(self.teacher.logits(self.plain_target), self.settings.threshold, self.target_valid)
 
     @cached_property
     def target(self) -> View:
         """The plain target images with their pseudo-labels: a student pass of its own."""
-        return self.view(TARGET, self.plain_target, self.pseudo.labels, self.pseudo.weights)
+        pseudo = self.pseudo
+        return self.view(TARGET, self.plain_target, pseudo.labels, pseudo.weights, pseudo.probability)
 
     @cached_property
     def mixed(self) -> View:
@@ -153,9 +191,11 @@ class TrainingStep:
         chosen = choose_classes(source.classes, self.generator("mixed/classes"))
         mask = paste_mask(source.labels, chosen)
         images = mix(mask, source.images, self.plain_target)
+        ones = torch.ones_like(pseudo.weights)
         return self.view(
             MIXED,
             self.settings.strong(images, self.generator("mixed/augmentation")),
             mix(mask, source.labels, pseudo.labels),
-            mix(mask, torch.ones_like(pseudo.weights), pseudo.weights),
+            mix(mask, ones, pseudo.weights),
+            mix(mask, ones, pseudo.probability),
         )

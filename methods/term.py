@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -32,7 +32,7 @@ class Term(nn.Module, Generic[S]):
         Settings: the dataclass of what can be set.
         view: the shared view whose graph its losses live in (``source``, ``mixed``, ``target``) or ``own`` where the
             term makes a view of its own. The trainer backpropagates the losses of one view together and frees its
-            graph before the next.
+            graph before the next, so that a step holds one graph at a time.
         learning_rate: of the term's own parameters, where it has any; None: the decoder's.
     """
 
@@ -48,6 +48,13 @@ class Term(nn.Module, Generic[S]):
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         """Unweighted scalar losses by name."""
         raise NotImplementedError
+
+    def losses_by_view(self) -> Mapping[str, Callable[[TrainingStep], dict[str, torch.Tensor]]]:
+        """What makes the losses in each view's graph; a term on several views overrides it."""
+        return {self.view: self.losses}
+
+    def update(self, student: Segmentor, iteration: int) -> None:
+        """Called once after the optimizer step of ``iteration`` (0-based), for a term with a teacher of its own."""
 
 
 TERMS: dict[str, type[Term[Any]]] = {}

@@ -21,7 +21,7 @@ from benchmarks.overrides import apply
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.spec import run_id
 from benchmarks.trainer import Trainer
-from datasets.labels import CLASS_NAMES
+from datasets.label_space import CITYSCAPES
 
 MakeConfig = Callable[..., CfgNode]
 
@@ -81,7 +81,7 @@ def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, di
     assert [point["iteration"] for point in record["curve"]] == [2, 4]
     student = record["result"]["student"]
     assert record["curve"][-1]["miou"] == student["miou"]
-    assert tuple(student["iou"]) == CLASS_NAMES
+    assert tuple(student["iou"]) == CITYSCAPES.names
     known = [value for value in student["iou"].values() if value is not None]
     assert student["miou"] == pytest.approx(sum(known) / len(known))
     assert 0 <= record["result"]["teacher"]["miou"] <= 100

@@ -13,6 +13,7 @@ from methods.class_mix import choose_classes, mix, paste_mask
 from methods.networks import build_segmentor
 from methods.pseudo_labels import pseudo_labels
 from methods.randomness import key_seed, keyed_generator
+from methods.step import SelfTraining, Source, TrainingStep
 from methods.strong_augmentation import StrongAugmentation, _kernel_size, colour_jitter, gaussian_blur
 from methods.teacher import Teacher
 
@@ -52,10 +53,38 @@ def test_teacher_keeps_its_own_buffers_and_drops_nothing_out() -> None:
 
 def test_pseudo_labels_by_hand() -> None:
     probability = torch.tensor([[[0.97, 0.60], [0.99, 0.10]], [[0.03, 0.40], [0.01, 0.90]]])[None]
-    labels, weights, confidence = pseudo_labels(probability.log(), threshold=0.968, ignore_top=1, ignore_bottom=0)
+    valid = torch.tensor([[[False, False], [True, True]]])
+    labels, weights, certainty, confidence = pseudo_labels(probability.log(), 0.968, valid)
     assert labels.tolist() == [[[0, 0], [0, 1]]]
+    assert certainty.flatten().tolist() == pytest.approx([0.97, 0.60, 0.99, 0.90])
     assert confidence.item() == pytest.approx(0.5)  # two of four pixels, the ignored row included
     assert weights.tolist() == [[[0, 0], [0.5, 0.5]]]
+
+
+def test_ignored_rows_count_for_nothing_unless_something_is_pasted_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.rand(2, 1, 3, 64, 64, generator=generator)
+    labels = torch.arange(2).repeat_interleave(32).expand(1, 64, 64)  # class 0 on the left half, class 1 on the right
+    valid = torch.ones(1, 64, 64, dtype=torch.bool)
+    valid[:, :7] = False
+    torch.manual_seed(0)
+    student = build_segmentor("daformer-lite0", 19, "none")
+    step = TrainingStep(
+        student=student,
+        teacher=Teacher(student, 0.99),
+        source_batch=Source(source, labels, [[0, 1]]),
+        target_images=target,
+        settings=SelfTraining(threshold=0.0),
+        seed=0,
+        iteration=0,
+        target_valid=valid,
+    )
+    weights, mixed = step.mixed.weights, step.mixed.labels
+    assert weights is not None
+    (pasted,) = (c for c in (0, 1) if (mixed[labels == c] == c).all())
+    assert (weights[labels == pasted] == 1).all()
+    assert torch.equal(weights[labels != pasted], valid[labels != pasted].float())
+    assert torch.equal(mixed[labels != pasted], step.pseudo.labels[labels != pasted])
 
 
 def test_classes_are_half_rounded_up_without_the_ignored_one() -> None:

@@ -204,7 +204,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_iteration(small_config:
 
 def test_terms_of_one_view_are_backpropagated_together(small_config: MakeConfig) -> None:
     trainer = make_trainer(small_config("dacs+mic+mrm"))
-    groups = [(view, [type(term).__name__ for term in terms]) for view, terms in group_by_view(list(trainer.terms))]
+    groups = [
+        (view, [type(term).__name__ for term, _ in members]) for view, members in group_by_view(list(trainer.terms))
+    ]
     assert groups == [("source", ["Supervised"]), ("mixed", ["SelfTrainingLoss", "MRM"]), ("own", ["MIC"])]
 
 

@@ -1,0 +1,109 @@
+"""Sliding-window inference: against a plain loop, with one window equal to the whole image, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import CfgNode
+from torch.nn import functional as F
+
+from benchmarks.errors import ConfigError
+from benchmarks.inference import Sliding, predict_logits, sliding
+from methods.networks import Segmentor, build_segmentor
+
+MakeConfig = Callable[..., CfgNode]
+
+
+@pytest.fixture(scope="module")
+def lite() -> Segmentor:
+    torch.manual_seed(0)
+    return build_segmentor("daformer-lite0", 19, "none").eval()
+
+
+def images(height: int, width: int) -> torch.Tensor:
+    return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        # Cityscapes at full resolution: the published three windows.
+        (1024, 2048, [(0, 0, 1024, 1024), (0, 512, 1024, 1024), (0, 1024, 1024, 1024)]),
+        # The last one is moved to end at the border.
+        (1024, 1600, [(0, 0, 1024, 1024), (0, 512, 1024, 1024), (0, 576, 1024, 1024)]),
+        (1080, 1024, [(0, 0, 1024, 1024), (56, 0, 1024, 1024)]),
+        (500, 1024, [(0, 0, 500, 1024)]),
+        (500, 400, [(0, 0, 500, 400)]),
+    ],
+)
+def test_windows(height: int, width: int, expected: list[tuple[int, int, int, int]]) -> None:
+    assert Sliding((1024, 1024), (512, 512)).windows(height, width) == expected
+
+
+def test_windows_are_wide_by_their_first_number() -> None:
+    windows = Sliding((4, 2), (3, 1)).windows(3, 7)
+    assert windows == [(0, 0, 2, 4), (0, 3, 2, 4), (1, 0, 2, 4), (1, 3, 2, 4)]
+
+
+def test_every_pixel_is_in_a_window() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        width, height, image_width, image_height = rng.integers(1, 40, 4).tolist()
+        stride = (int(rng.integers(1, width + 1)), int(rng.integers(1, height + 1)))
+        count = np.zeros((image_height, image_width))
+        windows = Sliding((width, height), stride).windows(image_height, image_width)
+        for top, left, rows, columns in windows:
+            assert top + rows <= image_height and left + columns <= image_width
+            count[top : top + rows, left : left + columns] += 1
+        assert count.min() >= 1 and len(set(windows)) == len(windows)
+
+
+def test_logits_are_the_mean_of_the_windows(lite: Segmentor) -> None:
+    shown = images(64, 128)
+    total, count = np.zeros((2, 19, 64, 128)), np.zeros((64, 128))
+    for left in (0, 32, 64):
+        with torch.no_grad():
+            logits = F.interpolate(
+                lite.decoder(lite.encoder(shown[..., left : left + 64])), (64, 64), mode="bilinear"
+            )
+        total[..., left : left + 64] += logits.numpy()
+        count[:, left : left + 64] += 1
+    logits = predict_logits(lite, shown, (64, 128), Sliding((64, 64), (32, 32)))
+    np.testing.assert_allclose(logits.numpy(), total / count, atol=1e-5)
+    larger = predict_logits(lite, shown, (128, 256), Sliding((64, 64), (32, 32)))
+    expected = F.interpolate(torch.from_numpy(total / count), (128, 256), mode="bilinear")
+    np.testing.assert_allclose(larger.numpy(), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [(96, 64), (500, 500)])
+def test_one_window_is_the_whole_image(lite: Segmentor, window: tuple[int, int]) -> None:
+    shown = images(64, 96)
+    whole = predict_logits(lite, shown, (64, 96), None)
+    assert torch.equal(predict_logits(lite, shown, (64, 96), Sliding(window, (32, 32))), whole)
+    assert not whole.requires_grad and whole.dtype == torch.float32
+
+
+def test_the_whole_image_is_upsampled_once(lite: Segmentor) -> None:
+    shown = images(64, 64)
+    with torch.no_grad():
+        expected = F.interpolate(lite.decoder(lite.encoder(shown)), (130, 150), mode="bilinear")
+    torch.testing.assert_close(predict_logits(lite, shown, (130, 150), None), expected)
+
+
+def test_keys_say_width_first_and_half_a_window_is_the_stride(small_config: MakeConfig) -> None:
+    assert sliding(small_config("dacs")) is None
+    halved = small_config("dacs", overrides={"TEST.SLIDING": True, "TEST.WINDOW": (96, 64)})
+    assert sliding(halved) == Sliding((96, 64), (48, 32))
+    assert sliding(small_config("dacs", overrides={"TEST.SLIDING": True})) == Sliding((64, 64), (32, 32))  # the crop
+    with pytest.raises(ConfigError, match=r"expected TEST\.SLIDING True too"):
+        small_config("dacs", overrides={"TEST.WINDOW": (96, 64)})
+    own = small_config("dacs", overrides={"TEST.SLIDING": True, "TEST.WINDOW": (96, 64), "TEST.STRIDE": (96, 16)})
+    assert sliding(own) == Sliding((96, 64), (96, 16))
+
+
+def test_a_stride_that_leaves_pixels_out_is_told(small_config: MakeConfig) -> None:
+    with pytest.raises(ConfigError, match=r"TEST.STRIDE is \(64, 48\), expected at most the window, \(64, 32\)"):
+        small_config("dacs", overrides={"TEST.SLIDING": True, "TEST.WINDOW": (64, 32), "TEST.STRIDE": (64, 48)})
