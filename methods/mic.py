@@ -6,20 +6,32 @@ from dataclasses import dataclass
 
 import torch
 
-from methods.loss import pixel_cross_entropy
+from methods.choices import check_choice
+from methods.errors import MethodError
 from methods.masking import block_mask
+from methods.networks import Segmentor
+from methods.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.randomness import to_device
 from methods.recipes import Part, register
-from methods.step import TrainingStep
+from methods.step import SOURCE, TARGET, TrainingStep
+from methods.teacher import Teacher
 from methods.term import OWN, Term, TermSettings, term
+
+BOTH = "both"
+HOST = "host"
 
 
 @dataclass(frozen=True)
 class MICSettings(TermSettings):
-    """Published: ratio 0.7, blocks of 64 pixels at Cityscapes' full resolution."""
+    """Defaults are those published for GTA and SYNTHIA to Cityscapes; protocols set what differs on theirs."""
 
     ratio: float = 0.7  # probability that a block is masked
     block: int = 32  # side of a block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
+    domain: str = TARGET  # whose images are masked: "target", "source", or "both": half a batch of each
+    augment: bool = True  # colour jitter and blur before masking; the authors leave them out on ACDC and Dark Zurich
+    teacher: str = HOST  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
+    momentum: float = 0.999  # alpha of an own teacher; 0: it is the student after the last step
+    weighted: bool = True  # by the share of confident pixels; False: pseudo-labels have weight 1
 
 
 @term("mic")
@@ -28,22 +40,74 @@ class MIC(Term[MICSettings]):
 
     The labels are the host's pseudo-labels, with their weights, at all pixels, masked or not (MIC, Eq. 4 to 8). Masked
     pixels are 0 after normalization, that is: the encoder's mean colour. The image has its own draw of jitter and blur.
+    ``weight`` scales all of it, also the detail's share of a student of two resolutions. (The authors' code leaves that
+    share out of lambda; published runs have 1.)
+
+    The published variants, by the authors' settings:
+
+    - Cityscapes to ACDC and Dark Zurich: ``domain both``, ``augment False``. The first half (rounded up) of the source
+      and of the target batch are masked: one image each of the published two. Source images have their labels and
+      weight 1.
+    - Domain study (Table 6): ``domain`` source, target, both.
+    - Ablation (Table 7): ``augment False``; ``ratio 0``; ``teacher own`` with ``momentum 0`` for "without EMA teacher";
+      ``weighted False`` for "without quality weight".
+
+    An own teacher starts as a copy of the student and follows it after each step, with its own pseudo-labels and their
+    weight; pixels that the host distrusts have weight 0 in every variant.
     """
 
     Settings = MICSettings
     view = OWN
     settings: MICSettings
 
+    def __init__(self, settings: MICSettings, segmentor: Segmentor, crop: tuple[int, int]) -> None:
+        """Raises MethodError for an unknown domain or teacher, and for a teacher without images to label."""
+        super().__init__(settings, segmentor, crop)
+        check_choice("TERMS.MIC.DOMAIN", settings.domain, (TARGET, SOURCE, BOTH))
+        check_choice("TERMS.MIC.TEACHER", settings.teacher, (HOST, OWN))
+        if settings.domain == SOURCE and settings.teacher == OWN:
+            raise MethodError(f"TERMS.MIC.TEACHER is {OWN!r}, but source images have labels: expected {HOST!r}")
+        self.teacher = Teacher(segmentor, settings.momentum) if settings.teacher == OWN else None
+
+    def update(self, student: Segmentor, iteration: int) -> None:
+        if self.teacher is not None:
+            self.teacher.update(student, iteration)
+
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
-        images = step.settings.strong(step.plain_target, step.generator("mic/augmentation"))
+        images, labels, weights = self._whole(step)
+        if self.settings.augment:
+            images = step.settings.strong(images, step.generator("mic/augmentation"))
         batch, _, height, width = images.shape
         mask = block_mask(
             batch, height, width, self.settings.block, self.settings.ratio, step.generator("mic/mask")
         )
         mask = to_device(mask, images)
         masked = torch.where(mask.bool(), step.student.encoder.pixel_mean.to(images.dtype), images)
-        view = step.view("mic", masked, step.pseudo.labels, step.pseudo.weights)
-        return {"loss_mic": pixel_cross_entropy(view.logits, view.labels, view.weights)}
+        return {"loss_mic": step.view("mic", masked, labels, weights).loss()}
+
+    def _whole(self, step: TrainingStep) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Images before masking, (B, 3, H, W), with labels and weights, (B, H, W)."""
+        source = step.source_batch
+        if self.settings.domain == SOURCE:
+            return source.images, source.labels, None
+        pseudo = self._pseudo(step)
+        weights = pseudo.weights
+        if not self.settings.weighted:
+            ones = torch.ones_like(weights)
+            weights = ones if step.target_valid is None else ones * step.target_valid
+        if self.settings.domain == TARGET:
+            return step.plain_target, pseudo.labels, weights
+        half = (len(source.images) + 1) // 2
+        return (
+            torch.cat([source.images[:half], step.plain_target[:half]]),
+            torch.cat([source.labels[:half], pseudo.labels[:half]]),
+            torch.cat([torch.ones_like(weights[:half]), weights[:half]]),
+        )
+
+    def _pseudo(self, step: TrainingStep) -> PseudoLabels:
+        if self.teacher is None:
+            return step.pseudo
+        return pseudo_labels(self.teacher.logits(step.plain_target), step.settings.threshold, step.target_valid)
 
 
 register(

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from methods.loss import pixel_cross_entropy
+from methods.loss import IGNORE
 from methods.recipes import Part, register
 from methods.step import SOURCE, TrainingStep
 from methods.term import Term, TermSettings, term
 
 
-@term("supervised")
-class Supervised(Term[TermSettings]):
-    """L_sup: cross-entropy of the student on the labelled batch."""
+@dataclass(frozen=True)
+class SupervisedSettings(TermSettings):
+    """The default is what DAFormer's code base and all that build on it do."""
 
+    labelled_mean: bool = False  # mean over the labelled pixels, as in DACS's own code; False: over all pixels
+
+
+@term("supervised")
+class Supervised(Term[SupervisedSettings]):
+    """L_sup: cross-entropy of the student on the labelled batch; 0 where nothing in it is labelled."""
+
+    Settings = SupervisedSettings
     view = SOURCE
+    settings: SupervisedSettings
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
-        return {"loss_supervised": pixel_cross_entropy(step.source.logits, step.source.labels)}
+        loss = step.source.loss()
+        if self.settings.labelled_mean:
+            labelled = (step.source.labels != IGNORE).sum()
+            loss = loss * (step.source.labels.numel() / labelled.clamp_min(1))
+        return {"loss_supervised": loss}
 
 
 register(
