@@ -1,35 +1,88 @@
-"""MRM: masked representation modeling (arXiv 2509.13801 v2, CVPR 2026), in latent space, with the Rebuilder."""
+"""MRM: masked representation modeling in latent space, in every form (arXiv 2509.13801 v2, CVPR 2026)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 
+from methods.choices import check_choice
 from methods.errors import MethodError
-from methods.loss import pixel_cross_entropy
-from methods.masking import bernoulli_mask, resize_mask
+from methods.masking import fuse
 from methods.networks import Segmentor
-from methods.randomness import to_device
 from methods.rebuilder import Rebuilder
 from methods.recipes import Part, register
-from methods.step import MIXED, TARGET, TrainingStep, View
+from methods.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
+from methods.step import MIXED, SOURCE, TARGET, TrainingStep, View
 from methods.term import Term, TermSettings, term
+from methods.token_masks import BLOCK, CONFIDENCE, RANDOM, STRATEGIES, TokenMasker
+
+BOTH, ENCODER, DECODER = "both", "encoder", "decoder"
+CLASSES, PIXELS, TEACHER, STUDENT, MASK_ONLY = (
+    "pixel-classification",
+    "pixel-regression",
+    "teacher-feature",
+    "student-feature",
+    "mask-only",
+)
+DECODED = (CLASSES, MASK_ONLY)
 
 
 @dataclass(frozen=True)
 class MRMSettings(TermSettings):
-    """Defaults are the published ones."""
+    """Defaults are the published ones.
 
-    ratio: float = 0.4  # probability that a token is masked
-    view: str = MIXED  # whose features are masked: "mixed" shares the host's pass, "target" costs a pass of its own
+    Raises:
+        MethodError: an unknown choice, or choices that make no sense together.
+    """
+
+    strategy: str = RANDOM  # of masking: "random", "block", "confidence" or "class" (methods/token_masks.py)
+    ratio: float = 0.4  # probability that a token is masked, or the share that is
+    block: int = 4  # side of a block in tokens, of "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022)
+    view: str = MIXED  # of the target domain: "mixed" shares the host's pass, "target" costs a pass of its own
+    domain: str = TARGET  # whose features are masked: "target", "source" (by its labels) or "both"
+    trained: str = BOTH  # what the loss trains of the student: "encoder", "decoder" or "both"
+    objective: str = CLASSES  # or "pixel-regression", "teacher-feature", "student-feature", "mask-only"
     learning_rate: float = 2e-4  # of the Rebuilder
     dim: int = 512
     blocks: int = 2
     heads: int = 16
     resolution: int = 16  # side of the token grid
+
+    def __post_init__(self) -> None:
+        check_choice("TERMS.MRM.STRATEGY", self.strategy, STRATEGIES)
+        check_choice("TERMS.MRM.VIEW", self.view, (MIXED, TARGET))
+        check_choice("TERMS.MRM.DOMAIN", self.domain, (TARGET, SOURCE, BOTH))
+        check_choice("TERMS.MRM.TRAINED", self.trained, (BOTH, ENCODER, DECODER))
+        check_choice("TERMS.MRM.OBJECTIVE", self.objective, (*DECODED, PIXELS, TEACHER, STUDENT))
+        if self.strategy == CONFIDENCE and self.domain != TARGET:
+            raise MethodError(
+                f"TERMS.MRM.STRATEGY is {CONFIDENCE!r} and TERMS.MRM.DOMAIN {self.domain!r}: source labels have no "
+                f"confidence; expected TERMS.MRM.DOMAIN {TARGET!r}"
+            )
+        if self.domain == SOURCE and self.view != MIXED:
+            raise MethodError(
+                f"TERMS.MRM.VIEW is {self.view!r} and TERMS.MRM.DOMAIN {SOURCE!r}, which has no such view; "
+                f"expected TERMS.MRM.DOMAIN {TARGET!r} or {BOTH!r}"
+            )
+        if self.trained == DECODER and self.objective not in DECODED:
+            raise MethodError(
+                f"TERMS.MRM.TRAINED is {DECODER!r} and TERMS.MRM.OBJECTIVE {self.objective!r}, which decodes nothing; "
+                f"expected TERMS.MRM.TRAINED {ENCODER!r} or {BOTH!r}"
+            )
+        if self.strategy == BLOCK and self.block > self.resolution:
+            raise MethodError(
+                f"TERMS.MRM.BLOCK is {self.block}: expected at most TERMS.MRM.RESOLUTION ({self.resolution})"
+            )
+        if self.objective != MASK_ONLY and (self.dim % 4 or self.dim % self.heads):
+            raise MethodError(
+                f"TERMS.MRM.DIM is {self.dim}: expected a multiple of 4 and of TERMS.MRM.HEADS ({self.heads})"
+            )
 
 
 @term("mrm")
@@ -39,6 +92,23 @@ class MRM(Term[MRMSettings]):
     The features are those the host already computed for the view, with gradient, so a step costs a Rebuilder and a
     decoder pass more, not an encoder pass. Labels and weights are the view's. The Rebuilder belongs to this term alone:
     at inference there is only D(E(x)).
+
+    The paper's ablations as settings; where it gives no detail, what was chosen:
+
+    - ``domain``: ``source`` masks the source view, with its labels and weight 1; ``both`` adds that as a loss of its
+      own (``loss_mrm_source``), with the same Rebuilder and other masks.
+    - ``trained``: ``encoder`` takes all other parameters of the student as constants in this pass, ``decoder`` takes
+      the features as constants. The Rebuilder trains always, and batch norms count this pass in all three.
+    - ``objective``: ``pixel-regression`` predicts the view's pixels, normalised as the encoder takes them, from the
+      rebuilt last stage by one linear layer, ``teacher-feature`` and ``student-feature`` rebuild the features that the
+      teacher's or the student's own encoder has of the same images, all stages alike: mean square over masked places
+      (methods/reconstruction.py), without the decoder; the weights of pseudo-labels play no part.
+      ``teacher-feature`` costs an encoder pass of the teacher, which leaves the host's teacher as it is.
+      ``mask-only`` sets masked features to 0, has no Rebuilder, and else is as ``pixel-classification``.
+
+    Of a student with two resolutions (HRDA) context and detail are masked and rebuilt both, by one Rebuilder, each with
+    a mask of its own over what it shows; then they are decoded and fused as ever. Losses without decoder are averaged
+    over the two. The paper reports HRDA with MRM, but not how.
     """
 
     Settings = MRMSettings
@@ -46,50 +116,122 @@ class MRM(Term[MRMSettings]):
 
     def __init__(self, settings: MRMSettings, segmentor: Segmentor, crop: tuple[int, int]) -> None:
         super().__init__(settings, segmentor, crop)
-        if settings.view not in (MIXED, TARGET):
-            raise MethodError(f"TERMS.MRM.VIEW is {settings.view!r}: expected {MIXED!r} or {TARGET!r}")
-        if settings.dim % 4 or settings.dim % settings.heads:
-            raise MethodError(
-                f"TERMS.MRM.DIM is {settings.dim}: expected a multiple of 4 and of TERMS.MRM.HEADS ({settings.heads})"
-            )
-        self.view = settings.view
+        self.view = SOURCE if settings.domain == SOURCE else settings.view
         self.learning_rate = settings.learning_rate
+        self.masker = TokenMasker(settings.strategy, settings.ratio, settings.resolution, settings.block)
+        self.rebuilder: Rebuilder | None = None
+        self.pixel_head: PixelHead | None = None
         encoder = segmentor.encoder
-        sizes = [(math.ceil(crop[0] / stride), math.ceil(crop[1] / stride)) for stride in encoder.strides]
+        if settings.objective == MASK_ONLY:
+            return
+        height, width = segmentor.scale_sizes(crop)[0]  # the detail is of this size too, as published
+        sizes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in encoder.strides]
+        stages = slice(-1, None) if settings.objective == PIXELS else slice(None)
         self.rebuilder = Rebuilder(
-            encoder.channels,
-            sizes,
+            encoder.channels[stages],
+            sizes[stages],
             dim=settings.dim,
             blocks=settings.blocks,
             heads=settings.heads,
             resolution=settings.resolution,
         )
+        if settings.objective == PIXELS:
+            self.pixel_head = PixelHead(encoder.channels[-1], encoder.strides[-1])
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
-        view: View = getattr(step, self.view)
-        side = self.settings.resolution
-        mask = bernoulli_mask(len(view.images), side, side, self.settings.ratio, step.generator("mrm/mask"))
-        mask = to_device(mask, view.images)
-        step.seed("mrm/rebuilder")
-        rebuilt = fuse(view.features, self.rebuilder(view.features, mask), mask)
-        logits = view.decode(rebuilt, "mrm/decoder")
-        return {"loss_mrm": pixel_cross_entropy(logits, view.labels, view.weights)}
+        return {name: loss for make in self.losses_by_view().values() for name, loss in make(step).items()}
+
+    def losses_by_view(self) -> Mapping[str, Callable[[TrainingStep], dict[str, torch.Tensor]]]:
+        makers: dict[str, Callable[[TrainingStep], dict[str, torch.Tensor]]] = {}
+        if self.settings.domain != SOURCE:
+            makers[self.settings.view] = partial(self._losses_of, self.settings.view, "loss_mrm", "mrm")
+        if self.settings.domain != TARGET:
+            makers[SOURCE] = partial(self._losses_of, SOURCE, "loss_mrm_source", "mrm/source")
+        return makers
+
+    def _losses_of(self, name: str, loss: str, draws: str, step: TrainingStep) -> dict[str, torch.Tensor]:
+        view: View = getattr(step, name)
+        features = view.features
+        if self.settings.trained == DECODER:
+            features = [feature.detach() for feature in features]
+        scales = step.student.scales(features)
+        masks = self._masks(step, view, draws)
+        step.seed(f"{draws}/rebuilder")
+        if self.settings.objective in DECODED:
+            fused = [
+                feature
+                for scale, mask in zip(scales, masks, strict=True)
+                for feature in fuse(scale, self._fill(scale, mask), mask)
+            ]
+            with _constants(step.student) if self.settings.trained == ENCODER else nullcontext():
+                return {loss: view.loss(view.predict(fused, f"{draws}/decoder"))}
+        if self.settings.objective == PIXELS:
+            return {loss: self._pixel_loss(step.student, view, scales, masks)}
+        return {loss: self._feature_loss(step, view, scales, masks)}
+
+    def _masks(self, step: TrainingStep, view: View, draws: str) -> list[torch.Tensor]:
+        """One mask a scale; all that decides it is cut to what the scale shows."""
+        labels = _by_scale(view, view.labels)
+        none: list[torch.Tensor | None] = [None] * len(labels)
+        probability = none if view.probability is None else _by_scale(view, view.probability)
+        names = (f"{draws}/mask", f"{draws}/mask/detail")[: len(labels)]
+        return [
+            self.masker.draw(label, sure, step.generator(name))
+            for label, sure, name in zip(labels, probability, names, strict=True)
+        ]
+
+    def _fill(self, features: list[torch.Tensor], mask: torch.Tensor) -> list[torch.Tensor]:
+        """f_o of Eq. 8: what takes the place of masked features."""
+        if self.rebuilder is None:
+            return [torch.zeros_like(feature) for feature in features]
+        return self.rebuilder(features, mask)
+
+    def _pixel_loss(
+        self, student: Segmentor, view: View, scales: list[list[torch.Tensor]], masks: list[torch.Tensor]
+    ) -> torch.Tensor:
+        assert self.rebuilder is not None and self.pixel_head is not None
+        losses = []
+        images, sizes = _by_scale(view, view.images), student.scale_sizes(view.size)
+        for features, mask, image, size in zip(scales, masks, images, sizes, strict=True):
+            if image.shape[-2:] != size:
+                image = F.interpolate(image, size, mode="bilinear", align_corners=False)
+            predicted = self.pixel_head(self.rebuilder(features[-1:], mask)[0], size)
+            losses.append(masked_mean_square(predicted, student.encoder.normalise(image), mask))
+        return torch.stack(losses).mean()
+
+    def _feature_loss(
+        self, step: TrainingStep, view: View, scales: list[list[torch.Tensor]], masks: list[torch.Tensor]
+    ) -> torch.Tensor:
+        assert self.rebuilder is not None
+        targets = scales
+        if self.settings.objective == TEACHER:
+            if step.teacher is None:
+                raise RuntimeError("a term asked for the teacher's features, but the recipe has no teacher")
+            targets = step.student.scales(teacher_features(step.teacher.segmentor, view.images, view.window))
+        losses = [
+            masked_feature_loss(self.rebuilder(features, mask), target, mask)
+            for features, target, mask in zip(scales, targets, masks, strict=True)
+        ]
+        return torch.stack(losses).mean()
 
 
-def fuse(
-    features: Sequence[torch.Tensor], rebuilt: Sequence[torch.Tensor], mask: torch.Tensor
-) -> list[torch.Tensor]:
-    """f_r = M * f_o + (1 - M) * f_t at every scale (Eq. 8): rebuilt where masked, the encoder's own elsewhere.
+def _by_scale(view: View, maps: torch.Tensor) -> list[torch.Tensor]:
+    """The part of the view's (B, ..., H, W) maps that each of the student's scales shows: all of it, and the detail."""
+    return [maps] if view.window is None else [maps, view.window.of(maps)]
 
-    Args:
-        features: f_t, (B, C_i, h_i, w_i).
-        rebuilt: f_o, in the same shapes.
-        mask: M, (B, 1, H', W'), 1 where masked; resized to each scale by nearest neighbour.
-    """
-    return [
-        torch.where(resize_mask(mask, (kept.shape[-2], kept.shape[-1])).bool(), new.to(kept.dtype), kept)
-        for kept, new in zip(features, rebuilt, strict=True)
-    ]
+
+@contextmanager
+def _constants(student: Segmentor) -> Iterator[None]:
+    """Passes made within take all parameters of the student but the encoder's as constants."""
+    encoder = {id(parameter) for parameter in student.encoder.parameters()}
+    others = [p for p in student.parameters() if p.requires_grad and id(p) not in encoder]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
 
 
 register(

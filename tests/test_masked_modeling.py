@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from methods.errors import MethodError
-from methods.masking import bernoulli_mask, block_mask, resize_mask
-from methods.mrm import MRM, MRMSettings, fuse
+from methods.masking import bernoulli_mask, block_mask, fuse, resize_mask
+from methods.mrm import MRM, MRMSettings
 from methods.networks import build_segmentor
 from methods.randomness import keyed_generator
 from methods.rebuilder import Rebuilder, sincos_position, upsampling
@@ -99,6 +99,7 @@ def test_gradient_reaches_encoder_rebuilder_and_token() -> None:
     segmentor = build_segmentor("daformer-lite0", 19, "none")
     term = MRM(MRMSettings(dim=32, heads=2, resolution=4), segmentor, (64, 64))
     features = segmentor.encode(torch.rand(2, 3, 64, 64))
+    assert term.rebuilder is not None
     mask = bernoulli_mask(2, 4, 4, 0.5, keyed_generator(0, "test"))
     segmentor.decode(fuse(features, term.rebuilder(features, mask), mask)).square().mean().backward()
     for parameter in (*term.parameters(), *segmentor.parameters()):
