@@ -33,6 +33,6 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted: the same command goes on where it can, a run from its last checkpoint", file=sys.stderr)
         code = 130
     sys.exit(code)

@@ -126,7 +126,7 @@ def test_a_stray_package_that_was_imported_first_is_named(tmp_path: Path) -> Non
     ("words", "line"),
     [
         ("--methods dacs,dcs", "unknown method 'dcs'; did you mean 'dacs'?"),
-        ("--methods dacs+mix", "unknown method 'mix' in 'dacs+mix'; did you mean 'mic'?"),
+        ("--methods dacs+mixp", "unknown method 'mixp' in 'dacs+mixp'; did you mean 'mixup'?"),
         ("--methods source-only+mrm", "'mrm' needs pseudo-labels, which 'source-only' does not make"),
         ("--methods dacs --network daformer-lit0", "unknown network 'daformer-lit0'; did you mean 'daformer-lite0'?"),
         ("--methods dacs --protocol gta-cityscape", "unknown protocol 'gta-cityscape'; did you mean 'gta-cityscapes'?"),
@@ -204,7 +204,8 @@ def test_an_interrupt_says_how_to_go_on_and_a_bug_keeps_its_traceback(capsys: py
     with pytest.raises(SystemExit) as ended:
         exit_in_one_line(raises(KeyboardInterrupt()))
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "interrupted: the same command goes on from the last checkpoint\n"
+    told = "interrupted: the same command goes on where it can, a run from its last checkpoint\n"
+    assert capsys.readouterr().err == told
     with pytest.raises(ZeroDivisionError):
         exit_in_one_line(raises(ZeroDivisionError()))
     with pytest.raises(SystemExit) as ended:

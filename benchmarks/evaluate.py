@@ -1,0 +1,58 @@
+"""Score a trained model again: ``python benchmarks/evaluate.py --run RUN`` prints the IoU of each class."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import exit_in_one_line
+from benchmarks.run_options import add_run_options
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/evaluate.py",
+        description="Score the model of a run from its checkpoint and compare with its record. The scores are added to "
+        "evaluation.json in the run folder; the record stays as it is.",
+    )
+    add_run_options(parser)
+    parser.add_argument("--protocol", help="score on the validation images of another one (default: the run's)")
+    parser.add_argument("--checkpoint", type=Path, help="another one of the same network (default: the run's last)")
+    parser.add_argument(
+        "--cityscapesscripts", action="store_true", help="also by Cityscapes' own evaluation, side by side"
+    )
+    parser.add_argument("--data-root", help="folder of the data sets (default: the run's)")
+    parser.add_argument("--device", help="for example cuda or cpu (default: the run's)")
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    from benchmarks.memory import keep_freed_memory
+    from benchmarks.reevaluation import reevaluate
+    from benchmarks.trained import open_run
+
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    reevaluate(
+        open_run(arguments.run, arguments.runs),
+        arguments.model,
+        protocol=arguments.protocol,
+        checkpoint=arguments.checkpoint,
+        official=arguments.cityscapesscripts,
+        device=arguments.device,
+        data_root=arguments.data_root,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)

@@ -1,0 +1,65 @@
+"""Predict with a trained model: ``python benchmarks/predict.py --run RUN IMAGE...`` writes label maps and overlays."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.run_options import add_run_options
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/predict.py",
+        description="Segment images with the model of a run. Below --output come labels/, palette PNGs whose values "
+        "are train ids (0 is the first class) and whose palette is the classes' colours, and overlays/, those colours "
+        "half and half with the image. Pictures of the same name that lie there are replaced.",
+    )
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders or patterns such as 'a/**/*.png'")
+    add_run_options(parser)
+    parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder (default: predictions)")
+    parser.add_argument("--split", help="in place of images: what the target's test server takes of it, mostly of test")
+    parser.add_argument("--data-root", help="folder of the data sets, for --split (default: the run's)")
+    parser.add_argument("--device", help="for example cuda or cpu (default: the run's)")
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    if bool(arguments.images) == bool(arguments.split):
+        raise ConfigError("expected images to predict, or --split, and not both")
+    from benchmarks.image_files import find_images
+    from benchmarks.inference import sliding
+    from benchmarks.memory import keep_freed_memory
+    from benchmarks.prediction import predict_images, predict_split
+    from benchmarks.runner import pick_device
+    from benchmarks.trained import Predictor, load_segmentor, open_run, placed
+
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    run = open_run(arguments.run, arguments.runs)
+    images = find_images(arguments.images, left_out=arguments.output)
+    cfg = placed(run.cfg, arguments.device, arguments.data_root)
+    device = pick_device(cfg)
+    checkpoint = run.checkpoint()
+    if not run.finished:
+        print(f"run {run.folder} is not finished: predicting with {checkpoint.name}")
+    predictor = Predictor(load_segmentor(run, arguments.model, checkpoint), device, sliding(cfg))
+    if arguments.split:
+        predict_split(predictor, cfg, arguments.split, arguments.output)
+    else:
+        predict_images(predictor, cfg, images, arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)

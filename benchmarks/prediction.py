@@ -1,0 +1,94 @@
+"""What the predict command does: label maps and overlays of images, and the files for a test server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from torch.nn import functional as F
+
+from benchmarks import data
+from benchmarks.image_files import output_names
+from benchmarks.image_progress import ImageProgress
+from benchmarks.label_space import label_space
+from benchmarks.pictures import label_map, overlay, save_png
+from benchmarks.server_files import check_names, write_server_files
+from benchmarks.trained import Predictor
+from datasets.augmentation import fitted, resizing
+from datasets.reading import read_image
+
+SMALLEST = 64
+"""Pixels along a side that every network takes; kernels of some do not fit the coarsest feature of less."""
+
+
+def predict_images(predictor: Predictor, cfg: CfgNode, images: Sequence[Path], output: Path) -> None:
+    """Write a label map and an overlay of each image, at its own size, below ``output``.
+
+    Raises:
+        ConfigError or DataError: an image that cannot be read, or a picture that cannot be written.
+    """
+    colours, names = label_space(cfg).colours, output_names(images)
+    with ImageProgress("predicting", len(images)) as progress:
+        for path, name in zip(images, names, strict=True):
+            image = read_image(path)
+            size = input_size(tuple(cfg.TEST.RESIZE), image.shape[1], image.shape[0])
+            train_ids = _logits(predictor, image, size).argmax(dim=0).to(torch.uint8).cpu().numpy()
+            save_png(label_map(train_ids, colours), output / "labels" / f"{name}.png")
+            save_png(overlay(image, train_ids, colours), output / "overlays" / f"{name}.png")
+            progress.step()
+    print(f"{len(images)} predicted: {output / 'labels'} (palette PNGs, values are train ids), {output / 'overlays'}")
+
+
+def predict_split(predictor: Predictor, cfg: CfgNode, split: str, output: Path) -> None:
+    """Write what the test server of the target takes of a split into ``output``.
+
+    Raises:
+        ConfigError or DataError: a split or an image that is not there, or a file that cannot be written.
+    """
+    items = data.test_set(cfg, split)
+    names = [Path(item["relative"]).name for item in items]
+    check_names(names)
+    with ImageProgress(f"predicting {split}", len(items)) as progress:
+        for item, name in zip(items, names, strict=True):
+            image = read_image(item["file_name"])
+            # Exactly the protocol's size, as in an evaluation.
+            logits = predictor(resized(image, tuple(cfg.TEST.RESIZE)), (image.shape[0], image.shape[1]))
+            write_server_files(logits, name, cfg.DATA.VAL.LAYOUT, output)
+            progress.step()
+    print(f"{len(items)} images of {split} predicted; the server takes the contents of {output} in one zip")
+
+
+def input_size(resize: tuple[int, ...], width: int, height: int) -> tuple[int, ...]:
+    """The (width, height) that an image of any size is brought to; () for as it is.
+
+    An image of the protocol's aspect is brought to TEST.RESIZE, as in an evaluation. Another keeps its aspect and gets
+    as many pixels: objects are then about as large as the network knows them. The published sizes agree: MIC tests
+    2048 x 1024 (Cityscapes) at 1024 x 512 and 1920 x 1080 (ACDC, Dark Zurich) at 960 x 540; here the former makes the
+    latter 965 x 543.
+    """
+    if not resize or fitted(width, height, resize[0], resize[1]) == resize:
+        return resize
+    scale = (resize[0] * resize[1] / (width * height)) ** 0.5
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _logits(predictor: Predictor, image: np.ndarray, size: tuple[int, ...]) -> torch.Tensor:
+    """(K, H, W) at the image's own size; where the network's input is too small, its borders are repeated for it."""
+    pixels, own = resized(image, size), (image.shape[0], image.shape[1])
+    height, width = pixels.shape[1:]
+    if min(height, width) >= SMALLEST:
+        return predictor(pixels, own)
+    borders = ((0, 0), (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width)))
+    padded = torch.from_numpy(np.pad(pixels.numpy(), borders, mode="edge"))
+    logits = predictor(padded, (padded.shape[1], padded.shape[2]))[:, :height, :width]
+    return F.interpolate(logits[None], own, mode="bilinear", align_corners=False)[0]
+
+
+def resized(image: np.ndarray, size: tuple[int, ...]) -> torch.Tensor:
+    """Image uint8 (H, W, 3) -> uint8 (3, h, w), resized as an evaluation does; ``size`` is (width, height) or ()."""
+    if size:
+        image = resizing(image.shape[1], image.shape[0], size[0], size[1]).apply_image(image)
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

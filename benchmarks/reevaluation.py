@@ -1,0 +1,198 @@
+"""What the evaluate command does: score a checkpoint again, compare with the record, and by cityscapesscripts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from tabulate import tabulate
+
+import datasets.streets
+from benchmarks import data
+from benchmarks.data_sets import items
+from benchmarks.environment import hardware, versions
+from benchmarks.errors import ConfigError
+from benchmarks.evaluation import SegmentationEvaluator
+from benchmarks.image_progress import ImageProgress
+from benchmarks.inference import sliding
+from benchmarks.label_space import label_space, scoring
+from benchmarks.official import LabelIdFiles, official_iou
+from benchmarks.runner import pick_device
+from benchmarks.spec import RunSpec
+from benchmarks.trained import Predictor, TrainedRun, load_segmentor, placed
+from datasets.label_space import CITYSCAPES, LabelSpace
+from datasets.loading import in_order
+from datasets.streets.progress import shown
+from results.record import write_text
+
+FILE = "evaluation.json"
+SCHEMA = 1
+OFFICIAL = "cityscapesscripts"
+
+Scores = dict[str, Any]
+"""{"miou_by_classes": {"19": ...}, "iou": {"road": ...}}, in percent; None for what occurs nowhere."""
+
+
+def reevaluate(
+    run: TrainedRun,
+    model: str,
+    *,
+    protocol: str | None = None,
+    checkpoint: Path | None = None,
+    official: bool = False,
+    device: str | None = None,
+    data_root: str | None = None,
+) -> dict[str, Any]:
+    """Score ``model`` on a protocol's validation images, print the table, and add the scores to FILE in the run folder.
+
+    Returns what was added. The run's own scores are compared with the record's only where they are of the same images
+    and the same weights.
+
+    Raises:
+        ConfigError, DataError or MethodError: one line that says what is wrong.
+    """
+    own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
+    file = checkpoint or run.checkpoint()
+    cfg = placed(_config(run, protocol), device, data_root)
+    if official and label_space(cfg) != CITYSCAPES:
+        raise ConfigError(f"--{OFFICIAL} scores Cityscapes' {len(CITYSCAPES.names)} classes, not those of DATA.CLASSES")
+    place = pick_device(cfg)
+    predictor = Predictor(load_segmentor(run, model, file), place, sliding(cfg))
+    scores, theirs = _score(predictor, cfg, official)
+    entry = {
+        "model": model,
+        "protocol": cfg.PROTOCOL,
+        "checkpoint": file.name if checkpoint is None else str(checkpoint),
+        "classes": cfg.TEST.CLASSES,
+        **scores,
+        "equals_record": _equal(scores, run.record["result"].get(model)) if own else None,
+        OFFICIAL: theirs,
+        "hardware": hardware(place),
+        "versions": versions(),
+    }
+    print(_table(scores, theirs, label_space(cfg)))
+    print(f"\n{cfg.PROTOCOL}, {model} of {file}. {_verdict(entry, run)}")
+    _add(run.folder / FILE, entry)
+    print(f"written: {run.folder / FILE}")
+    return entry
+
+
+def _config(run: TrainedRun, protocol: str | None) -> CfgNode:
+    """The run's config, or that of the same method under another protocol of the same classes."""
+    if protocol in (None, run.cfg.PROTOCOL):
+        return run.cfg
+    assert protocol is not None
+    other = RunSpec(protocol, run.cfg.METHOD, run.cfg.NETWORK, run.cfg.SEED).resolve()
+    if label_space(other).names != label_space(run.cfg).names:
+        raise ConfigError(f"--protocol {protocol}: its classes are not those that run {run.folder} was trained on")
+    return other
+
+
+def _score(predictor: Predictor, cfg: CfgNode, official: bool) -> tuple[Scores, Scores | None]:
+    """Our scores, and cityscapesscripts' where asked for."""
+    with shown("drawing streets") as drawing:
+        root = data.data_root(cfg, drawing)
+    dataset, evaluator = data.validation_set(cfg, root), SegmentationEvaluator(scoring(cfg))
+    records = items(cfg, "VAL", root, labelled=True)
+    with TemporaryDirectory() as folder, ImageProgress("scoring", len(dataset)) as progress:
+        files = LabelIdFiles(Path(folder)) if official else None
+        loaded = in_order(dataset.__getitem__, range(len(dataset)), cfg.NUM_WORKERS, False)
+        for item, record in zip(loaded, records, strict=True):
+            logits = predictor(item["image"], tuple(item["label"].shape))
+            evaluator.process([item], [{"sem_seg": logits}])
+            if files is not None:
+                train_ids = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+                files.add(record, train_ids, item["label"].numpy())
+            progress.step()
+        theirs = official_iou(files.pairs) if files is not None else None
+    ours = evaluator.evaluate()["sem_seg"]
+    means = {name.removeprefix("mIoU-"): value for name, value in ours.items() if name.startswith("mIoU-")}
+    iou = {name.removeprefix("IoU-"): value for name, value in ours.items() if name.startswith("IoU-")}
+    if theirs is None:
+        return _scores(means, iou), None
+    sets = {str(number): scoring(cfg).space.class_sets[number] for number in scoring(cfg).class_sets}
+    values = list(theirs.values())
+    their_means = {number: _mean([values[train_id] for train_id in train_ids]) for number, train_ids in sets.items()}
+    return _scores(means, iou), _scores(their_means, theirs)
+
+
+def _scores(means: Mapping[str, float], iou: Mapping[str, float]) -> Scores:
+    return {
+        "miou_by_classes": {number: _known(value) for number, value in means.items()},
+        "iou": {name: _known(value) for name, value in iou.items()},
+    }
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _equal(scores: Scores, recorded: Mapping[str, Any] | None) -> bool | None:
+    """Whether all scores that the record has are the same, to the last bit; None if it has none of this model."""
+    if recorded is None:
+        return None
+    # Records made before class sets were added hold the headline alone.
+    means = recorded.get("miou_by_classes", {})
+    return scores["iou"] == recorded["iou"] and all(scores["miou_by_classes"].get(n) == m for n, m in means.items())
+
+
+def _verdict(entry: Mapping[str, Any], run: TrainedRun) -> str:
+    if not run.finished:
+        return f"The run is {run.record.get('status', 'not begun')}: there is no record to compare with."
+    if entry["equals_record"] is None:
+        return "Nothing of the same weights and images is in the record to compare with."
+    if entry["equals_record"]:
+        return "Equal to the record, bit for bit."
+    recorded = run.record["result"][entry["model"]]
+    pairs = [(entry["iou"][name], value) for name, value in recorded["iou"].items()]
+    apart = max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=math.nan)
+    if run.cfg.DATA.STREETS.VERSION not in (0, datasets.streets.VERSION):
+        return "NOT equal to the record, whose images another version of the drawing code made."
+    then, now = run.record.get("hardware"), entry["hardware"]
+    where = "on the same hardware" if then == now else f"made on {_place(then)}, this on {_place(now)}"
+    return f"NOT equal to the record: IoU of a class differs by up to {apart:.2g} points; {where}."
+
+
+def _place(hardware: Mapping[str, Any] | None) -> str:
+    return f"{hardware['name']} with {hardware['threads']} threads" if hardware else "unknown hardware"
+
+
+def _table(scores: Scores, theirs: Scores | None, space: LabelSpace) -> str:
+    columns = [scores] if theirs is None else [scores, theirs]
+    rows = [[name, *(_percent(column["iou"][name]) for column in columns)] for name in space.names]
+    rows += [
+        [f"mIoU, {number} classes", *(_percent(column["miou_by_classes"][number]) for column in columns)]
+        for number in scores["miou_by_classes"]
+    ]
+    headers = ["class", "IoU", *([] if theirs is None else [OFFICIAL])]
+    alignment = ("left", *("right" for _ in columns))
+    return tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _add(path: Path, entry: Mapping[str, Any]) -> None:
+    """Put ``entry`` into the file, in place of an earlier one of the same model, protocol and checkpoint."""
+    key = ("model", "protocol", "checkpoint")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"evaluations": []}
+        kept = [old for old in content["evaluations"] if any(old[name] != entry[name] for name in key)]
+        write_text(path, json.dumps({"schema": SCHEMA, "evaluations": [*kept, entry]}, indent=1) + "\n")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: expected what this command writes ({error}); move it away") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None

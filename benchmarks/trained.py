@@ -1,0 +1,182 @@
+"""A run that was made before: its config, its record and the network in its checkpoint."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from detectron2.config import CfgNode
+from torch import Tensor
+
+from benchmarks.config import get_config
+from benchmarks.errors import ConfigError
+from benchmarks.inference import Sliding, predict_logits
+from benchmarks.run_options import STUDENT, TEACHER
+from benchmarks.runner import build_student
+from methods.networks import Segmentor
+from results.record import FINISHED, read_record
+
+EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
+_KEYS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run folder. ``record`` is empty where the run left none."""
+
+    folder: Path
+    cfg: CfgNode
+    record: Mapping[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        return self.record.get("status") == FINISHED
+
+    def checkpoint(self) -> Path:
+        """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none."""
+        pointer = self.folder / "last_checkpoint"
+        path = self.folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+        if path is None or not path.is_file():
+            status = self.record.get("status", "not begun")
+            raise ConfigError(f"run {self.folder} is {status} and has no checkpoint yet, expected a finished run")
+        return path
+
+
+def open_run(name: str, runs: Path) -> TrainedRun:
+    """The run in the folder ``name``, or with the id ``name`` below ``runs``.
+
+    Raises:
+        ConfigError: no such run, or a config that this version cannot read; ResultsError: a damaged record.
+    """
+    folder = _find(name, runs)
+    return TrainedRun(folder, _read_config(folder / "config.yaml"), read_record(folder) or {})
+
+
+def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:
+    """The network of a checkpoint, in eval mode on the CPU, without what only training needs.
+
+    ``checkpoint``: a run's, which holds student and, where the method has one, teacher; or an exported one.
+
+    Raises:
+        ConfigError: the file is missing, damaged, lacks ``model``, or is of another network.
+    """
+    cfg = run.cfg.clone()
+    cfg.defrost()
+    cfg.WEIGHTS = "none"  # all of them come from the checkpoint
+    segmentor = build_student(cfg)
+    state = _model_state(read_checkpoint(checkpoint), model, checkpoint, run)
+    _check_fit(state, segmentor.state_dict(), f"{checkpoint} does not fit {cfg.NETWORK}")
+    segmentor.load_state_dict(state)
+    return segmentor.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The contents of a checkpoint, tensors on the CPU. Raises ConfigError where it is missing or damaged."""
+    expected = "expected a checkpoint of segshift"
+    try:
+        # torch itself does not compare the check sums, and would load flipped bits without a word.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ConfigError(f"{path}: damaged in {damaged}, {expected}")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file, {expected}") from None
+    except ConfigError:
+        raise
+    except zipfile.BadZipFile:
+        raise ConfigError(f"{path}: cut short, or not a checkpoint; {expected}") from None
+    except Exception as error:  # unpickling has exceptions of its own for each kind of damage
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{path}: cannot be read ({reason[0]}), {expected}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds a {type(content).__name__}, {expected}")
+    return content
+
+
+def placed(cfg: CfgNode, device: str | None = None, data_root: str | None = None) -> CfgNode:
+    """A copy of the config with another DEVICE and DATA.ROOT, where given: neither decides what is computed."""
+    copy = cfg.clone()
+    copy.defrost()
+    if device is not None:
+        copy.DEVICE = device
+    if data_root is not None:
+        copy.DATA.ROOT = data_root
+    copy.freeze()
+    return copy
+
+
+class Predictor:
+    """Logits of single images, computed as a run's own evaluation does."""
+
+    def __init__(self, segmentor: Segmentor, device: torch.device, windows: Sliding | None) -> None:
+        """``windows``: None where an image is taken whole."""
+        self._segmentor = segmentor.to(device).eval()
+        self._segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device, self._windows = device, windows
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Image (3, h, w), RGB, uint8 -> logits (K, *size), float32, on the device; ``size`` is (height, width)."""
+        images = (image[None].to(self._device).float() / 255).contiguous(memory_format=torch.channels_last)
+        return predict_logits(self._segmentor, images, size, self._windows)[0]
+
+
+def _find(name: str, runs: Path) -> Path:
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.yaml").is_file():
+            raise ConfigError(f"--run {name}: no config.yaml there, expected a run folder")
+        return folder
+    if not re.fullmatch("[0-9a-f]{12}", name):
+        raise ConfigError(f"--run {name}: no such folder, expected a run folder or an id of 12 hexadecimal digits")
+    found = [path.parent for path in runs.glob(f"*/*/*/{name}/config.yaml")]
+    if len(found) != 1:
+        what = f"{len(found)} runs" if found else "no run"
+        raise ConfigError(f"--run {name}: {what} of this id below {runs} (--runs says where to look)")
+    return found[0]
+
+
+def _read_config(path: Path) -> CfgNode:
+    cfg = get_config()
+    try:
+        cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, KeyError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"{path}: {told[:200]}; expected the config of a run of this version") from None
+    cfg.freeze()
+    return cfg
+
+
+def _model_state(content: Mapping[str, Any], model: str, path: Path, run: TrainedRun) -> dict[str, Tensor]:
+    """The segmentor's tensors: a run's checkpoint has the student under "model" and beside it a Teacher's state."""
+    exported = content.get(EXPORTED)
+    if exported is not None:
+        if exported["model"] != model:
+            raise ConfigError(f"{path} is the {exported['model']}, expected --model {exported['model']}")
+        return dict(content["model"])
+    key = "model" if model == STUDENT else TEACHER
+    if key not in content:
+        raise ConfigError(f"{path} holds no {model} (method {run.cfg.METHOD})")
+    return {name.removeprefix("segmentor."): value for name, value in content[key].items()}
+
+
+def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], complaint: str) -> None:
+    faults = {
+        "missing": [key for key in own if key not in state],
+        "unexpected": [key for key in state if key not in own],
+        "of other shape": [key for key in own if key in state and state[key].shape != own[key].shape],
+    }
+    told = [
+        f"{len(keys)} {kind}: {', '.join(keys[:_KEYS_SHOWN])}{', ...' if len(keys) > _KEYS_SHOWN else ''}"
+        for kind, keys in faults.items()
+        if keys
+    ]
+    if told:
+        raise ConfigError(f"{complaint}: {'; '.join(told)}")

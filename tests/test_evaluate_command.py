@@ -1,0 +1,223 @@
+"""``benchmarks/evaluate.py``: the record's numbers again, the same by cityscapesscripts, and one line for bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import CfgNode
+from PIL import Image
+from torch.nn import functional as F
+from trained_runs import Command, Ended, assert_one_line, call, copied, network, streets_root, trained
+
+import benchmarks.evaluate
+from benchmarks import reevaluation
+from benchmarks.errors import ConfigError
+from benchmarks.official import LabelIdFiles, official_iou
+from benchmarks.trained import TrainedRun
+
+ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A copy of a finished run, so that each test starts without an evaluation."""
+    return copied(trained(), tmp_path / "run")
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Path) -> Command:
+    capfd.readouterr()
+
+    def command(*words: str) -> Ended:
+        return call(benchmarks.evaluate, ["--run", str(run), *words], monkeypatch, capfd)
+
+    return command
+
+
+def entries(run: Path) -> list[dict[str, Any]]:
+    content = json.loads((run / "evaluation.json").read_text())
+    assert content["schema"] == 1
+    evaluations: list[dict[str, Any]] = content["evaluations"]
+    return evaluations
+
+
+def rows(ended: Ended) -> list[list[str]]:
+    return [line.rsplit(maxsplit=1) for line in ended.out.splitlines()]
+
+
+@pytest.mark.parametrize("model", ["student", "teacher"])
+def test_the_numbers_are_the_records_bit_for_bit(evaluate: Command, run: Path, model: str) -> None:
+    before = (run / "record.json").read_bytes()
+    ended = evaluate("--model", model)
+    assert (ended.code, ended.err) == (0, "")
+    recorded = json.loads(before)["result"][model]
+    (entry,) = entries(run)
+    assert entry["iou"] == recorded["iou"] and entry["miou_by_classes"] == {"19": recorded["miou"]}
+    assert entry["equals_record"] is True and entry["cityscapesscripts"] is None
+    assert (entry["model"], entry["protocol"], entry["checkpoint"]) == (model, "streets", "model_final.pth")
+    assert "Equal to the record, bit for bit." in ended.out
+    assert ["road", f"{recorded['iou']['road']:.2f}"] in rows(ended)
+    assert ["mIoU, 19 classes", f"{recorded['miou']:.2f}"] in rows(ended)
+    known = [value for value in recorded["iou"].values() if value is not None]
+    assert sum(line[-1:] == ["0.00"] for line in rows(ended)) == sum(value < 0.005 for value in known)
+    assert (run / "record.json").read_bytes() == before
+
+
+def test_a_difference_from_the_record_is_told(evaluate: Command, run: Path) -> None:
+    record = json.loads((run / "record.json").read_text())
+    record["result"]["student"]["iou"]["road"] += 0.25
+    (run / "record.json").write_text(json.dumps(record))
+    ended = evaluate()
+    assert ended.code == 0
+    assert "NOT equal to the record: IoU of a class differs by up to 0.25 points; on the same hardware." in ended.out
+    assert entries(run)[0]["equals_record"] is False
+    record["hardware"]["threads"] = 99
+    (run / "record.json").write_text(json.dumps(record))
+    assert "with 99 threads, this on" in evaluate().out
+
+
+def test_cityscapesscripts_gives_the_same_side_by_side(evaluate: Command, run: Path) -> None:
+    ended = evaluate("--cityscapesscripts")
+    assert (ended.code, ended.err) == (0, "")
+    (entry,) = entries(run)
+    theirs = entry["cityscapesscripts"]
+    assert theirs["iou"] == entry["iou"]
+    assert theirs["miou_by_classes"]["19"] == pytest.approx(entry["miou_by_classes"]["19"], rel=1e-12)
+    road = f"{entry['iou']['road']:.2f}"
+    assert any(line.split() == ["road", road, road] for line in ended.out.splitlines())
+
+
+def test_cityscapesscripts_finds_a_fault_of_ours(evaluate: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were our confusion matrix transposed, the two columns would differ."""
+    right = reevaluation.SegmentationEvaluator.process
+
+    def wrong(self: Any, inputs: Any, outputs: Any) -> None:
+        right(self, inputs, outputs)
+        self.confusion = np.roll(self.confusion, 1, axis=1)
+
+    monkeypatch.setattr(reevaluation.SegmentationEvaluator, "process", wrong)
+    assert evaluate("--cityscapesscripts").code == 0
+    (entry,) = entries(run)
+    assert entry["cityscapesscripts"]["iou"] != entry["iou"]
+
+
+def test_scores_by_hand_from_files(tmp_path: Path) -> None:
+    """Road 2 of 4, sky 1 of 3, car nowhere but in a prediction on an ignored pixel; labels stored both ways."""
+    predicted = np.array([[0, 0, 0], [10, 10, 13]], np.uint8)
+    label = np.array([[0, 0, 10], [0, 10, 255]], np.uint8)
+    stored = np.array([[7, 7, 23], [7, 23, 3]], np.uint8)
+    Image.fromarray(stored).save(tmp_path / "label.png")
+    Image.fromarray(label).save(tmp_path / "train_ids.png")
+    for encoding, name in (("label-ids", "label.png"), ("train-ids", "train_ids.png")):
+        files = LabelIdFiles(tmp_path / encoding)
+        files.add({"sem_seg_file_name": str(tmp_path / name), "label_encoding": encoding}, predicted, label)
+        iou = official_iou(files.pairs)
+        assert iou["road"] == pytest.approx(50) and iou["sky"] == pytest.approx(100 / 3)
+        assert all(math.isnan(value) for name, value in iou.items() if name not in ("road", "sky"))
+
+
+def test_what_cityscapesscripts_does_not_take_is_told_in_one_line(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "label.png")
+    files = LabelIdFiles(tmp_path)
+    item = {"sem_seg_file_name": str(tmp_path / "label.png"), "label_encoding": "label-ids"}
+    files.add(item, np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"^cityscapesscripts: Image widths of .* are not equal\.$"):
+        official_iou(files.pairs)
+
+
+def test_another_protocol_has_its_images_and_its_class_sets(evaluate: Command, run: Path) -> None:
+    """SYNTHIA's protocol: Cityscapes' images at 1024x512, all class sets; the scores computed here once more."""
+    root = streets_root()
+    ended = evaluate("--protocol", "synthia-cityscapes", "--data-root", str(root))
+    assert (ended.code, ended.err) == (0, "")
+    assert "Nothing of the same weights and images is in the record" in ended.out
+    (entry,) = entries(run)
+    segmentor, hits, union = network(run), np.zeros(19), np.zeros(19)
+    ids = np.full(256, 255)
+    ids[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = range(19)
+    for path in root.glob("cityscapes/leftImg8bit/val/*/*.png"):
+        image = Image.open(path).resize((1024, 512), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(image, np.float32) / 255).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            logits = segmentor.decoder(segmentor.encoder(pixels))
+        found = F.interpolate(logits, (64, 128), mode="bilinear")[0].argmax(0).numpy()
+        stored = str(path).replace("leftImg8bit/val", "gtFine/val").replace("leftImg8bit.png", "gtFine_labelIds.png")
+        label = ids[np.array(Image.open(stored))]
+        found = np.where(label == 255, 255, found)
+        for k in range(19):
+            hits[k] += ((label == k) & (found == k)).sum()
+            union[k] += ((label == k) | (found == k)).sum()
+    expected = {name: 100 * h / u if u else None for name, h, u in zip(entry["iou"], hits, union, strict=True)}
+    for name, value in expected.items():
+        assert entry["iou"][name] == (None if value is None else pytest.approx(value, abs=0.2)), name
+    assert set(entry["miou_by_classes"]) == {"16", "13"} and entry["classes"] == 16
+    for number, left_out in ((16, ABSENT_FROM_SYNTHIA), (13, (*ABSENT_FROM_SYNTHIA, "wall", "fence", "pole"))):
+        known = [iou for name, iou in entry["iou"].items() if name not in left_out and iou is not None]
+        mean = sum(known) / len(known)
+        assert entry["miou_by_classes"][str(number)] == pytest.approx(mean)
+        assert [f"mIoU, {number} classes", f"{mean:.2f}"] in rows(ended)
+
+
+def test_another_checkpoint_is_scored_and_a_second_time_replaces_the_first(
+    evaluate: Command, run: Path, tmp_path: Path
+) -> None:
+    content = torch.load(run / "model_final.pth", weights_only=True)
+    for key in ("decoder.classifier.weight", "decoder.classifier.bias"):
+        content["model"][key].zero_()
+    content["model"]["decoder.classifier.bias"][10] = 1  # sky everywhere
+    torch.save(content, tmp_path / "sky.pth")
+    for _ in range(2):
+        assert evaluate("--checkpoint", str(tmp_path / "sky.pth")).code == 0
+    assert evaluate().code == 0
+    sky, own = entries(run)
+    assert sky["checkpoint"] == str(tmp_path / "sky.pth") and sky["equals_record"] is None
+    assert sky["iou"]["sky"] > 0 and not any(iou for name, iou in sky["iou"].items() if name != "sky")
+    assert own["equals_record"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--checkpoint nowhere.pth", "nowhere.pth: no such file"),
+        ("--protocol gta-cityscape", "unknown protocol 'gta-cityscape'; did you mean 'gta-cityscapes'?"),
+        ("--protocol gta-cityscapes --data-root nowhere", "nowhere/cityscapes"),
+        ("--device nonsense", "DEVICE 'nonsense' cannot be used"),
+        ("--run nowhere", "--run nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_in_one_line(evaluate: Command, run: Path, words: str, line: str) -> None:
+    assert_one_line(evaluate(*words.split()), line)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_a_damaged_evaluation_is_told_in_one_line(evaluate: Command, run: Path) -> None:
+    (run / "evaluation.json").write_text("[")
+    ended = evaluate()
+    assert_one_line(ended, "evaluation.json: expected what this command writes")
+    assert "mIoU, 19 classes" in ended.out  # what was computed is shown all the same
+    assert (run / "evaluation.json").read_text() == "["
+
+
+def test_an_unfinished_run_has_no_record_to_compare_with(evaluate: Command, run: Path) -> None:
+    record = json.loads((run / "record.json").read_text())
+    del record["result"]
+    (run / "record.json").write_text(json.dumps(record | {"status": "diverged"}))
+    ended = evaluate()
+    assert ended.code == 0 and "The run is diverged: there is no record to compare with." in ended.out
+
+
+def test_own_classes_are_not_scored_by_cityscapesscripts(small_config: Callable[..., CfgNode], run: Path) -> None:
+    cfg = small_config("dacs").clone()
+    cfg.defrost()
+    cfg.DATA.CLASSES = tuple(f"class {index}" for index in range(19))
+    with pytest.raises(ConfigError, match=r"not those of DATA\.CLASSES"):
+        reevaluation.reevaluate(TrainedRun(run, cfg, {}), "student", official=True)
+    with pytest.raises(ConfigError, match="its classes are not those that run"):
+        reevaluation.reevaluate(TrainedRun(run, cfg, {}), "student", protocol="gta-cityscapes")
