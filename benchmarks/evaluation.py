@@ -10,7 +10,7 @@ import torch
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 
-from benchmarks.inference import Sliding, predict_logits
+from benchmarks.inference import Sliding, predict_image
 from benchmarks.label_space import Scoring
 from datasets.evaluation_set import EvaluationSet
 from datasets.labels import IGNORE
@@ -101,11 +101,9 @@ class _Predictor:
     def __call__(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, torch.Tensor]]:
         outputs = []
         for item in inputs:
-            images = item["image"][None].to(self._device).float() / 255
-            images = images.contiguous(memory_format=torch.channels_last)
             height, width = item["label"].shape
-            logits = predict_logits(self._segmentor, images, (height, width), self._windows)
-            outputs.append({"sem_seg": logits[0]})
+            logits = predict_image(self._segmentor, item["image"], (height, width), self._device, self._windows)
+            outputs.append({"sem_seg": logits})
         return outputs
 
 

@@ -66,3 +66,11 @@ def predict_logits(
     height, width = images.shape[-2:]
     parts = ((window, segmentor(window.of(images))) for window in windows.windows(height, width))
     return segmentor.upsample(mean_of_windows(parts, (height, width)), size)
+
+
+def predict_image(
+    segmentor: Segmentor, image: torch.Tensor, size: tuple[int, int], device: torch.device, windows: Sliding | None
+) -> torch.Tensor:
+    """One image (3, h, w), RGB, uint8 0..255 -> logits (K, *size), float32, on ``device``, where the segmentor is."""
+    images = (image[None].to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+    return predict_logits(segmentor, images, size, windows)[0]

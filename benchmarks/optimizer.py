@@ -30,7 +30,8 @@ def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]
     groups.append({"params": head, "lr": solver.DECODER_LR})
     for term in terms:
         trained = [parameter for parameter in term.parameters() if parameter.requires_grad]
-        groups.append({"params": trained, "lr": term.learning_rate or solver.DECODER_LR})
+        rate = solver.DECODER_LR if term.learning_rate is None else term.learning_rate
+        groups.append({"params": trained, "lr": rate})
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "sgd":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)

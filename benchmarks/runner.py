@@ -28,6 +28,7 @@ from benchmarks.trainer import Diverged, Trainer
 from datasets.pairs import batches
 from methods.networks import Segmentor, build_segmentor
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
+from methods.networks.weights import load_weights
 from methods.randomness import seed_pass
 from methods.recipes import Recipe, parse
 from methods.teacher import Teacher
@@ -141,7 +142,10 @@ def build_student(cfg: CfgNode) -> Segmentor:
         return segmentor
     seed_pass(cfg.SEED, "initialize", "attention")
     width, height = cfg.INPUT.CROP
-    return MultiResolutionSegmentor(segmentor, resolutions, (height, width))
+    student = MultiResolutionSegmentor(segmentor, resolutions, (height, width))
+    if Path(cfg.WEIGHTS).exists():
+        load_weights(student, cfg.WEIGHTS)  # once more, for the attention that it may hold
+    return student
 
 
 def build_terms(cfg: CfgNode, recipe: Recipe, segmentor: Segmentor) -> list[Term[Any]]:
@@ -197,7 +201,7 @@ def _parameters(trainer: Trainer) -> dict[str, int]:
     student = trainer.student
     return {
         "encoder": count(student.encoder),
-        "decoder": count(student.decoder),
+        "decoder": count(student) - count(student.encoder),  # with the attention of a student of two resolutions
         "inference": count(student),
         "training_only": count(trainer.terms),
     }

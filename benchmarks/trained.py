@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.config import get_config
 from benchmarks.errors import ConfigError
-from benchmarks.inference import Sliding, predict_logits
+from benchmarks.inference import Sliding, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
 from benchmarks.runner import build_student
 from methods.networks import Segmentor
@@ -121,11 +121,9 @@ class Predictor:
         self._segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._windows = device, windows
 
-    @torch.no_grad()
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Image (3, h, w), RGB, uint8 -> logits (K, *size), float32, on the device; ``size`` is (height, width)."""
-        images = (image[None].to(self._device).float() / 255).contiguous(memory_format=torch.channels_last)
-        return predict_logits(self._segmentor, images, size, self._windows)[0]
+        return predict_image(self._segmentor, image, size, self._device, self._windows)
 
 
 def _find(name: str, runs: Path) -> Path:

