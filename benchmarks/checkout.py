@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("datasets", "methods", "benchmarks", "results", "slurm")
+PACKAGES = ("datasets", "methods", "benchmarks", "ablations", "results", "slurm")
 
 
 def check_checkout() -> None:

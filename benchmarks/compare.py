@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from benchmarks.label_space import scoring
 from benchmarks.progress import RunProgress, clock
 from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
+from benchmarks.workers import WorkerJob, make_in_workers
 from datasets.streets.progress import shown
 from methods.recipes import parse
 from results.collect import from_folders
@@ -31,10 +32,11 @@ class _Job:
     index: int
     cfg: CfgNode
     folder: Path
+    name: str = ""
 
     @property
     def label(self) -> str:
-        return f"{self.cfg.METHOD} seed {self.cfg.SEED}"
+        return self.name or f"{self.cfg.METHOD} seed {self.cfg.SEED}"
 
 
 class _Watcher(RunWatcher):
@@ -54,27 +56,10 @@ class _Watcher(RunWatcher):
 
 
 def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool) -> int:
-    """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code.
-
-    Names and keys of all, and data and weights of the runs to be made, are checked before the first run. A run that
-    fails does not stop the others.
-    """
-    jobs = _jobs(specs, output)
-    finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
-    missing = [job for job in jobs if job not in finished]
-    if missing:  # a table alone needs neither
-        _check(missing)
-    _make_folder(output)
-    with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
-        for job, record in finished.items():
-            progress.skip(job.index)
-            progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
-        left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
-    if len(left_out) == len(jobs):
-        raise left_out[0]
-    runs = from_folders(job.folder for job in jobs)
+    """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
+    runs = from_folders(make_runs(specs, output, force=force))
     comparison = compare(runs)
-    first = jobs[0].cfg
+    first = specs[0].resolve()
     classes = " and ".join(map(str, scoring(first).class_sets))
     caption = (
         f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
@@ -86,11 +71,62 @@ def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quic
     return 0 if (runs["status"] == FINISHED).all() else 1
 
 
-def _jobs(specs: Sequence[RunSpec], output: Path) -> list[_Job]:
+def make_runs(
+    specs: Sequence[RunSpec],
+    output: Path,
+    *,
+    force: bool = False,
+    labels: Sequence[str] = (),
+    parallel: int | None = None,
+) -> list[Path]:
+    """Make the runs that are not finished below ``output``; returns the folders of all specs, each once.
+
+    Names and keys of all, and data and weights of the runs to be made, are checked before the first run. A run that
+    fails does not stop the others.
+
+    Args:
+        specs: the runs. Those that come to the same numbers are one.
+        output: folder of run folders.
+        force: make finished runs again.
+        labels: what each spec is called while it runs; without, method and seed.
+        parallel: processes of this machine that make runs at the same time; None: one after the other, in this one.
+
+    Raises:
+        RunLocked: other processes have all the runs.
+    """
+    jobs = _jobs(specs, output, labels)
+    finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
+    missing = [job for job in jobs if job not in finished]
+    if missing:  # a table alone needs neither
+        _check(missing)
+    _make_folder(output)
+    with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
+        for job, record in finished.items():
+            progress.skip(job.index)
+            progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
+        if parallel is None:
+            left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
+    if parallel is not None and missing:
+        left_out = make_in_workers(
+            [WorkerJob(job.label, job.cfg, job.folder, force) for job in missing],
+            parallel,
+            output / ".workers",
+            progress.say,
+            lambda index: _tell(missing[index], progress),
+        )
+    if missing and len(left_out) == len(jobs):
+        raise left_out[0]
+    return [job.folder for job in jobs]
+
+
+def _jobs(specs: Sequence[RunSpec], output: Path, labels: Sequence[str] = ()) -> list[_Job]:
     """One job a folder: two names of one recipe are one run."""
-    configs = [spec.resolve() for spec in specs]
-    folders = {run_folder(output, cfg): cfg for cfg in configs}
-    return [_Job(index, cfg, folder) for index, (folder, cfg) in enumerate(folders.items())]
+    jobs: dict[Path, _Job] = {}
+    for spec, label in zip(specs, labels or [""] * len(specs), strict=True):
+        cfg = spec.resolve()
+        folder = run_folder(output, cfg)
+        jobs.setdefault(folder, _Job(len(jobs), cfg, folder, label))
+    return list(jobs.values())
 
 
 def _check(jobs: Sequence[_Job]) -> None:
@@ -98,13 +134,22 @@ def _check(jobs: Sequence[_Job]) -> None:
     pick_device(jobs[0].cfg)
     with shown("drawing streets") as progress:
         data_root(jobs[0].cfg, progress)
-    methods = list({job.cfg.METHOD: job.cfg for job in jobs}.values())
-    for cfg in methods:
+    # Seeds change nothing of this.
+    settings = _distinct([job.cfg for job in jobs], lambda cfg: {**cfg, "SEED": 0})
+    for cfg in _distinct(settings, lambda cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
         check_data(cfg, parse(cfg.METHOD), shown)
-    for group in _alike(methods):
+    for group in _alike(settings):
         segmentor = build_student(group[0])
         for cfg in group:
             build_terms(cfg, parse(cfg.METHOD), segmentor)
+
+
+def _distinct(configs: Sequence[CfgNode], key: Callable[[CfgNode], Any]) -> list[CfgNode]:
+    """The first config of each ``key``."""
+    found: dict[str, CfgNode] = {}
+    for cfg in configs:
+        found.setdefault(str(key(cfg)), cfg)
+    return list(found.values())
 
 
 def _alike(configs: Sequence[CfgNode]) -> list[list[CfgNode]]:
@@ -140,14 +185,21 @@ def _miou(record: Mapping[str, Any]) -> str:
 def _make(job: _Job, progress: RunProgress, force: bool) -> RunLocked | None:
     """Make one run; the error where another process has it."""
     try:
-        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
+        run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
     except RunLocked as error:
         progress.skip(job.index)
         progress.say(f"{job.label}: left out, {error}")
         return error
     progress.end(job.index)
+    _tell(job, progress)
+    return None
+
+
+def _tell(job: _Job, progress: RunProgress) -> None:
+    """Say how a run ended."""
+    record = read_record(job.folder)
+    assert record is not None
     if record["status"] == FINISHED:
         progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record['wall_seconds'])}")
     else:
         progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {job.folder / 'log.txt'})")
-    return None

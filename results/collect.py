@@ -1,13 +1,19 @@
-"""Run records as one tidy pandas table."""
+"""Run records as one tidy pandas table; ``python results/collect.py runs --format csv`` on the command line."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from results.errors import ResultsError
 from results.record import FILE, read_record
@@ -105,3 +111,34 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         f"{BY_CLASSES}{record['classes']}": student.get("miou"),
         **{f"{BY_CLASSES}{int(size)}": miou for size, miou in (student.get("miou_by_classes") or {}).items()},
     }
+
+
+def main(words: list[str]) -> int:
+    """The command; returns the exit code. What the user got wrong is one line on stderr and exit code 2."""
+    from results.tables import FORMS, runs_table, with_settings
+
+    parser = argparse.ArgumentParser(
+        prog="results/collect.py",
+        description="All runs below a folder, one row each; failed and diverged ones too.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="columns of csv:\n" + "\n".join(f"  {name}: {meaning}" for name, meaning in COLUMNS.items()),
+    )
+    parser.add_argument("path", nargs="?", default="runs", help="folder that holds run folders (default: runs)")
+    parser.add_argument("--format", choices=list(FORMS), default="table", help="csv has all columns (default: table)")
+    parser.add_argument("--keys", default="", help="config keys as further columns, such as TERMS.MRM.RATIO,WEIGHTS")
+    arguments = parser.parse_args(words)
+    keys = [key.strip() for key in arguments.keys.split(",") if key.strip()]
+    try:
+        runs = collect(arguments.path)
+        if runs.empty:
+            raise ResultsError(f"{arguments.path}: no run there, expected run folders with a record.json")
+        runs = with_settings(runs, keys)
+        print(runs_table(runs, arguments.format, keys).rstrip("\n"))
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""What methods cost to compute: ``python ablations/cost.py --methods dacs,dacs+mrm-input,dacs+mrm``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+MEASURED_STEPS = 10
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="ablations/cost.py",
+        description="Count multiply-adds and parameters of methods by part: for one target image, a training step and "
+        "inference. Nothing is read or downloaded. 1 multiply-add = 2 FLOPs.",
+        epilog="KEY VALUE pairs set any key of the config, for example: TERMS.MRM.BLOCKS 4",
+    )
+    parser.add_argument("--methods", default="dacs,dacs+mrm-input,dacs+mrm", help="comma-separated recipes")
+    parser.add_argument("--network", default="deeplabv2-r101", help="default: deeplabv2-r101")
+    parser.add_argument("--protocol", default="gta-cityscapes", help="whose sizes and batch (default: gta-cityscapes)")
+    parser.add_argument("--crop", help="width and height of training crops, as 512x512 (default: the method's)")
+    parser.add_argument("--format", default="table", choices=("table", "json", "csv"))
+    parser.add_argument(
+        "--measure",
+        nargs="?",
+        type=int,
+        const=MEASURED_STEPS,
+        metavar="STEPS",
+        help=f"also run steps of all methods in turn, and show their time and memory (default: {MEASURED_STEPS})",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    if arguments.measure is not None and arguments.measure < 1:
+        raise ConfigError(f"--measure is {arguments.measure}, expected at least 1 step")
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    from ablations.cost_tables import FORMATS
+    from ablations.step_cost import CostCounter
+    from benchmarks.memory import keep_freed_memory
+
+    keep_freed_memory()
+    configs = resolve(arguments)
+    counter = CostCounter()
+    rows = []
+    for number, cfg in enumerate(configs, start=1):
+        print(f"counting {number} of {len(configs)}: {cfg.METHOD}", file=sys.stderr, flush=True)
+        rows.append(counter.method(cfg).to_dict())
+    if arguments.measure is not None:
+        from ablations.step_time import measure
+
+        for row, measured in zip(rows, measure(configs, arguments.measure), strict=True):
+            row["measured"] = measured.to_dict()
+    for row in rows:
+        for part, operators in row["uncounted"].items():
+            seen = ", ".join(f"{name} ({number}x)" for name, number in operators.items())
+            print(f"warning: {row['method']}: not counted in {part}: {seen}", file=sys.stderr)
+    print(FORMATS[arguments.format](rows))
+    return 0
+
+
+def resolve(arguments: argparse.Namespace) -> list[CfgNode]:
+    """The config of each method; raises ConfigError or MethodError, one line, for what is unknown or out of range."""
+    from benchmarks.overrides import pairs
+    from benchmarks.run import names
+    from benchmarks.spec import RunSpec
+
+    values: dict[str, Any] = {"WEIGHTS": "none"}
+    if arguments.crop is not None:
+        sides = arguments.crop.split("x")
+        if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+            raise ConfigError(f"--crop is {arguments.crop!r}, expected a width and a height in pixels, as 512x512")
+        values["INPUT.CROP"] = (int(sides[0]), int(sides[1]))
+    values |= pairs(arguments.overrides)
+    configs = [
+        RunSpec(arguments.protocol, method, arguments.network, overrides=values).resolve()
+        for method in names(arguments.methods)
+    ]
+    return list({cfg.METHOD: cfg for cfg in configs}.values())
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)

@@ -1,0 +1,233 @@
+"""What a grid measured: the table of the paper's form, beside published figures, and a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablations.checks import label_of
+from ablations.expand import Row
+from ablations.figures import Beside, beside
+from ablations.grid import Grid
+from benchmarks.errors import ConfigError
+from benchmarks.label_space import scoring
+from results.collect import from_folders
+from results.comparison import SELECTION, compare, printable
+from results.plots import Mark, plot_bars, plot_heat_map, plot_line
+from results.record import write_text
+from results.tables import render_table
+
+_NOT_STARTED = "not started"
+_GIGA = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A grid's results.
+
+    Attributes:
+        frame: one row a setting, figures at full precision (the CSV file).
+        shown: the same as people read it, columns of text.
+        caption: what the figures are of, and how they were taken.
+        failed: whether a run is not finished.
+    """
+
+    frame: pd.DataFrame
+    shown: dict[str, list[str]]
+    caption: str
+    failed: bool
+
+
+def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str, Any], title: str) -> Report:
+    """Read the records of the rows' runs below ``output`` back; runs that are not there are counted as not started.
+
+    Returns:
+        The columns of ``frame`` are ``setting``, one an axis, ``method``, ``network``, ``reference`` (whether it is
+        one), those of ``results.comparison.compare`` from ``classes`` on (mIoU in percent, differences to the
+        reference of the same host and network, seed by seed), ``published_miou`` and ``published_difference`` in
+        percent, ``published_note`` and ``published_source``, ``target_image_macs`` (multiply-adds) and ``cost_ratio``
+        (to the host) where the grid asks for them, and ``runs`` (ids).
+    """
+    comparison = pd.concat([_compared(group, output) for group in _groups(rows)], ignore_index=True)
+    published = beside(grid, rows)
+    frame = pd.DataFrame(
+        {
+            "setting": [row.label for row in rows],
+            **{axis.name: [row.labels[i] for row in rows] for i, axis in enumerate(grid.axes)},
+            "method": [row.cfg.METHOD for row in rows],
+            "network": [row.cfg.NETWORK for row in rows],
+            "reference": [row.is_reference for row in rows],
+        }
+    )
+    frame = frame.join(comparison.drop(columns=["method", "oracle"]))
+    frame["published_miou"] = [each.miou for each in published]
+    frame["published_difference"] = [each.difference for each in published]
+    frame["published_note"] = [each.note for each in published]
+    frame["published_source"] = [each.source for each in published]
+    if grid.cost:
+        frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
+    frame["runs"] = [" ".join(run.folder(output).name for run in row.runs) for row in rows]
+    caption = _caption(grid, rows, overrides, title, published)
+    return Report(frame, _shown(grid, rows, frame, comparison), caption, bool(frame["unfinished"].any()))
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one reference, which comes first."""
+    return [[row for row in rows if row.group == group] for group in dict.fromkeys(row.group for row in rows)]
+
+
+def _compared(rows: Sequence[Row], output: Path) -> pd.DataFrame:
+    """A line a row, also for rows without a record; runs of a row that have none are counted."""
+    blank = {"method": None, "oracle": False, "n": 0, "difference_n": 0, "unfinished": ""}
+    runs, missing = [], []
+    for index, row in enumerate(rows):
+        found = from_folders(run.folder(output) for run in row.runs)
+        missing.append(len(row.runs) - len(found))
+        runs.append(found.assign(method=str(index)))
+    known = [found for found in runs if len(found)]
+    lines: dict[str, dict[Any, Any]] = {}
+    columns: list[str] = []
+    if known:
+        together = pd.concat(known, ignore_index=True)
+        comparison = compare(together)
+        if not len(runs[0]):  # the first that has records is no reference
+            comparison["difference"], comparison["difference_n"] = math.nan, 0
+        lines = {str(line["method"]): line for line in comparison.to_dict("records")}
+        columns = list(map(str, comparison.columns))
+    made = []
+    for index, row in enumerate(rows):
+        line = lines.get(str(index), {**blank, "classes": row.cfg.TEST.CLASSES})
+        if missing[index]:
+            line["unfinished"] = ", ".join(filter(None, (line["unfinished"], f"{missing[index]} {_NOT_STARTED}")))
+        made.append({**line, "method": row.label})
+    figures = ["miou", "deviation", "difference", "iterations", "seconds_per_iteration", "peak_memory_mib"]
+    return pd.DataFrame(made, columns=list(dict.fromkeys([*columns, *blank, "classes", *figures])))
+
+
+def _costs(rows: Sequence[Row]) -> tuple[list[float], list[float | None]]:
+    """Counted multiply-adds of one target image, and their ratio to the host's."""
+    from ablations.step_cost import CostCounter
+
+    counter = CostCounter()
+    costs = [counter.method(row.cfg) for row in rows]
+    return [cost.target_image_macs for cost in costs], [cost.ratio for cost in costs]
+
+
+def _shown(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, comparison: pd.DataFrame) -> dict[str, list[str]]:
+    columns = {str(head): list(map(str, texts)) for head, texts in printable(comparison).items()}
+    names = {axis.name: list(frame[axis.name]) for axis in grid.axes}
+    against = next(head for head in columns if head.startswith("vs "))
+    label = grid.reference.label if len(_groups(rows)) > 1 else rows[0].label
+    if rows[0].values[0] is not None:  # a bare number says little
+        label = f"{grid.axes[0].name} {label}"
+    shown = dict(names)
+    for head, texts in columns.items():
+        if head == "method" or (head == "iterations" and len(set(texts) - {"-"}) < 2):
+            continue  # all of one number of iterations: the caption has it
+        shown[head.replace(against, f"vs {label}") if head == against else head] = texts
+        if head == against:
+            shown |= _published_columns(frame)
+    if grid.cost:
+        shown["G multiply-adds"] = [
+            f"{macs / _GIGA:.2f}" + ("" if ratio is None else f" ({ratio:.2f}×)")
+            for macs, ratio in zip(frame["target_image_macs"], frame["cost_ratio"], strict=True)
+        ]
+    return shown
+
+
+def _published_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Nothing where nothing is published of these runs."""
+    mious = [
+        note or ("-" if pd.isna(miou) else f"{miou:.1f}")
+        for miou, note in zip(frame["published_miou"], frame["published_note"], strict=True)
+    ]
+    differences = ["-" if pd.isna(value) else f"{value:+.1f}" for value in frame["published_difference"]]
+    if set(mious) | set(differences) == {"-"}:
+        return {}
+    return {"published": mious, "published difference": differences}
+
+
+def _caption(
+    grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str, published: Sequence[Beside]
+) -> str:
+    cfg = rows[0].cfg
+    classes = " and ".join(map(str, scoring(cfg).class_sets))
+    seeds = ", ".join(str(run.cfg.SEED) for run in rows[0].runs)
+    iterations = ", ".join(sorted({str(row.cfg.SOLVER.ITERS) for row in rows}))
+    sentences = [
+        f"{title}, {classes} classes, {iterations} iterations, seeds {seeds}",
+        SELECTION,
+        "± is the sample deviation over n seeds; differences are means over seeds, each to the reference of its own",
+    ]
+    if grid.fixed:
+        sentences.append(f"Held fixed: {_pairs({**grid.fixed, **overrides}, grid.fixed)}")
+    besides = {key: value for key, value in overrides.items() if key not in grid.fixed and key not in _UNTOLD}
+    if besides:
+        sentences.append(f"Set besides: {_pairs(besides, besides)}")
+    if grid.cost:
+        sentences.append(
+            "Multiply-adds: forward passes of one target image, counted, and their ratio to the host (docs/cost.md)"
+        )
+    if sources := dict.fromkeys(each.source for each in published if each.source):
+        sentences.append(f"Published: {'; '.join(sources)}")
+    return ". ".join(sentences) + "."
+
+
+_UNTOLD = ("SOLVER.ITERS", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD")
+
+
+def _pairs(values: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {label_of(values[key])}" for key in keys)
+
+
+def write_report(grid: Grid, rows: Sequence[Row], made: Report, stem: Path, title: str) -> tuple[Path, Path, Path]:
+    """Write ``stem``.csv, ``stem``.md and ``stem``.png; returns their paths. Raises ConfigError where it cannot."""
+    csv, markdown, plot = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md", "png"))
+    try:
+        write_text(csv, made.frame.to_csv(index=False))
+        write_text(markdown, f"{render_table(made.shown, 'markdown')}\n\n{made.caption}\n")
+        _plot(grid, rows, made.frame, plot, title)
+    except OSError as error:
+        raise ConfigError(f"--output {stem.parent}: expected a folder that can be written ({error.strerror})") from None
+    return csv, markdown, plot
+
+
+def _plot(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, path: Path, title: str) -> None:
+    marks = [_mark(row, line) for row, line in zip(rows, frame.to_dict("records"), strict=True)]
+    several = len(_groups(rows)) > 1
+    reference = marks[0]  # of the one group
+    axes = grid.axes
+    if several or not all(axis.numeric for axis in axes):
+        plot_bars(path, marks, None if several else reference, title=title)
+    elif len(axes) == 1:
+        plot_line(path, marks[1:], reference, title=title, x_label=axes[0].name, log=axes[0].log)
+    else:
+        by_labels = {row.labels: mark for row, mark in zip(rows, marks, strict=True)}
+        plot_heat_map(
+            path,
+            [[by_labels[y.label, x.label] for x in axes[1].points] for y in axes[0].points],
+            reference,
+            title=title,
+            x_label=axes[1].name,
+            y_label=axes[0].name,
+            x_ticks=[point.label for point in axes[1].points],
+            y_ticks=[point.label for point in axes[0].points],
+        )
+
+
+def _mark(row: Row, line: Mapping[Any, Any]) -> Mark:
+    published = line["published_miou"]
+    return Mark(
+        row.label,
+        row.values[0],
+        float(line["miou"]),
+        float(line["deviation"]),
+        int(line["n"]),
+        str(line["unfinished"]),
+        None if pd.isna(published) else float(published),
+    )

@@ -1,0 +1,136 @@
+"""Ablations: ``python ablations/run.py mask-ratio --seeds 0,1,2`` trains each setting of a grid and tabulates them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line
+
+INLINE, LOCAL = "inline", "local"
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="ablations/run.py",
+        description="Make the runs of an ablation grid that are missing, and tabulate and plot all.",
+        epilog="KEY VALUE pairs set any key of the config in all runs, for example: SOLVER.BATCH 2",
+    )
+    parser.add_argument("grid", nargs="?", metavar="NAME", help="a grid that ships, or the path of a YAML file")
+    parser.add_argument("--host", help="recipe that the grid builds on, such as daformer or hrda+mic (default: dacs)")
+    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
+    parser.add_argument("--network", help="default: the protocol's")
+    parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
+    parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
+    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument(
+        "--launcher", choices=(INLINE, LOCAL), default=INLINE, help="one run after the other, or several at a time"
+    )
+    parser.add_argument(
+        "--parallel", type=int, help="runs at a time, of --launcher local (default: the GPUs, or the cores up to 4)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, what is finished, and the time needed")
+    parser.add_argument("--list", action="store_true", help="list the grids that ship")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    from benchmarks.memory import keep_freed_memory
+
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    from ablations.dry_run import dry_run
+    from ablations.expand import expand
+    from ablations.grid import read_grid
+    from ablations.report import report, write_report
+    from benchmarks.compare import make_runs
+    from benchmarks.run import seeds
+    from results.tables import render_table
+
+    if arguments.list:
+        print(listing())
+        return 0
+    if not arguments.grid:
+        raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
+    parallel = workers(arguments)
+    grid = read_grid(arguments.grid)
+    overrides = chosen(arguments)
+    rows = expand(
+        grid, arguments.protocol, arguments.network, arguments.host, seeds(arguments.seeds), overrides
+    )
+    if arguments.dry_run:
+        print(dry_run(rows, arguments.output, parallel or 1))
+        return 0
+    runs = [(row, run) for row in rows for run in row.runs]
+    make_runs(
+        [run.spec for _, run in runs],
+        arguments.output,
+        labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
+        parallel=parallel,
+    )
+    cfg = rows[0].cfg
+    # What the grid varies is in its rows.
+    names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}
+    where = [cfg.PROTOCOL, *(name for key, name in names.items() if not grid.sets(key))]
+    title = f"{grid.title}: {', '.join(where)}"
+    if grid.cost:
+        print("counting multiply-adds ...", flush=True)
+    made = report(grid, rows, arguments.output, overrides, title)
+    print(f"\n{render_table(made.shown, 'table')}\n\n{made.caption}")
+    stem = arguments.output / "-".join([grid.name, *where])
+    csv, markdown, plot = write_report(grid, rows, made, stem, title)
+    print(f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}")
+    return 1 if made.failed else 0
+
+
+def listing() -> str:
+    """Name and title of the grids that ship."""
+    from tabulate import tabulate
+
+    from ablations.grid import grids, read_grid
+
+    return tabulate([(name, read_grid(name).title) for name in grids()], tablefmt="plain")
+
+
+def workers(arguments: argparse.Namespace) -> int | None:
+    """How many runs are made at a time; None: one after the other in this process."""
+    from slurm.local import usual_parallel
+
+    parallel: int | None = arguments.parallel
+    if arguments.launcher == INLINE:
+        if parallel is not None:
+            raise ConfigError(f"--parallel is {parallel}, which --launcher local takes; expected it beside")
+        return None
+    if parallel is None:
+        return usual_parallel()
+    if parallel < 1:
+        raise ConfigError(f"--parallel is {parallel}, expected at least 1")
+    return parallel
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word."""
+    from benchmarks.overrides import pairs
+
+    values: dict[str, Any] = {}
+    if arguments.iters is not None:
+        values["SOLVER.ITERS"] = arguments.iters
+    if arguments.data_root is not None:
+        values["DATA.ROOT"] = arguments.data_root
+    return values | pairs(arguments.overrides)
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)

@@ -1,0 +1,110 @@
+"""Tables of runs, for people and for other programs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from tabulate import tabulate
+
+from results.collect import BY_CLASSES
+from results.errors import ResultsError
+from results.record import FINISHED
+
+FORMS = {"table": "simple", "markdown": "github", "latex": "latex_booktabs", "csv": ""}
+# What of a run people read: heads and columns; CSV has all columns.
+_SHOWN = {
+    "run": "run",
+    "protocol": "protocol",
+    "method": "method",
+    "network": "network",
+    "seed": "seed",
+    "status": "status",
+}
+
+
+def with_settings(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """``runs`` with a column for each config key, as TERMS.MRM.RATIO, read from the config.yaml of the run folders.
+
+    A run without config.yaml, or whose config has no such key, has none.
+
+    Raises:
+        ResultsError: a key that no run has (with the nearest), or a config.yaml that is none.
+    """
+    if not keys:
+        return runs
+    configs = [_config(Path(folder)) for folder in runs["folder"]]
+    known = sorted({key for config in configs for key in config})
+    for key in keys:
+        if known and key not in known:
+            near = difflib.get_close_matches(key.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "expected one of config.yaml, such as SOLVER.ITERS"
+            raise ResultsError(f"no run has the config key {key}; {hint}")
+    further = {key: pd.Series([config.get(key) for config in configs], index=runs.index, dtype=object) for key in keys}
+    return runs.assign(**further)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The flat keys of a run's config."""
+    path = folder / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ResultsError(f"{path}: expected YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path}: expected config keys, found {content!r:.60}")
+    return _flat(content, "")
+
+
+def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
+    """One row a run, failed and diverged ones too.
+
+    Args:
+        runs: rows of ``results.collect``, with ``keys`` as columns.
+        form: one of ``FORMS``: ``csv`` has all columns at full precision, the others what people read.
+        keys: further columns to show.
+    """
+    if form == "csv":
+        return runs.to_csv(index=False)
+    sizes = [column for column in map(str, runs.columns) if column.startswith(BY_CLASSES)]
+    shown = {head: [str(value) for value in runs[column]] for head, column in _SHOWN.items()}
+    shown |= {key: ["-" if value is None else str(value) for value in runs[key]] for key in keys}
+    for column in sizes:
+        shown[f"mIoU ({column.removeprefix(BY_CLASSES)})"] = _figures(runs, column, ".1f")
+    shown["teacher"] = _figures(runs, "teacher_miou", ".1f")
+    shown["iterations"] = [
+        f"{done}" if done == planned else f"{done} of {planned}"
+        for done, planned in zip(runs["iterations"], runs["max_iterations"], strict=True)
+    ]
+    shown["s/iteration"] = [_number(value, ".3f") for value in runs["seconds_per_iteration"]]
+    shown["peak MiB"] = [_number(value, ".0f") for value in runs["peak_memory_mib"]]
+    return render_table(shown, form)
+
+
+def _figures(runs: pd.DataFrame, column: str, form: str) -> list[str]:
+    """Scores of finished runs alone."""
+    finished = runs["status"] == FINISHED
+    return [_number(value, form) if done else "-" for value, done in zip(runs[column], finished, strict=True)]
+
+
+def _number(value: Any, form: str) -> str:
+    return "-" if pd.isna(value) else f"{value:{form}}"
+
+
+def render_table(columns: dict[str, list[str]], form: str) -> str:
+    """Columns of text as ``table``, ``markdown`` or ``latex``; the first is on the left, the others on the right."""
+    align = ["left", *["right"] * (len(columns) - 1)]
+    return tabulate(columns, headers="keys", tablefmt=FORMS[form], disable_numparse=True, colalign=align)

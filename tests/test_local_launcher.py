@@ -1,0 +1,162 @@
+"""Jobs in processes of this machine: in order, so many at a time, and what becomes of those that die."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL
+
+from benchmarks.checkout import ROOT
+from benchmarks.compare import make_runs
+from benchmarks.lock import locked
+from benchmarks.spec import RunSpec, run_folder
+from benchmarks.workers import WorkerJob, _Progress, iteration, mark_lost
+from results.record import read_record, write_record
+from slurm import local
+from slurm.local import LocalWatcher, Lost, run_local, usual_parallel
+
+KILLED = "__import__('os').kill(__import__('os').getpid(), 9)"
+ENVIRONMENT = "[__import__('os').environ.get(name) for name in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')]"
+
+
+class Watcher(LocalWatcher[Any]):
+    def __init__(self) -> None:
+        self.running, self.most, self.seen = set[int](), 0, list[int]()
+
+    def started(self, index: int) -> None:
+        self.running.add(index)
+        self.most = max(self.most, len(self.running))
+
+    def ended(self, index: int, outcome: Any) -> None:
+        self.running.remove(index)
+        self.seen.append(index)
+
+
+def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``eval`` stands in for a function of ours: the worker can import it."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
+    monkeypatch.setattr(local, "_cores", lambda: 7)
+    monkeypatch.setattr("slurm.local.POLL_SECONDS", 0.05)
+    watcher, before = Watcher(), dict(os.environ)
+    slow = "(__import__('time').sleep(0.4), 6 * 7)[1]"
+    import_ours = "__import__('results.errors', fromlist=['x']).__file__"
+    folder = tmp_path / "files"
+    slow, killed, wrong, environment, ours = run_local(
+        eval, [slow, KILLED, "1 / 0", ENVIRONMENT, import_ours], 2, folder, watcher
+    )
+    assert slow == 42
+    assert isinstance(killed, Lost) and "died without a result" in killed.reason
+    assert isinstance(wrong, Lost) and wrong.reason == "ZeroDivisionError: division by zero"
+    assert "ZeroDivisionError" in wrong.log.read_text()
+    assert environment[0] == "3" and environment[1] in ("4", "GPU-7")  # 7 cores, 2 workers
+    assert Path(ours).is_relative_to(ROOT)
+    assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3, 4]
+    assert dict(os.environ) == before
+    left = {path.name.split("_")[0] for path in folder.iterdir()}
+    assert len(left) == 2  # of the two that were lost
+
+
+def test_an_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
+    class Interrupt(Watcher):
+        def waiting(self) -> None:
+            if marker.exists():
+                raise KeyboardInterrupt
+
+    marker = tmp_path / "begun"
+    job = f"(__import__('pathlib').Path({str(marker)!r}).write_text(str(__import__('os').getpid())), "
+    job += "__import__('time').sleep(60))"
+    with pytest.raises(KeyboardInterrupt):
+        run_local(eval, [job], 1, tmp_path / "files", Interrupt())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(marker.read_text()), 0)
+
+
+def test_a_number_of_threads_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert local._environment(2)["OMP_NUM_THREADS"] == "5"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(local, "_cores", lambda: 2)
+    assert local._environment(8)["OMP_NUM_THREADS"] == "1"
+
+
+def test_as_many_workers_as_gpus_or_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5,6,7")
+    assert usual_parallel() == 5
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    for cores, workers in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(local, "_cores", lambda cores=cores: cores)
+        assert usual_parallel() == workers
+
+
+# Runs
+
+
+def test_runs_made_by_workers_are_those_made_in_this_process(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time; the first is another process's already."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    specs = [RunSpec("streets", "dacs", None, seed, SMALL | {"TEST.PERIOD": 4}) for seed in (0, 1)]
+    (inline,) = make_runs(specs[1:], tmp_path / "inline")
+    first, second = (run_folder(tmp_path / "local", spec.resolve()) for spec in specs)
+    capfd.readouterr()
+    with locked(first):
+        made = make_runs(specs, tmp_path / "local", labels=["first", "second"], parallel=2)
+    assert made == [first, second]
+    out = capfd.readouterr().out
+    assert "first: left out" in out and "is being run by process" in out
+    assert "second: started (2 of 2)" in out and "second: mIoU" in out
+    record, expected = read_record(second), read_record(inline)
+    assert record is not None and expected is not None
+    assert record["result"] == expected["result"] and record["id"] == expected["id"]
+    assert read_record(first) is None
+    assert not (tmp_path / "local" / ".workers").exists()
+
+
+def test_a_lost_run_is_recorded_as_failed_unless_a_process_has_it(tmp_path: Path) -> None:
+    running = {"status": "running", "reason": ""}
+    write_record(tmp_path, running)
+    with locked(tmp_path):
+        mark_lost(tmp_path, "killed")
+    assert read_record(tmp_path) == running
+    mark_lost(tmp_path, "killed")
+    assert read_record(tmp_path) == {"status": "failed", "reason": "lost: killed"}
+    write_record(tmp_path, {"status": "finished"})
+    mark_lost(tmp_path, "killed")
+    assert read_record(tmp_path) == {"status": "finished"}
+    mark_lost(tmp_path / "never-begun", "killed")
+    assert read_record(tmp_path / "never-begun") is None
+
+
+def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) -> None:
+    said, ended = list[str](), list[int]()
+    cfg = RunSpec("streets", "dacs", None, 0, SMALL).resolve()
+    jobs = [WorkerJob(name, cfg, tmp_path / name, False) for name in ("first", "second")]
+    progress = _Progress(jobs, said.append, ended.append)
+    for index, job in enumerate(jobs):
+        job.folder.mkdir()
+        write_record(job.folder, {"status": "running"})
+        progress.started(index)
+    progress.ended(0, Lost("killed", tmp_path / "log"))
+    progress.ended(1, None)
+    assert said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [1]
+    found = [read_record(job.folder) for job in jobs]
+    assert [record and record["status"] for record in found] == ["failed", "running"]
+
+
+def test_how_far_a_run_is(tmp_path: Path) -> None:
+    assert iteration(tmp_path) == 0
+    lines = [{"iteration": 19, "loss": 1.0}, {"iteration": 39, "loss": 0.5}]
+    (tmp_path / "metrics.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert iteration(tmp_path) == 40
+    (tmp_path / "metrics.json").write_text('{"iteration": 59, "los')  # as it is being written
+    assert iteration(tmp_path) == 0
