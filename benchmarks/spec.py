@@ -144,6 +144,9 @@ def _check(cfg: CfgNode) -> None:
     for key, value in flatten(cfg).items():
         if expected := _expected(key, value):
             raise ConfigError(f"{key} is {value}, expected {expected}")
+    for part in parse(cfg.METHOD).parts:
+        if part.min_batch > cfg.SOLVER.BATCH:
+            raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
     settings(MultiResolution, cfg.HRDA)
     sliding(cfg)
 
