@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from benchmarks.config import PLACE_KEYS
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.label_space import scoring
@@ -57,16 +59,21 @@ class _Watcher(RunWatcher):
 
 def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool) -> int:
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
-    runs = from_folders(make_runs(specs, output, force=force))
+    folders = make_runs(specs, output, force=force)
+    runs = from_folders(folders)
     comparison = compare(runs)
     first = specs[0].resolve()
     classes = " and ".join(map(str, scoring(first).class_sets))
+    changed = ", ".join(f"{key} {value}" for key, value in specs[0].overrides.items() if key not in PLACE_KEYS)
     caption = (
         f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
+        + (f" Set: {changed}." if changed and not quick else "")
         + (f" {QUICK_WARNING}." if quick else "")
     )
     print(f"\n{render(comparison, 'simple')}\n\n{caption}")
-    csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}")
+    # Named after its runs too, so that the next command's table does not take its place.
+    runs_id = hashlib.sha256(" ".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:8]
+    csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_id}")
     print(f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}")
     return 0 if (runs["status"] == FINISHED).all() else 1
 

@@ -93,8 +93,9 @@ def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
 def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
     """Find what is missing before anything is trained, and count class pixels where needed. Raises DataError."""
     root = data_root(cfg)
-    training_set(cfg, recipe, root, shown)
-    validation_set(cfg, root)
+    # One of each is read: a crop larger than the images, or unknown ids in labels, would else end a run in the middle.
+    training_set(cfg, recipe, root, shown)[0]
+    validation_set(cfg, root)[0]
 
 
 def test_set(cfg: CfgNode, split: str) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+_OURS = ("ablations", "benchmarks", "datasets", "methods", "results", "slurm")
+
 
 class ConfigError(ValueError):
     """One line that names the option, key or file and what was expected."""
@@ -31,6 +33,15 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
         code = main()
     except (ConfigError, DataError, MethodError, ResultsError, RunLocked) as error:
         print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] in _OURS:
+            raise
+        print(
+            f"error: {sys.executable} has no package {error.name!r}: `python3 -m benchmarks.install` makes an "
+            "environment that has all (its python is .venv/bin/python)",
+            file=sys.stderr,
+        )
         code = 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it can, a run from its last checkpoint", file=sys.stderr)

@@ -23,12 +23,18 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "evaluation.json in the run folder; the record stays as it is.",
     )
     add_run_options(parser)
-    parser.add_argument("--protocol", help="score on the validation images of another one (default: the run's)")
+    parser.add_argument(
+        "--protocol",
+        help="score on the validation images of another one, with the run's class sets "
+        "and windows (default: the run's)",
+    )
     parser.add_argument("--checkpoint", type=Path, help="another one of the same network (default: the run's last)")
     parser.add_argument(
         "--cityscapesscripts", action="store_true", help="also by Cityscapes' own evaluation, side by side"
     )
-    parser.add_argument("--data-root", help="folder of the data sets (default: the run's)")
+    parser.add_argument(
+        "--data-root", help="folder of the data sets (default: the run's, or beside a --protocol in YAML)"
+    )
     parser.add_argument("--device", help="for example cuda or cpu (default: the run's)")
     return parser.parse_args(words)
 

@@ -19,7 +19,7 @@ from benchmarks.config import flatten
 from benchmarks.errors import ConfigError
 from benchmarks.inference import sliding
 from benchmarks.label_space import label_space
-from benchmarks.trained import EXPORTED, TrainedRun, load_segmentor
+from benchmarks.trained import EXPORTED, TrainedRun, load_segmentor, sides, torch_in_one_line
 from methods.networks import Segmentor
 
 SCHEMA = 1
@@ -97,12 +97,8 @@ def _size(cfg: CfgNode) -> tuple[int, int]:
 
 @torch.no_grad()
 def _logits(segmentor: Segmentor, images: Tensor) -> Tensor:
-    try:
+    with torch_in_one_line(f"--size {sides((images.shape[3], images.shape[2]))}: {segmentor.name}"):
         return segmentor(images)
-    except RuntimeError as error:  # kernels that do not fit the coarsest feature, memory that does not suffice
-        height, width = images.shape[-2:]
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--size {width}x{height}: {segmentor.name} cannot be run on it ({reason})") from None
 
 
 def _describe(run: TrainedRun, model: str) -> dict[str, Any]:

@@ -49,8 +49,9 @@ def predict_logits(
 ) -> torch.Tensor:
     """Logits of images at ``size``.
 
-    Windows are predicted one after another, so that memory does not grow with the image, and averaged at the size of
-    the images, as the published methods do (mmsegmentation's slide inference).
+    As the published methods are tested (mmsegmentation's whole and slide inference), logits first come to the size of
+    the images, where windows are averaged, and then to ``size``. Windows are predicted one after another, so that
+    memory does not grow with the image.
 
     Args:
         segmentor: in eval mode.
@@ -62,7 +63,7 @@ def predict_logits(
         (B, K, *size) float32.
     """
     if windows is None:
-        return segmentor.upsample(segmentor.infer(images), size)
+        return segmentor.upsample(segmentor(images), size)
     height, width = images.shape[-2:]
     parts = ((window, segmentor(window.of(images))) for window in windows.windows(height, width))
     return segmentor.upsample(mean_of_windows(parts, (height, width)), size)

@@ -74,7 +74,8 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
             width, height = value.split("x")
             if width.isdecimal() and height.isdecimal():
                 return int(width), int(height)
-    raise ConfigError(f"{where}: {key} is {value!r}, expected {_KINDS[wanted]} (default {default!r})")
+    kind = "whole numbers such as [15, 120, 0]" if wanted is tuple and len(default) > 2 else _KINDS[wanted]
+    raise ConfigError(f"{where}: {key} is {value!r}, expected {kind} (default {default!r})")
 
 
 def _is_float(text: str) -> bool:

@@ -28,7 +28,8 @@ def predict_images(predictor: Predictor, cfg: CfgNode, images: Sequence[Path], o
     """Write a label map and an overlay of each image, at its own size, below ``output``.
 
     Raises:
-        ConfigError or DataError: an image that cannot be read, or a picture that cannot be written.
+        ConfigError or DataError: an image that cannot be read or is of a size that the network does not take, or a
+            picture that cannot be written.
     """
     colours, names = label_space(cfg).colours, output_names(images)
     with ImageProgress("predicting", len(images)) as progress:
@@ -46,7 +47,8 @@ def predict_split(predictor: Predictor, cfg: CfgNode, split: str, output: Path) 
     """Write what the test server of the target takes of a split into ``output``.
 
     Raises:
-        ConfigError or DataError: a split or an image that is not there, or a file that cannot be written.
+        ConfigError or DataError: a split or an image that is not there, a size that the network does not take, or a
+            file that cannot be written.
     """
     items = data.test_set(cfg, split)
     names = [Path(item["relative"]).name for item in items]

@@ -11,6 +11,17 @@ import yaml
 from benchmarks.errors import ConfigError
 
 
+class _NoKeyTwice(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word: of two ids, one would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"{key!r} twice in one mapping")
+        return super().construct_mapping(node, deep)
+
+
 def is_path(protocol: str) -> bool:
     """Whether ``--protocol`` names a file of the user's and not one that ships."""
     return protocol.endswith((".yaml", ".yml"))
@@ -25,7 +36,7 @@ def read_protocol(path: Path) -> dict[str, Any]:
         ConfigError: one line naming the file, for one that is not there, no YAML, or no mapping of keys.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _NoKeyTwice)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file, expected a protocol in YAML") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -21,13 +21,13 @@ from benchmarks.environment import hardware, versions
 from benchmarks.errors import ConfigError
 from benchmarks.evaluation import SegmentationEvaluator
 from benchmarks.image_progress import ImageProgress
-from benchmarks.inference import sliding
-from benchmarks.label_space import label_space, scoring
+from benchmarks.inference import Sliding, sliding
+from benchmarks.label_space import Scoring, label_space, scoring
 from benchmarks.official import LabelIdFiles, official_iou
 from benchmarks.runner import pick_device
 from benchmarks.spec import RunSpec
-from benchmarks.trained import Predictor, TrainedRun, load_segmentor, placed
-from datasets.label_space import CITYSCAPES, LabelSpace
+from benchmarks.trained import Predictor, TrainedRun, load_segmentor, placed, sides
+from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
 from datasets.streets.progress import shown
 from results.record import write_text
@@ -52,6 +52,10 @@ def reevaluate(
 ) -> dict[str, Any]:
     """Score ``model`` on a protocol's validation images, print the table, and add the scores to FILE in the run folder.
 
+    Of another protocol come the images, their labels and the size that they are tested at (TEST.RESIZE, as the run's
+    method sets it there). All else stays the run's: its class sets, since a network is told on what its source labels,
+    and its crop and windows.
+
     Returns what was added. The run's own scores are compared with the record's only where they are of the same images
     and the same weights.
 
@@ -60,50 +64,59 @@ def reevaluate(
     """
     own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
     file = checkpoint or run.checkpoint()
-    cfg = placed(_config(run, protocol), device, data_root)
+    cfg, images = placed(run.cfg, device), placed(_images(run, protocol), data_root=data_root)
     if official and label_space(cfg) != CITYSCAPES:
         raise ConfigError(f"--{OFFICIAL} scores Cityscapes' {len(CITYSCAPES.names)} classes, not those of DATA.CLASSES")
     place = pick_device(cfg)
-    predictor = Predictor(load_segmentor(run, model, file), place, sliding(cfg))
-    scores, theirs = _score(predictor, cfg, official)
+    scored, windows = scoring(cfg), sliding(cfg)
+    predictor = Predictor(load_segmentor(run, model, file), place, windows)
+    scores, theirs = _score(predictor, images, scored, cfg.NUM_WORKERS, official)
     entry = {
         "model": model,
-        "protocol": cfg.PROTOCOL,
+        "protocol": images.PROTOCOL,
         "checkpoint": file.name if checkpoint is None else str(checkpoint),
         "classes": cfg.TEST.CLASSES,
+        "resize": list(images.TEST.RESIZE) or None,
+        "window": list(windows.window) if windows else None,
+        "stride": list(windows.stride) if windows else None,
         **scores,
         "equals_record": _equal(scores, run.record["result"].get(model)) if own else None,
         OFFICIAL: theirs,
         "hardware": hardware(place),
         "versions": versions(),
     }
-    print(_table(scores, theirs, label_space(cfg)))
-    print(f"\n{cfg.PROTOCOL}, {model} of {file}. {_verdict(entry, run)}")
+    print(_table(scores, theirs, scored))
+    print(f"\n{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run)}")
     _add(run.folder / FILE, entry)
     print(f"written: {run.folder / FILE}")
     return entry
 
 
-def _config(run: TrainedRun, protocol: str | None) -> CfgNode:
-    """The run's config, or that of the same method under another protocol of the same classes."""
+def _images(run: TrainedRun, protocol: str | None) -> CfgNode:
+    """What says which images are scored: the run's config, or that of its method under a protocol of the same classes.
+
+    They lie where the run's lay, unless the protocol's own file says where, by DATA.ROOT or by the folder it is in.
+    """
     if protocol in (None, run.cfg.PROTOCOL):
         return run.cfg
     assert protocol is not None
     other = RunSpec(protocol, run.cfg.METHOD, run.cfg.NETWORK, run.cfg.SEED).resolve()
     if label_space(other).names != label_space(run.cfg).names:
         raise ConfigError(f"--protocol {protocol}: its classes are not those that run {run.folder} was trained on")
-    return other
+    return other if other.DATA.ROOT or other.PROTOCOL_FILE else placed(other, data_root=run.cfg.DATA.ROOT)
 
 
-def _score(predictor: Predictor, cfg: CfgNode, official: bool) -> tuple[Scores, Scores | None]:
-    """Our scores, and cityscapesscripts' where asked for."""
+def _score(
+    predictor: Predictor, cfg: CfgNode, scored: Scoring, workers: int, official: bool
+) -> tuple[Scores, Scores | None]:
+    """Our scores on the images of ``cfg``, and cityscapesscripts' where asked for."""
     with shown("drawing streets") as drawing:
         root = data.data_root(cfg, drawing)
-    dataset, evaluator = data.validation_set(cfg, root), SegmentationEvaluator(scoring(cfg))
+    dataset, evaluator = data.validation_set(cfg, root), SegmentationEvaluator(scored)
     records = items(cfg, "VAL", root, labelled=True)
     with TemporaryDirectory() as folder, ImageProgress("scoring", len(dataset)) as progress:
         files = LabelIdFiles(Path(folder)) if official else None
-        loaded = in_order(dataset.__getitem__, range(len(dataset)), cfg.NUM_WORKERS, False)
+        loaded = in_order(dataset.__getitem__, range(len(dataset)), workers, False)
         for item, record in zip(loaded, records, strict=True):
             logits = predictor(item["image"], tuple(item["label"].shape))
             evaluator.process([item], [{"sem_seg": logits}])
@@ -117,7 +130,7 @@ def _score(predictor: Predictor, cfg: CfgNode, official: bool) -> tuple[Scores, 
     iou = {name.removeprefix("IoU-"): value for name, value in ours.items() if name.startswith("IoU-")}
     if theirs is None:
         return _scores(means, iou), None
-    sets = {str(number): scoring(cfg).space.class_sets[number] for number in scoring(cfg).class_sets}
+    sets = {str(number): scored.space.class_sets[number] for number in scored.class_sets}
     values = list(theirs.values())
     their_means = {number: _mean([values[train_id] for train_id in train_ids]) for number, train_ids in sets.items()}
     return _scores(means, iou), _scores(their_means, theirs)
@@ -148,9 +161,15 @@ def _equal(scores: Scores, recorded: Mapping[str, Any] | None) -> bool | None:
     return scores["iou"] == recorded["iou"] and all(scores["miou_by_classes"].get(n) == m for n, m in means.items())
 
 
+def _tested(images: CfgNode, windows: Sliding | None) -> str:
+    size = f"at {sides(images.TEST.RESIZE)}" if images.TEST.RESIZE else "at their own size"
+    by = f"by windows of {sides(windows.window)}, {sides(windows.stride)} apart" if windows else "taken whole"
+    return f"Images {size}, {by}."
+
+
 def _verdict(entry: Mapping[str, Any], run: TrainedRun) -> str:
     if not run.finished:
-        return f"The run is {run.record.get('status', 'not begun')}: there is no record to compare with."
+        return f"The run is {run.status}: there is no record to compare with."
     if entry["equals_record"] is None:
         return "Nothing of the same weights and images is in the record to compare with."
     if entry["equals_record"]:
@@ -169,16 +188,21 @@ def _place(hardware: Mapping[str, Any] | None) -> str:
     return f"{hardware['name']} with {hardware['threads']} threads" if hardware else "unknown hardware"
 
 
-def _table(scores: Scores, theirs: Scores | None, space: LabelSpace) -> str:
+def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
+    """A row for each class of the run's sets: what its source does not label it cannot have learned."""
+    names = scored.space.names
+    told = {train_id for number in scored.class_sets for train_id in scored.space.class_sets[number]}
     columns = [scores] if theirs is None else [scores, theirs]
-    rows = [[name, *(_percent(column["iou"][name]) for column in columns)] for name in space.names]
+    rows = [[names[i], *(_percent(column["iou"][names[i]]) for column in columns)] for i in sorted(told)]
     rows += [
         [f"mIoU, {number} classes", *(_percent(column["miou_by_classes"][number]) for column in columns)]
         for number in scores["miou_by_classes"]
     ]
     headers = ["class", "IoU", *([] if theirs is None else [OFFICIAL])]
     alignment = ("left", *("right" for _ in columns))
-    return tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
+    left_out = ", ".join(name for i, name in enumerate(names) if i not in told)
+    note = f"\n\nLeft out, in no class set of the run: {left_out}" if left_out else ""
+    return tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True) + note
 
 
 def _percent(value: float | None) -> str:

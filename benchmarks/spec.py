@@ -22,6 +22,7 @@ from benchmarks.overrides import apply
 from benchmarks.protocol_file import is_path, read_protocol
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
+from methods.networks.weights import weights_file
 from methods.recipes import parse
 from methods.term import TERMS
 
@@ -40,6 +41,8 @@ _SHARES = {
 }
 _OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
 _SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
+# What a network is given, and the coarsest stride of the networks: below that, some stages have no pixel left.
+_SEEN, _LEAST_SIDE = {"CROP", "WINDOW", "RESIZE"}, 32
 _PIXEL_COUNTS = {"IGNORED_ROWS": ("top", "bottom"), "TARGET_MARGINS": ("top", "bottom", "sides")}
 # Keys that are not set as KEY VALUE, and what sets them.
 _SET_ELSEWHERE = {
@@ -69,7 +72,9 @@ class RunSpec:
             ConfigError or MethodError: an unknown name or key, or a value out of range, in one line.
         """
         cfg = get_config()
-        apply(cfg, protocol_values(self.protocol), f"protocol {self.protocol}")
+        values = protocol_values(self.protocol)
+        _refuse({key: value for key, value in values.items() if key != "DESCRIPTION"}, None, self.protocol)
+        apply(cfg, values, f"protocol {self.protocol}")
         recipe = parse(self.method)
         apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         _refuse(self.overrides, self.network)
@@ -122,9 +127,9 @@ def run_id(cfg: CfgNode) -> str:
     }
     if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
         values["WEIGHTS"] = "imagenet"
-    elif cfg.WEIGHTS not in ("imagenet", "none") and Path(cfg.WEIGHTS).is_file():
+    elif cfg.WEIGHTS not in ("imagenet", "none") and (file := weights_file(Path(cfg.WEIGHTS))).is_file():
         # A path decides nothing, the file's content does.
-        values["WEIGHTS"] = hashlib.sha256(Path(cfg.WEIGHTS).read_bytes()).hexdigest()
+        values["WEIGHTS"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -144,8 +149,28 @@ def _check(cfg: CfgNode) -> None:
     for key, value in flatten(cfg).items():
         if expected := _expected(key, value):
             raise ConfigError(f"{key} is {value}, expected {expected}")
+    if cfg.SOLVER.OPTIMIZER == "adamw" and get_config().SOLVER.MOMENTUM != cfg.SOLVER.MOMENTUM:
+        raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
+    _check_margins(cfg)
+    recipe = parse(cfg.METHOD)
+    for name in recipe.terms:
+        settings(TERMS[name].Settings, cfg.TERMS[config_name(name)])  # raises what makes no sense together
+    for part in recipe.parts:
+        if part.min_batch > cfg.SOLVER.BATCH:
+            raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
     settings(MultiResolution, cfg.HRDA)
     sliding(cfg)
+
+
+def _check_margins(cfg: CfgNode) -> None:
+    """Margins that leave nothing of a target image, where the protocol says how large it is."""
+    size = cfg.INPUT.TARGET_RESIZE or (cfg.DATA.STREETS.SIZE if cfg.DATA.STREETS.SOURCE_IMAGES else None)
+    top, bottom, sides = cfg.INPUT.TARGET_MARGINS
+    if size and (top + bottom >= size[1] or 2 * sides >= size[0]):
+        raise ConfigError(
+            f"INPUT.TARGET_MARGINS is {cfg.INPUT.TARGET_MARGINS}, expected margins that leave something of target "
+            f"images of {size[0]}x{size[1]}"
+        )
 
 
 def _expected(key: str, value: Any) -> str | None:
@@ -155,10 +180,12 @@ def _expected(key: str, value: Any) -> str | None:
         fits = len(value) == len(_PIXEL_COUNTS[name]) and min(value) >= 0
         return None if fits else f"pixels at {', '.join(_PIXEL_COUNTS[name])}"
     if name in _SIZES:
-        if len(value) == 2 and min(value) > 0:
+        least = _LEAST_SIDE if name in _SEEN else 1
+        if len(value) == 2 and min(value) >= least:
             return None
         optional = name in _OPTIONAL_SIZES
-        return None if optional and not value else "a width and a height in pixels" + " or []" * optional
+        sides = "a width and a height in pixels" + (f" of at least {least}" if least > 1 else "")
+        return None if optional and not value else sides + " or []" * optional
     if isinstance(value, tuple):
         return None
     if isinstance(value, (bool, str)):
@@ -172,10 +199,10 @@ def _expected(key: str, value: Any) -> str | None:
     return None if value >= 0 and math.isfinite(value) else "a finite number of at least 0"
 
 
-def _refuse(overrides: Mapping[str, Any], network: str | None) -> None:
+def _refuse(overrides: Mapping[str, Any], network: str | None, where: str = "KEY VALUE") -> None:
     for key in overrides:
         if key in _SET_ELSEWHERE:
-            raise ConfigError(f"KEY VALUE: {key} is set by {_SET_ELSEWHERE[key]}")
+            raise ConfigError(f"{where}: {key} is set by {_SET_ELSEWHERE[key]}")
         if key == "NETWORK" and network is not None:
             raise ConfigError("KEY VALUE: NETWORK is set by --network already")
 

@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
 from benchmarks.errors import ConfigError, exit_in_one_line
 
+SWITCHES = {"SOLVER.PRECISION": "--precisions", "SOLVER.ACTIVATION_CHECKPOINTING": "--checkpointing"}
 STEPS = 2  # the optimizer makes its state in the first: the second is like all others
 MIB = 2**20
 
@@ -51,6 +52,9 @@ def main() -> int:
     precisions = _some_of("--precisions", arguments.precisions, ("fp32", "bf16"))
     switches = _some_of("--checkpointing", arguments.checkpointing, ("off", "on"))
     given = pairs(arguments.overrides)
+    for key, option in SWITCHES.items():
+        if key in given:
+            raise ConfigError(f"KEY VALUE: {key} is set by {option}")
     configs = [
         RunSpec(
             arguments.protocol,
@@ -72,7 +76,7 @@ def main() -> int:
     for number, cfg in enumerate(configs):
         left = f", about {(len(configs) / number - 1) * (time.monotonic() - started):.0f} s left" if number else ""
         print(f"counting {number + 1} of {len(configs)}: {cfg.METHOD}{left}", file=sys.stderr, flush=True)
-        static, peak = count(cfg)
+        static, peak = _counted(cfg)
         rows.append(
             {
                 "method": cfg.METHOD,
@@ -95,6 +99,23 @@ def _some_of(option: str, text: str, known: tuple[str, ...]) -> list[str]:
         if word not in known:
             raise ConfigError(f"{option} is {text!r}, expected {' or '.join(known)}, or both with a comma")
     return chosen
+
+
+def _counted(cfg: Any) -> tuple[float, float]:
+    """`count`, and a ConfigError for a crop or a batch that the network cannot be trained on."""
+    from datasets.errors import DataError
+    from methods.errors import MethodError
+
+    try:
+        return count(cfg)
+    except (ConfigError, DataError, MethodError):
+        raise
+    except (RuntimeError, ValueError) as error:  # a kernel larger than a feature; one value for a batch norm
+        crop = "x".join(map(str, cfg.INPUT.CROP))
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"INPUT.CROP {crop}, SOLVER.BATCH {cfg.SOLVER.BATCH}: no step of {cfg.METHOD} with {cfg.NETWORK} ({reason})"
+        ) from error
 
 
 def count(cfg: Any) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from benchmarks.inference import Sliding, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
 from benchmarks.runner import build_student
 from methods.networks import Segmentor
-from results.record import FINISHED, read_record
+from results.record import FINISHED, RUNNING, read_record
 
 EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
 _KEYS_SHOWN = 3
@@ -38,13 +39,18 @@ class TrainedRun:
     def finished(self) -> bool:
         return self.record.get("status") == FINISHED
 
+    @property
+    def status(self) -> str:
+        """How the record left it, in words: a killed run cannot say that it is not running any more."""
+        status: str = self.record.get("status", "not begun")
+        return "interrupted or still running" if status == RUNNING else status
+
     def checkpoint(self) -> Path:
         """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none."""
         pointer = self.folder / "last_checkpoint"
         path = self.folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
         if path is None or not path.is_file():
-            status = self.record.get("status", "not begun")
-            raise ConfigError(f"run {self.folder} is {status} and has no checkpoint yet, expected a finished run")
+            raise ConfigError(f"run {self.folder} is {self.status} and has no checkpoint yet, expected a finished run")
         return path
 
 
@@ -122,8 +128,30 @@ class Predictor:
         self._device, self._windows = device, windows
 
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Image (3, h, w), RGB, uint8 -> logits (K, *size), float32, on the device; ``size`` is (height, width)."""
-        return predict_image(self._segmentor, image, size, self._device, self._windows)
+        """Image (3, h, w), RGB, uint8 -> logits (K, *size), float32, on the device; ``size`` is (height, width).
+
+        Raises:
+            ConfigError: the network takes no image or no window of this size, or memory does not suffice.
+        """
+        height, width = image.shape[-2:]
+        by = f", TEST.WINDOW (or the crop) {sides(self._windows.window)}" if self._windows else ""
+        with torch_in_one_line(f"image of {width}x{height}{by}: {self._segmentor.name}"):
+            return predict_image(self._segmentor, image, size, self._device, self._windows)
+
+
+@contextlib.contextmanager
+def torch_in_one_line(what: str) -> Iterator[None]:
+    """ConfigError for what torch cannot run: a kernel does not fit a feature, or memory does not suffice."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{what} cannot be run on it ({reason})") from error
+
+
+def sides(size: Sequence[int]) -> str:
+    """``(512, 256)`` -> ``512x256``."""
+    return "x".join(map(str, size))
 
 
 def _find(name: str, runs: Path) -> Path:

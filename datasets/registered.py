@@ -54,7 +54,10 @@ def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str,
     Raises `DataError` for an unknown name, no images, or an item without what is needed.
     """
     if name not in DatasetCatalog:
-        raise DataError(f"{key}.NAME: {unknown_name('registered data set', name, _own_names())}")
+        own = _own_names()
+        if not own:
+            raise DataError(f"{key}.NAME: unknown registered data set {name!r}: DATA.MODULE has registered none")
+        raise DataError(f"{key}.NAME: {unknown_name('registered data set', name, own)}")
     try:
         registered = list(DatasetCatalog.get(name))
     except Exception as error:  # a user's code may raise anything
@@ -86,10 +89,9 @@ def _text(entry: Any, field: str, where: str) -> str:
 
 
 def _own_names() -> list[str]:
-    """What is registered besides detectron2's own data sets, if anything is."""
-    builtin = ("coco_", "lvis_", "cityscapes_fine_", "voc_", "ade20k_", "keypoints_")
-    names = list(DatasetCatalog)
-    return [name for name in names if not name.startswith(builtin)] or names
+    """What the user has registered: neither detectron2's data sets nor the scans of this suite."""
+    builtin = ("coco_", "lvis_", "cityscapes_fine_", "voc_", "ade20k_", "keypoints_", "segshift_")
+    return [name for name in DatasetCatalog if not name.startswith(builtin)]
 
 
 def _line(error: Exception) -> str:

@@ -9,16 +9,18 @@ import torch
 from methods.loss import IGNORE
 
 
-def choose_classes(present: Sequence[Sequence[int]], generator: torch.Generator) -> list[list[int]]:
+def choose_classes(
+    present: Sequence[Sequence[int]], generator: torch.Generator, ignored: bool = False
+) -> list[list[int]]:
     """Choose ceil(n / 2) of the n classes present in each image, without replacement.
 
-    The ignored label is never chosen and classes are those of the image itself, as ClassMix (Olsson et al., 2021)
-    describes it. (The authors' DAFormer code draws from the classes of the whole batch, 255 included: an image can
-    then get fewer of its own classes, or none.)
+    Classes are those of the image itself, as ClassMix (Olsson et al., 2021) describes it; the ignored label is among
+    them only if ``ignored``, as in DACS's own code. (The authors' DAFormer code draws from the classes of the whole
+    batch, 255 included: an image can then get fewer of its own classes, or none.)
     """
     chosen = []
     for classes in present:
-        candidates = [c for c in classes if c != IGNORE]
+        candidates = [c for c in classes if ignored or c != IGNORE]
         order = torch.randperm(len(candidates), generator=generator)[: (len(candidates) + 1) // 2]
         chosen.append([candidates[i] for i in order.tolist()])
     return chosen

@@ -4,14 +4,13 @@
 iterations; the config's defaults. ``dacs-original`` is the recipe of the paper itself, from the authors' public code
 and configuration: SGD with momentum 0.9 and weight decay 5e-4, 2.5e-4 for the encoder and ten times that for the
 classifier, polynomial decay of power 0.9 without warm-up, 250,000 iterations, no flips, no crops drawn again for a
-dominant class, jitter of strength 0.25, source loss averaged over labelled pixels. Batch of 2, threshold, teacher and
-blur are the same.
+dominant class, jitter of strength 0.25, the ignored label among those that ClassMix draws from, source loss averaged
+over labelled pixels. Batch of 2, threshold, teacher and blur are the same.
 
 What of theirs is not in ``dacs-original``: the network, a plain-stem ResNet-101 pretrained on COCO, with frozen scale
 and shift in its batch norms and four branches (``--network deeplabv2-r101-4b`` comes nearest); bilinear upsampling with
-aligned corners; GTA resized bicubically to exactly 1280x720; the ignored label among the classes that ClassMix draws
-from; a teacher that is the student after its first step (here half of it); scores at 1024x512 instead of the labels'
-size, of the best checkpoint.
+aligned corners; GTA resized bicubically to exactly 1280x720; a teacher that is the student after its first step (here
+half of it); scores at 1024x512 instead of the labels' size, of the best checkpoint.
 """
 
 from __future__ import annotations
@@ -83,6 +82,7 @@ register(
             "INPUT.FLIP": 0.0,
             "INPUT.MAX_CLASS_SHARE": 1.0,
             "SELF_TRAINING.JITTER_STRENGTH": 0.25,
+            "SELF_TRAINING.MIX_IGNORED": True,
             "TERMS.SUPERVISED.LABELLED_MEAN": True,
         },
         adapt=_original,

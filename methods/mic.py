@@ -23,7 +23,10 @@ HOST = "host"
 
 @dataclass(frozen=True)
 class MICSettings(TermSettings):
-    """Defaults are those published for GTA and SYNTHIA to Cityscapes; protocols set what differs on theirs."""
+    """Defaults are those published for GTA and SYNTHIA to Cityscapes; protocols set what differs on theirs.
+
+    Raises MethodError for an unknown domain or teacher, a teacher without images to label, a momentum without teacher.
+    """
 
     ratio: float = 0.7  # probability that a block is masked
     block: int = 32  # side of a block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
@@ -32,6 +35,16 @@ class MICSettings(TermSettings):
     teacher: str = HOST  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
     momentum: float = 0.999  # alpha of an own teacher; 0: it is the student after the last step
     weighted: bool = True  # by the share of confident pixels; False: pseudo-labels have weight 1
+
+    def __post_init__(self) -> None:
+        check_choice("TERMS.MIC.DOMAIN", self.domain, (TARGET, SOURCE, BOTH))
+        check_choice("TERMS.MIC.TEACHER", self.teacher, (HOST, OWN))
+        if self.teacher == HOST and self.momentum != MICSettings.momentum:
+            raise MethodError(
+                f"TERMS.MIC.MOMENTUM is {self.momentum}, of a teacher of its own: expected TERMS.MIC.TEACHER {OWN!r}"
+            )
+        if self.domain == SOURCE and self.teacher == OWN:
+            raise MethodError(f"TERMS.MIC.TEACHER is {OWN!r}, but source images have labels: expected {HOST!r}")
 
 
 @term("mic")
@@ -61,12 +74,7 @@ class MIC(Term[MICSettings]):
     settings: MICSettings
 
     def __init__(self, settings: MICSettings, segmentor: Segmentor, crop: tuple[int, int]) -> None:
-        """Raises MethodError for an unknown domain or teacher, and for a teacher without images to label."""
         super().__init__(settings, segmentor, crop)
-        check_choice("TERMS.MIC.DOMAIN", settings.domain, (TARGET, SOURCE, BOTH))
-        check_choice("TERMS.MIC.TEACHER", settings.teacher, (HOST, OWN))
-        if settings.domain == SOURCE and settings.teacher == OWN:
-            raise MethodError(f"TERMS.MIC.TEACHER is {OWN!r}, but source images have labels: expected {HOST!r}")
         self.teacher = Teacher(segmentor, settings.momentum) if settings.teacher == OWN else None
 
     def update(self, student: Segmentor, iteration: int) -> None:

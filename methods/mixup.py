@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from methods.choices import check_choice
-from methods.errors import MethodError
 from methods.loss import segmentation_loss
 from methods.masking import bernoulli_mask, fuse, resize_mask
 from methods.networks import Prediction, Segmentor
@@ -58,8 +57,6 @@ class Mixup(Term[MixupSettings]):
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         view: View = getattr(step, self.view)
-        if len(view.images) < 2:
-            raise MethodError("TERMS.MIXUP mixes the samples of a batch: SOLVER.BATCH is 1, expected at least 2")
         return {"loss_mixup": self._global(step, view) if self.settings.scope == GLOBAL else self._local(step, view)}
 
     def _global(self, step: TrainingStep, view: View) -> torch.Tensor:
@@ -111,6 +108,7 @@ register(
         "mixup",
         "feature mixup between the samples of a batch (Verma et al., 2019; arXiv 2509.13801, Eq. 9)",
         terms=("mixup",),
+        min_batch=2,
     )
 )
 register(
@@ -118,6 +116,7 @@ register(
         "mixup-local",
         "feature mixup at masked tokens, with another sample's features (arXiv 2509.13801, supplement 8.4)",
         terms=("mixup",),
+        min_batch=2,
         config={"TERMS.MIXUP.SCOPE": LOCAL},
     )
 )

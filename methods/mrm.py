@@ -75,6 +75,10 @@ class MRMSettings(TermSettings):
                 f"TERMS.MRM.TRAINED is {DECODER!r} and TERMS.MRM.OBJECTIVE {self.objective!r}, which decodes nothing; "
                 f"expected TERMS.MRM.TRAINED {ENCODER!r} or {BOTH!r}"
             )
+        if self.strategy != BLOCK and self.block != MRMSettings.block:
+            raise MethodError(
+                f"TERMS.MRM.BLOCK is {self.block}: expected TERMS.MRM.STRATEGY {BLOCK!r} too, found {self.strategy!r}"
+            )
         if self.strategy == BLOCK and self.block > self.resolution:
             raise MethodError(
                 f"TERMS.MRM.BLOCK is {self.block}: expected at most TERMS.MRM.RESOLUTION ({self.resolution})"

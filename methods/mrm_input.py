@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from methods.choices import check_choice
@@ -74,7 +75,7 @@ class MRMInput(Term[MRMInputSettings]):
         """
         height, width = images.shape[-2], images.shape[-1]
         side, encoder = self.settings.resolution, student.encoder
-        patches = self.mask_token.tile(1, 1, side, side)[..., :height, :width]
+        patches = F.interpolate(self.mask_token.tile(1, 1, side, side), (height, width), mode="nearest")
         tokens = patches * encoder.pixel_std + encoder.pixel_mean
         return torch.where(resize_mask(mask, (height, width)).bool(), tokens, images)
 

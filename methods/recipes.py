@@ -23,6 +23,7 @@ class Part:
         host: whether it stands alone (``dacs``) or is added to a host (``mrm``).
         teacher: of a host: whether it has a teacher, pseudo-labels and target images.
         labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
+        min_batch: the fewest images of each domain that it can be trained with.
         config: config keys and values it sets above the protocol's; the user's own overrides go above them.
         adapt: what it sets as a function of the values so far (flat config keys), where it depends on the protocol:
             HRDA doubles the sizes. Called after ``config``.
@@ -34,6 +35,7 @@ class Part:
     host: bool = False
     teacher: bool = False
     labelled: str = "source"
+    min_batch: int = 1
     config: Mapping[str, Any] = field(default_factory=dict)
     adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 

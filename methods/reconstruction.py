@@ -31,7 +31,15 @@ class PixelHead(nn.Module):
         nn.init.zeros_(self.predict.bias)
 
     def forward(self, feature: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """(B, C, h, w) -> (B, 3, *size); a border that the stride added to the image is cut off."""
+        """(B, C, h, w) -> (B, 3, *size); a border that the stride added to the image is cut off.
+
+        Of an encoder that leaves out the last pixels of a side that is no multiple of its stride, places are spread
+        over all of it first.
+        """
+        stride = self.arrange.upscale_factor
+        places = (-(-size[0] // stride), -(-size[1] // stride))
+        if feature.shape[-2:] != places:
+            feature = F.interpolate(feature, places, mode="bilinear", align_corners=False)
         return self.arrange(self.predict(feature))[..., : size[0], : size[1]]
 
 

@@ -31,6 +31,7 @@ class SelfTraining:
     jitter_probability: float = 0.8
     jitter_strength: float = 0.2
     blur_probability: float = 0.5
+    mix_ignored: bool = False  # whether ClassMix draws from the ignored label too, as DACS's own code does
 
     @property
     def strong(self) -> StrongAugmentation:
@@ -188,7 +189,7 @@ class TrainingStep:
     def mixed(self) -> View:
         """The class-mixed, strongly augmented images (DACS). Pasted pixels carry the source label with weight 1."""
         source, pseudo = self.source_batch, self.pseudo
-        chosen = choose_classes(source.classes, self.generator("mixed/classes"))
+        chosen = choose_classes(source.classes, self.generator("mixed/classes"), self.settings.mix_ignored)
         mask = paste_mask(source.labels, chosen)
         images = mix(mask, source.images, self.plain_target)
         ones = torch.ones_like(pseudo.weights)

@@ -79,7 +79,8 @@ def _turn_hue(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         (green - blue) / safe,
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
-    offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    # 5, 3, 1, made on the device: torch.tensor would copy them there and make the host wait.
+    offset = torch.arange(5.0, 0.0, -2.0, device=images.device).view(1, 3, 1, 1)
     position = torch.remainder(offset + sector + 6 * turn, 6)
     return value - spread * torch.minimum(position, 4 - position).clamp(0, 1)
 

@@ -115,7 +115,7 @@ def _difference(row: Any) -> str:
     if not row.difference_n:
         return "-"
     paired = f" (n={row.difference_n})" if row.difference_n != row.n else ""
-    return f"{row.difference:+.1f}{paired}"
+    return f"{round(row.difference, 1) + 0.0:+.1f}{paired}"  # never -0.0
 
 
 def _number(value: float, form: str, unit: str = "") -> str:

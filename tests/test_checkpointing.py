@@ -54,6 +54,23 @@ def test_a_step_is_bit_equal(built: dict[str, Segmentor], name: str, precision: 
     assert all(count == 2 for count in counts)  # two views: each batch counted once
 
 
+@pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0"])
+def test_two_passes_of_one_graph_are_bit_equal(built: dict[str, Segmentor], name: str) -> None:
+    """As HRDA's context and detail: under autocast the second pass takes the weights that the first has cast."""
+    gradients = []
+    for checkpointing in (False, True):
+        encoder = copy.deepcopy(built[name].encoder).train()
+        encoder.checkpointing = checkpointing
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16):
+            features = [encoder(images(1))[-1], encoder(images(2)[..., :32, :32])[-1]]
+        torch.stack([feature.float().square().mean() for feature in features]).sum().backward()
+        gradients.append({key: p.grad for key, p in encoder.named_parameters() if p.grad is not None})
+    plain, saving = gradients
+    assert plain.keys() == saving.keys()
+    assert [key for key in plain if not torch.equal(plain[key], saving[key])] == []
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_drop_path_is_on_in_these_tests(built: dict[str, Segmentor], name: str) -> None:
     """Or equality would not show that the recomputation draws the same numbers."""

@@ -95,6 +95,12 @@ def stray_package(folder: Path, name: str) -> Path:
 # As a process of its own
 
 
+def table(folder: Path, kind: str) -> Path:
+    """The one table of this kind that commands have left in ``folder``/out."""
+    (path,) = (folder / "out").glob(f"streets-daformer-lite0-*.{kind}")
+    return path
+
+
 def test_list_from_another_folder_beside_a_package_of_the_same_name(tmp_path: Path) -> None:
     """The checkout comes before what PYTHONPATH names: a stray ``datasets`` there is not in the way."""
     ended = subprocess_of("--list", cwd=tmp_path, PYTHONPATH=str(stray_package(tmp_path / "site", "datasets")))
@@ -332,15 +338,15 @@ def test_each_method_and_seed_is_run_and_the_table_compares_them(command: Comman
     assert "dacs+mrm seed 1: mIoU 46.0 in 1:01" in lines
     caption = next(line for line in lines if line.startswith("streets, daformer-lite0, 19 classes."))
     assert "last iterate" in caption and "mean nothing" not in caption
-    assert caption in (tmp_path / "out/streets-daformer-lite0.md").read_text(encoding="utf-8")
-    assert (tmp_path / "out/streets-daformer-lite0.csv").is_file()
+    assert caption in table(tmp_path, "md").read_text(encoding="utf-8")
+    assert table(tmp_path, "csv").is_file()
     assert len(list((tmp_path / "out/streets/dacs+mrm/daformer-lite0").iterdir())) == 2
 
 
 def test_quick_says_that_its_numbers_mean_nothing(command: Command, runs: Runs, tmp_path: Path) -> None:
     ended = command("--methods", "dacs", "--quick", "--output", "out")
     assert ended.code == 0
-    for text in (ended.out, (tmp_path / "out/streets-daformer-lite0.md").read_text(encoding="utf-8")):
+    for text in (ended.out, table(tmp_path, "md").read_text(encoding="utf-8")):
         assert "--quick: these numbers mean nothing" in text
 
 
@@ -398,9 +404,8 @@ def test_a_run_without_a_score_is_still_in_the_table(command: Command, runs: Run
 def test_weights_and_settings_are_checked_before_the_first_run(
     small_config: Callable[..., CfgNode], tmp_path: Path, key: str, value: str
 ) -> None:
-    jobs = [compare._Job(0, small_config("mrm", overrides={key: value}), tmp_path / "run")]
     with pytest.raises(MethodError, match=value):
-        compare._check(jobs)
+        compare._check([compare._Job(0, small_config("mrm", overrides={key: value}), tmp_path / "run")])
 
 
 def test_an_output_that_is_a_file_is_told_in_one_line(

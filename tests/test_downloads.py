@@ -159,6 +159,27 @@ def test_a_fetched_file_is_what_training_finds(
                 weights.find()
 
 
+def test_the_line_names_the_interpreter_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is called below the working folder: an environment's is a link to one that lacks the packages."""
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to("/usr/bin/env")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "env/bin/python"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+
+    def told() -> str:
+        with pytest.raises(MethodError) as error:
+            PUBLISHED["nvidia/mit-b0"].find()
+        return str(error.value).split("`")[1]
+
+    monkeypatch.chdir(COMMAND.parents[1])
+    assert told() == f"{tmp_path}/env/bin/python benchmarks/weights.py nvidia/mit-b0"
+    monkeypatch.chdir(tmp_path)
+    assert told() == f"env/bin/python {COMMAND} nvidia/mit-b0"
+    # What is told can be typed as it stands.
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my env/python"))
+    assert told().startswith("'my env/python' ")
+
+
 def test_places_are_those_of_the_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """detectron2's PathManager and the hub's own look-up find a file where ours puts it."""
     from detectron2.utils.file_io import PathManager

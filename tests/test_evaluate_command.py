@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import SMALL
 from detectron2.config import CfgNode
 from PIL import Image
+from tiny_published import write_published
 from torch.nn import functional as F
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, streets_root, trained
 
@@ -20,6 +23,8 @@ import benchmarks.evaluate
 from benchmarks import reevaluation
 from benchmarks.errors import ConfigError
 from benchmarks.official import LabelIdFiles, official_iou
+from benchmarks.runner import RunWatcher, run_one
+from benchmarks.spec import RunSpec, run_folder
 from benchmarks.trained import TrainedRun
 
 ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
@@ -132,13 +137,22 @@ def test_what_cityscapesscripts_does_not_take_is_told_in_one_line(tmp_path: Path
         official_iou(files.pairs)
 
 
-def test_another_protocol_has_its_images_and_its_class_sets(evaluate: Command, run: Path) -> None:
-    """SYNTHIA's protocol: Cityscapes' images at 1024x512, all class sets; the scores computed here once more."""
+@pytest.mark.parametrize("windows", [False, True])
+def test_another_protocol_gives_the_images_and_their_size_alone(evaluate: Command, run: Path, windows: bool) -> None:
+    """SYNTHIA's protocol: Cityscapes' images at 1024x512; class sets and windows are the run's. Computed once more."""
     root = streets_root()
+    if windows:
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["TEST"] |= {"SLIDING": True, "WINDOW": [512, 512], "STRIDE": [512, 512]}
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
     ended = evaluate("--protocol", "synthia-cityscapes", "--data-root", str(root))
     assert (ended.code, ended.err) == (0, "")
     assert "Nothing of the same weights and images is in the record" in ended.out
+    by = "by windows of 512x512, 512x512 apart" if windows else "taken whole"
+    assert f"Images at 1024x512, {by}." in ended.out
     (entry,) = entries(run)
+    assert (entry["protocol"], entry["resize"]) == ("synthia-cityscapes", [1024, 512])
+    assert (entry["window"], entry["stride"]) == (([512, 512],) * 2 if windows else (None, None))
     segmentor, hits, union = network(run), np.zeros(19), np.zeros(19)
     ids = np.full(256, 255)
     ids[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = range(19)
@@ -146,7 +160,11 @@ def test_another_protocol_has_its_images_and_its_class_sets(evaluate: Command, r
         image = Image.open(path).resize((1024, 512), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(image, np.float32) / 255).permute(2, 0, 1)[None]
         with torch.no_grad():
-            logits = segmentor.decoder(segmentor.encoder(pixels))
+            whole, *halves = [
+                segmentor.decoder(segmentor.encoder(part)) for part in (pixels, pixels[..., :512], pixels[..., 512:])
+            ]
+        halves = [F.interpolate(half, (512, 512), mode="bilinear") for half in halves]
+        logits = torch.cat(halves, -1) if windows else whole
         found = F.interpolate(logits, (64, 128), mode="bilinear")[0].argmax(0).numpy()
         stored = str(path).replace("leftImg8bit/val", "gtFine/val").replace("leftImg8bit.png", "gtFine_labelIds.png")
         label = ids[np.array(Image.open(stored))]
@@ -157,12 +175,73 @@ def test_another_protocol_has_its_images_and_its_class_sets(evaluate: Command, r
     expected = {name: 100 * h / u if u else None for name, h, u in zip(entry["iou"], hits, union, strict=True)}
     for name, value in expected.items():
         assert entry["iou"][name] == (None if value is None else pytest.approx(value, abs=0.2)), name
-    assert set(entry["miou_by_classes"]) == {"16", "13"} and entry["classes"] == 16
-    for number, left_out in ((16, ABSENT_FROM_SYNTHIA), (13, (*ABSENT_FROM_SYNTHIA, "wall", "fence", "pole"))):
-        known = [iou for name, iou in entry["iou"].items() if name not in left_out and iou is not None]
-        mean = sum(known) / len(known)
-        assert entry["miou_by_classes"][str(number)] == pytest.approx(mean)
-        assert [f"mIoU, {number} classes", f"{mean:.2f}"] in rows(ended)
+    known = [iou for iou in entry["iou"].values() if iou is not None]
+    assert entry["miou_by_classes"] == {"19": pytest.approx(sum(known) / len(known))} and entry["classes"] == 19
+    assert "16 classes" not in ended.out and "Left out" not in ended.out
+
+
+def trained_on_published(folder: Path, source: str) -> Path:
+    """The run folder of one step on tiny files in the published folders, which lie in ``folder``/data."""
+    root = write_published(folder / "data")
+    keys = {key: value for key, value in SMALL.items() if "STREETS" not in key}
+    sizes = {"INPUT.SOURCE_RESIZE": (), "INPUT.TARGET_RESIZE": (), "TEST.RESIZE": (), "SOLVER.ITERS": 1}
+    overrides = keys | sizes | {"DATA.ROOT": str(root), "NUM_WORKERS": 0}
+    cfg = RunSpec(f"{source}-cityscapes", "source-only", "daformer-lite0", 0, overrides).resolve()
+    run = run_folder(folder, cfg)
+    assert run_one(cfg, run, RunWatcher())["status"] == "finished"
+    return run
+
+
+@pytest.mark.parametrize("protocol", [None, "gta-cityscapes"])
+def test_what_synthia_teaches_is_told_on_16_and_13_classes(
+    evaluate: Command, tmp_path: Path, protocol: str | None
+) -> None:
+    """Also on the images of a protocol that tells 19. The later --run counts."""
+    run = trained_on_published(tmp_path, "synthia")
+    ended = evaluate("--cityscapesscripts", "--run", str(run), *(("--protocol", protocol) if protocol else ()))
+    assert (ended.code, ended.err) == (0, "")
+    (entry,) = entries(run)
+    assert entry["classes"] == 16 and entry["equals_record"] is (None if protocol else True)
+    for scores in (entry, entry["cityscapesscripts"]):
+        assert list(scores["miou_by_classes"]) == ["16", "13"]
+        for number, left_out in ((16, ABSENT_FROM_SYNTHIA), (13, (*ABSENT_FROM_SYNTHIA, "wall", "fence", "pole"))):
+            known = [iou for name, iou in scores["iou"].items() if name not in left_out and iou is not None]
+            assert scores["miou_by_classes"][str(number)] == pytest.approx(sum(known) / len(known))
+    first = [line.split()[0] for line in ended.out.splitlines() if line]
+    assert "wall" in first and not set(ABSENT_FROM_SYNTHIA) & set(first)
+    assert "Left out, in no class set of the run: terrain, truck, train" in ended.out
+    assert "mIoU, 16 classes" in ended.out and "mIoU, 19 classes" not in ended.out
+
+
+def test_another_protocol_is_looked_for_where_the_run_had_its_data(
+    evaluate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
+    run = trained_on_published(tmp_path, "gta")
+    ended = evaluate("--run", str(run), "--protocol", "cityscapes-darkzurich")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Images at 960x540, taken whole." in ended.out
+    # A protocol's own file says where its data are: here they lie beside it.
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (tmp_path / "data/cityscapes").rename(beside / "cityscapes")
+    places = {"LAYOUT": "cityscapes", "FOLDER": "cityscapes"}
+    data = {"SOURCE": places, "TARGET": places, "VAL": places | {"SPLIT": "val"}}
+    (beside / "mine.yaml").write_text(yaml.safe_dump({"NETWORK": "daformer-lite0", "DATA": data}))
+    ended = evaluate("--run", str(run), "--protocol", str(beside / "mine.yaml"))
+    assert (ended.code, ended.err) == (0, "")
+    assert "Images at their own size, taken whole." in ended.out
+    assert [entry["protocol"] for entry in entries(run)] == ["cityscapes-darkzurich", "mine"]
+
+
+def test_windows_that_the_network_does_not_take_are_told_in_one_line(evaluate: Command, run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["TEST"] |= {"SLIDING": True, "WINDOW": [4, 4]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert_one_line(evaluate(), "image of 128x64, TEST.WINDOW (or the crop) 4x4: daformer-lite0 cannot be run on it")
+    config["TEST"] |= {"SLIDING": False, "WINDOW": [], "RESIZE": [8, 4]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert_one_line(evaluate(), "image of 8x4: daformer-lite0 cannot be run on it")
 
 
 def test_another_checkpoint_is_scored_and_a_second_time_replaces_the_first(
@@ -208,9 +287,10 @@ def test_a_damaged_evaluation_is_told_in_one_line(evaluate: Command, run: Path) 
 def test_an_unfinished_run_has_no_record_to_compare_with(evaluate: Command, run: Path) -> None:
     record = json.loads((run / "record.json").read_text())
     del record["result"]
-    (run / "record.json").write_text(json.dumps(record | {"status": "diverged"}))
-    ended = evaluate()
-    assert ended.code == 0 and "The run is diverged: there is no record to compare with." in ended.out
+    for status, told in (("diverged", "diverged"), ("running", "interrupted or still running")):
+        (run / "record.json").write_text(json.dumps(record | {"status": status}))
+        ended = evaluate()
+        assert ended.code == 0 and f"The run is {told}: there is no record to compare with." in ended.out
 
 
 def test_own_classes_are_not_scored_by_cityscapesscripts(small_config: Callable[..., CfgNode], run: Path) -> None:

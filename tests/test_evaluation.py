@@ -186,12 +186,13 @@ def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_p
     scores = evaluate(segmentor, dataset, ALL, CPU, workers=0)
     assert isinstance(segmentor.encoder, Blank) and segmentor.encoder.sizes == [(1, 3, 16, 24)]
 
-    predicted = bilinear(logits[0].double().numpy(), 32, 48).argmax(0)
+    at_image = bilinear(logits[0].double().numpy(), 16, 24)  # the image's size first
+    predicted = bilinear(at_image, 32, 48).argmax(0)
     expected = np.zeros((K, K), np.int64)
     for label, guess in zip(truth.ravel(), predicted.ravel(), strict=True):
         expected[label, guess] += 1
     assert expected.sum() == 32 * 48
-    evaluator.process([image], [{"sem_seg": Segmentor.upsample(logits, (32, 48))[0]}])
+    evaluator.process([image], [{"sem_seg": Segmentor.upsample(Segmentor.upsample(logits, (16, 24)), (32, 48))[0]}])
     np.testing.assert_array_equal(evaluator.confusion, expected)
     hits = expected.diagonal()
     iou = 100 * hits / (expected.sum(0) + expected.sum(1) - hits)

@@ -11,12 +11,10 @@ from detectron2.config import CfgNode
 from test_trainer import assert_same, first_step, make_trainer, state, train
 from torch import Tensor, nn
 
-from benchmarks.runner import build_terms
 from benchmarks.spec import RunSpec
 from methods.errors import MethodError
 from methods.mic import MIC, MICSettings
 from methods.networks import Encoder, Prediction, Segmentor, Window
-from methods.recipes import parse
 from methods.step import SelfTraining, Source, TrainingStep, View
 from methods.teacher import Teacher
 from methods.term import Term
@@ -154,9 +152,10 @@ def test_own_teacher_of_momentum_0_is_the_student_after_the_last_step(small_conf
 
 
 def test_own_teacher_of_the_hosts_momentum_labels_as_the_host_does(small_config: MakeConfig) -> None:
-    momentum = SURE | {"SELF_TRAINING.MOMENTUM": 0.7, "TERMS.MIC.MOMENTUM": 0.7}
+    momentum = SURE | {"SELF_TRAINING.MOMENTUM": 0.7}
     host = make_trainer(small_config("mic", overrides=momentum))
-    own = make_trainer(small_config("mic", overrides=momentum | {"TERMS.MIC.TEACHER": "own"}))
+    of_its_own = {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.7}
+    own = make_trainer(small_config("mic", overrides=momentum | of_its_own))
     losses = train(host, 3)
     assert losses == train(own, 3)
     assert all(step["loss_mic"] > 0 for step in losses)
@@ -281,9 +280,8 @@ def test_lambda_scales_the_details_share_too() -> None:
 def test_settings_that_cannot_be_are_refused(
     small_config: MakeConfig, settings: dict[str, Any], line: str
 ) -> None:
-    cfg = small_config("mic", overrides=settings)
     with pytest.raises(MethodError) as error:
-        build_terms(cfg, parse("mic"), Segmentor("colours", Colours(), nn.Identity()))
+        small_config("mic", overrides=settings)
     assert line in str(error.value) and "\n" not in str(error.value)
 
 

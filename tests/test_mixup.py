@@ -172,12 +172,6 @@ def test_local_takes_features_labels_and_weights_of_the_partner(two: bool, monke
         assert np.array_equal(mixed.numpy(), np.where(masked, maps[[2, 0, 1]], maps))
 
 
-def test_a_batch_of_one_has_nobody_to_mix_with() -> None:
-    student = network()
-    with pytest.raises(MethodError, match=r"SOLVER\.BATCH is 1, expected at least 2"):
-        Mixup(MixupSettings(), student, CROP).losses(make_step(student, batch=1))
-
-
 # MRM in input space
 
 

@@ -86,9 +86,9 @@ def test_first_step_of_adamw_by_hand(small_config: MakeConfig) -> None:
         number.grad = torch.tensor(-0.3)
     optimizer.step()
     # Bias correction makes the first step the rate, whatever the gradient's size; decay is decoupled: 1 - rate * decay.
-    assert float(encoder.value) == pytest.approx(1 * (1 - 0.01 * 0.2) + 0.01, rel=1e-5)
-    assert float(decoder.value) == pytest.approx(-1 * (1 - 0.1 * 0.2) + 0.1, rel=1e-5)  # type: ignore[arg-type]
-    assert float(term.value) == pytest.approx(2 * (1 - 0.05 * 0.2) + 0.05, rel=1e-5)
+    assert encoder.value.item() == pytest.approx(1 * (1 - 0.01 * 0.2) + 0.01, rel=1e-5)
+    assert decoder.value.item() == pytest.approx(-1 * (1 - 0.1 * 0.2) + 0.1, rel=1e-5)  # type: ignore[union-attr, operator]
+    assert term.value.item() == pytest.approx(2 * (1 - 0.05 * 0.2) + 0.05, rel=1e-5)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
@@ -125,6 +125,6 @@ def test_momentum_can_be_off_and_no_other_optimizer_is_known(small_config: MakeC
     for _ in range(2):
         encoder.value.grad = torch.tensor(1.0) - 0.2 * encoder.value.detach()  # cancels the decay
         optimizer.step()
-    assert float(encoder.value) == pytest.approx(0.98)
+    assert encoder.value.item() == pytest.approx(0.98)
     with pytest.raises(ConfigError, match=r"SOLVER\.OPTIMIZER is 'adam', expected adamw or sgd"):
         RunSpec("streets", "dacs", overrides={"SOLVER.OPTIMIZER": "adam"}).resolve()

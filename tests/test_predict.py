@@ -255,7 +255,7 @@ def test_an_unfinished_run_is_predicted_with_what_it_has(predict: Command, tmp_p
     ended = predict("--run", str(run), "a.png")
     assert ended.code == 0 and "run is not finished: predicting with model_final.pth" in ended.out
     (run / "model_final.pth").unlink()
-    assert_one_line(predict("--run", str(run), "a.png"), "is running and has no checkpoint yet")
+    assert_one_line(predict("--run", str(run), "a.png"), "is interrupted or still running and has no checkpoint yet")
 
 
 # What the user got wrong
@@ -312,6 +312,18 @@ def test_damaged_runs_are_told_in_one_line(predict: Command, tmp_path: Path) -> 
     assert_one_line(predict(*words), "config.yaml")
     (run / "config.yaml").write_text("NETWROK: daformer-lite0")
     assert_one_line(predict(*words), "config.yaml", "NETWROK")
+
+
+def test_a_window_that_the_network_does_not_take_is_told_in_one_line(predict: Command, tmp_path: Path) -> None:
+    run = copied(trained(), tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["TEST"] |= {"SLIDING": True, "WINDOW": [4, 4]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    noise(tmp_path / "a.png", 128, 64)
+    line = "image of 128x64, TEST.WINDOW (or the crop) 4x4: daformer-lite0 cannot be run on it (Calculated padded input"
+    assert_one_line(predict("--run", str(run), "a.png"), line)
+    assert_one_line(predict("--run", str(run), "--split", "val"), line)
+    assert not (tmp_path / "predictions").exists()
 
 
 # Progress

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from trained_runs import Command, assert_one_line, call
 
 from benchmarks import step_memory
 from benchmarks.errors import ConfigError
@@ -98,3 +99,48 @@ def test_unknown_precision_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["step_memory.py", "--precisions", "fp16"])
     with pytest.raises(ConfigError, match="--precisions is 'fp16', expected fp32 or bf16"):
         step_memory.main()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    words = ["--methods=source-only", "--network=daformer-lite0", "--checkpointing=off", "--precisions=fp32"]
+    return lambda *more: call(step_memory, [*words, *more], monkeypatch, capfd)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("INPUT.CROP 8x8", "INPUT.CROP"),
+        ("INPUT.CROP 32x32 SOLVER.BATCH 1", "INPUT.CROP 32x32, SOLVER.BATCH 1: no step of source-only with daformer-"),
+    ],
+)
+def test_a_crop_that_no_network_takes_is_one_line(command: Command, words: str, told: str) -> None:
+    ended = command(*words.split())
+    assert (ended.code, ended.out) == (2, "")
+    *progress, line = ended.err.splitlines()
+    assert line.startswith(f"error: {told}")
+    assert all(text.startswith("counting 1 of 1: ") for text in progress) and len(progress) <= 1
+
+
+def test_what_torch_refuses_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that do not fit, of networks whose smallest crop nothing knows."""
+
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("Kernel size can't be greater than actual input size\nmore")
+
+    monkeypatch.setattr("benchmarks.trainer.Trainer.run_step", refuses)
+    ended = command("INPUT.CROP", "64x64", "SOLVER.BATCH", "2")
+    assert ended.code == 2
+    line = "INPUT.CROP 64x64, SOLVER.BATCH 2: no step of source-only with daformer-lite0 (Kernel size can't be greater"
+    assert ended.err.splitlines()[-1].startswith(f"error: {line}") and ended.err.endswith("actual input size)\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "option"),
+    [
+        ("SOLVER.PRECISION", "fp16", "--precisions"),
+        ("SOLVER.ACTIVATION_CHECKPOINTING", "True", "--checkpointing"),
+    ],
+)
+def test_what_options_loop_over_is_no_key(command: Command, key: str, value: str, option: str) -> None:
+    assert_one_line(command(key, value), f"KEY VALUE: {key} is set by {option}")

@@ -236,7 +236,7 @@ def test_hub_cache_is_read_and_its_absence_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         MethodError,
-        match=r"^weights nvidia/mit-b0: not on this .*`python benchmarks/weights.py nvidia/mit-b0`.*'none'$",
+        match=r"^weights nvidia/mit-b0: not on this .*`\S+ benchmarks/weights.py nvidia/mit-b0`.*'none'$",
     ):
         build("daformer-mitb0", 1, "imagenet")
     repo = tmp_path / "models--nvidia--mit-b0"

