@@ -53,6 +53,9 @@ class _Watcher(RunWatcher):
     def step(self, done: int, losses: Mapping[str, float]) -> None:
         self._progress.step(done, losses)
 
+    def evaluating(self, done: int, images: int) -> None:
+        self._progress.evaluating(done, images)
+
     def evaluated(self, miou: float) -> None:
         self._progress.evaluated(miou)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,13 +80,18 @@ def evaluate(
     device: torch.device,
     workers: int,
     windows: Sliding | None = None,
+    seen: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first."""
+    """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first.
+
+    ``seen(images, all of them)`` is told before each image how many have been scored.
+    """
     modes = [(module, module.training) for module in segmentor.modules()]
     segmentor.eval()
     try:
         predict = _Predictor(segmentor, device, windows)
-        return inference_on_dataset(predict, _OneByOne(dataset, workers), SegmentationEvaluator(scoring))["sem_seg"]
+        images = _OneByOne(dataset, workers, seen)
+        return inference_on_dataset(predict, images, SegmentationEvaluator(scoring))["sem_seg"]
     finally:
         for module, mode in modes:
             module.training = mode
@@ -110,12 +115,17 @@ class _Predictor:
 class _OneByOne:
     """A loader of single images with a length, as inference_on_dataset wants it."""
 
-    def __init__(self, dataset: EvaluationSet, workers: int) -> None:
-        self._dataset, self._workers = dataset, workers
+    def __init__(
+        self, dataset: EvaluationSet, workers: int, seen: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._dataset, self._workers, self._seen = dataset, workers, seen
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        for item in in_order(self._dataset.__getitem__, range(len(self._dataset)), self._workers, False):
+        items = in_order(self._dataset.__getitem__, range(len(self._dataset)), self._workers, False)
+        for index, item in enumerate(items):
+            if self._seen is not None:
+                self._seen(index, len(self._dataset))
             yield [item]

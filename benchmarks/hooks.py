@@ -24,6 +24,8 @@ class Watcher(Protocol):
 
     def step(self, done: int, losses: Mapping[str, float]) -> None: ...
 
+    def evaluating(self, done: int, images: int) -> None: ...
+
     def evaluated(self, miou: float) -> None: ...
 
 
@@ -64,7 +66,13 @@ class Evaluation:
 
     def _score(self, segmentor: Segmentor) -> dict[str, float]:
         return evaluate(
-            segmentor, self._dataset, self._scoring, self._trainer.device, self._workers, self._windows
+            segmentor,
+            self._dataset,
+            self._scoring,
+            self._trainer.device,
+            self._workers,
+            self._windows,
+            self._watcher.evaluating,
         )
 
 

@@ -22,6 +22,7 @@ class _Run:
     ended: float | None = None
     losses: Mapping[str, float] = field(default_factory=dict)
     miou: float | None = None
+    evaluating: str = ""
 
     def pace(self, now: float) -> float | None:
         """Seconds an iteration, evaluation included; None before there is something to judge by."""
@@ -81,10 +82,16 @@ class RunProgress:
         self._current.done, self._current.losses = done, losses
         self._show()
 
+    def evaluating(self, done: int, images: int) -> None:
+        """``done`` of the ``images`` that the current run is scored on have been seen."""
+        assert self._current is not None
+        self._current.evaluating = f"evaluating {done}/{images}"
+        self._show()
+
     def evaluated(self, miou: float) -> None:
         """The student's mIoU in percent at this point of the current run."""
         assert self._current is not None
-        self._current.miou = miou
+        self._current.miou, self._current.evaluating = miou, ""
         self._show(force=True)
 
     def end(self, index: int) -> None:
@@ -117,7 +124,7 @@ class RunProgress:
 
     def _state(self, run: _Run) -> str:
         parts = [f"{name.removeprefix('loss_')} {value:.2f}" for name, value in run.losses.items() if "loss" in name]
-        parts.append(f"mIoU {'-' if run.miou is None else f'{run.miou:.1f}'}")
+        parts.append(run.evaluating or f"mIoU {'-' if run.miou is None else f'{run.miou:.1f}'}")
         left = self.seconds_left()
         parts.append("time left -" if left is None else f"time left {clock(left)}")
         return "  ".join(parts)

@@ -241,3 +241,15 @@ def test_what_is_said_is_printed_letter_by_letter(time: Clock) -> None:
     shown = Shown(TWO)
     shown.say("failed, ValueError: slice 0:100:2 of [bold]")
     assert shown.lines == ["failed, ValueError: slice 0:100:2 of [bold]"]
+
+
+def test_a_long_evaluation_is_seen(time: Clock) -> None:
+    shown = Shown(TWO)
+    shown.start(0, 0)
+    for image in range(3):
+        time.now += PLAIN_SECONDS
+        shown.evaluating(image, 500)
+    shown.evaluated(12.3)
+    assert ["evaluating 0/500" in line for line in shown.lines] == [False, True, False, False, False]
+    assert "evaluating 2/500" in shown.lines[3]
+    assert "mIoU 12.3" in shown.lines[4] and "evaluating" not in shown.lines[4]

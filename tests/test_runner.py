@@ -212,3 +212,17 @@ def test_mismatched_source_label_fails_the_run_in_one_line(
     record = run_one(cfg, tmp_path / "run", RunWatcher())
     assert record["status"] == "failed"
     assert record["reason"].startswith("DataError: ") and "512" in record["reason"] and "\n" not in record["reason"]
+
+
+def test_the_watcher_is_told_of_every_image_that_is_scored(
+    small_config: Callable[..., CfgNode], tmp_path: Path
+) -> None:
+    """Two images by the student at both evaluations, and by the teacher at the last."""
+    told = []
+
+    class Seeing(RunWatcher):
+        def evaluating(self, done: int, images: int) -> None:
+            told.append((done, images))
+
+    run_one(small_config("dacs"), tmp_path, Seeing())
+    assert told == [(0, 2), (1, 2)] * 3
