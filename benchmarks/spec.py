@@ -22,6 +22,7 @@ from benchmarks.overrides import apply
 from benchmarks.protocol_file import is_path, read_protocol
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
+from methods.networks.published_weights import file_sha256
 from methods.networks.weights import weights_file
 from methods.recipes import parse
 from methods.term import TERMS
@@ -129,7 +130,7 @@ def run_id(cfg: CfgNode) -> str:
         values["WEIGHTS"] = "imagenet"
     elif cfg.WEIGHTS not in ("imagenet", "none") and (file := weights_file(Path(cfg.WEIGHTS))).is_file():
         # A path decides nothing, the file's content does.
-        values["WEIGHTS"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        values["WEIGHTS"] = file_sha256(file)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -11,10 +11,12 @@ import torch
 from detectron2.config import CfgNode
 from test_trainer import first_step, make_trainer, train
 
-from benchmarks.config import flatten
+from benchmarks.config import flatten, settings
+from benchmarks.runner import build_student
 from benchmarks.spec import RunSpec
-from methods.step import Source
+from methods.step import SelfTraining, Source, TrainingStep
 from methods.supervised import Supervised, SupervisedSettings
+from methods.teacher import Teacher
 
 MakeConfig = Callable[..., CfgNode]
 
@@ -110,3 +112,23 @@ def test_source_loss_averages_over_labelled_pixels(small_config: MakeConfig, lab
     losses = -logits.double().softmax(1)[torch.arange(len(known)), known].log()
     assert means[True] == pytest.approx(losses.mean().item() if len(losses) else 0, rel=1e-4)
     assert means[False] == pytest.approx(losses.sum().item() / labels.numel(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("method", "pasted"), [("dacs-original", True), ("dacs", False)])
+def test_unlabelled_pixels_are_pasted_by_the_original_alone(
+    small_config: MakeConfig, method: str, pasted: bool
+) -> None:
+    """All of the source is unlabelled: 255 is the one class that can be drawn."""
+    cfg = small_config(method)
+    student = build_student(cfg)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    step = TrainingStep(
+        student=student,
+        teacher=Teacher(student, 0.99),
+        source_batch=Source(images, torch.full((2, 64, 64), 255), [[255], [255]]),
+        target_images=1 - images,
+        settings=settings(SelfTraining, cfg.SELF_TRAINING),
+        seed=0,
+        iteration=0,
+    )
+    assert bool((step.mixed.labels == 255).all()) == pasted

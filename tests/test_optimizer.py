@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from benchmarks.errors import ConfigError
 from benchmarks.optimizer import build_optimizer, build_scheduler
+from benchmarks.runner import build_student, build_terms
 from benchmarks.spec import RunSpec
 from methods.networks import Encoder, Segmentor
+from methods.recipes import parse
 from methods.term import Term, TermSettings
 
 MakeConfig = Callable[..., CfgNode]
@@ -128,3 +130,10 @@ def test_momentum_can_be_off_and_no_other_optimizer_is_known(small_config: MakeC
     assert encoder.value.item() == pytest.approx(0.98)
     with pytest.raises(ConfigError, match=r"SOLVER\.OPTIMIZER is 'adam', expected adamw or sgd"):
         RunSpec("streets", "dacs", overrides={"SOLVER.OPTIMIZER": "adam"}).resolve()
+
+
+def test_a_terms_rate_of_0_is_not_the_decoders(small_config: MakeConfig) -> None:
+    cfg = small_config("mrm", overrides={"TERMS.MRM.LEARNING_RATE": 0.0})
+    student = build_student(cfg)
+    terms = build_terms(cfg, parse(cfg.METHOD), student)
+    assert build_optimizer(cfg, student, terms).param_groups[-1]["lr"] == 0

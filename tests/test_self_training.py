@@ -95,6 +95,14 @@ def test_classes_are_half_rounded_up_without_the_ignored_one() -> None:
         assert set(classes) <= set(of) - {255} and len(set(classes)) == len(classes)
 
 
+def test_the_ignored_label_is_drawn_where_the_original_dacs_draws_it() -> None:
+    draws = [choose_classes([[0, 255]], keyed_generator(0, "test", index), ignored=True)[0] for index in range(200)]
+    assert all(len(classes) == 1 for classes in draws)
+    assert abs(sum(classes == [255] for classes in draws) / 200 - 0.5) < 0.15
+    mask = paste_mask(torch.tensor([[[0, 255]]]), [[255]])
+    assert mask.tolist() == [[[False, True]]]
+
+
 def test_every_class_is_chosen_equally_often() -> None:
     counts = torch.zeros(4)
     for index in range(400):
