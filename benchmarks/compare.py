@@ -108,7 +108,7 @@ def make_runs(
     finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
     missing = [job for job in jobs if job not in finished]
     if missing:  # a table alone needs neither
-        _check(missing)
+        check_runs([job.cfg for job in missing])
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
         for job, record in finished.items():
@@ -139,13 +139,17 @@ def _jobs(specs: Sequence[RunSpec], output: Path, labels: Sequence[str] = ()) ->
     return list(jobs.values())
 
 
-def _check(jobs: Sequence[_Job]) -> None:
-    """Find what would end a run before the first begins: device, data, weights, settings of terms."""
-    pick_device(jobs[0].cfg)
+def check_runs(configs: Sequence[CfgNode]) -> None:
+    """Find what would end a run before the first begins: device, data, weights, settings of terms.
+
+    Raises:
+        ConfigError, DataError, MethodError: what was found, in one line.
+    """
+    pick_device(configs[0])
     with shown("drawing streets") as progress:
-        data_root(jobs[0].cfg, progress)
+        data_root(configs[0], progress)
     # Seeds change nothing of this.
-    settings = _distinct([job.cfg for job in jobs], lambda cfg: {**cfg, "SEED": 0})
+    settings = _distinct(configs, lambda cfg: {**cfg, "SEED": 0})
     for cfg in _distinct(settings, lambda cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
         check_data(cfg, parse(cfg.METHOD), shown)
     for group in _alike(settings):

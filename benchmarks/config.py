@@ -21,6 +21,8 @@ PLACE_KEYS = (
     "CHECKPOINT_PERIOD",
     "SOLVER.ACTIVATION_CHECKPOINTING",
 )
+# Keys that are left out of the run's id while they are 0, since a run is then what it was before there were any.
+CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
 
 
 def get_config() -> CN:
@@ -100,6 +102,11 @@ def get_config() -> CN:
     # Classes that the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow are
     # in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
     cfg.TEST.CLASSES = 0
+    # What settings can be chosen by without target labels, measured at each evaluation (docs/criteria.md); 0: not.
+    # The last images of the source's list, which are left out of training, and which the student is scored on.
+    cfg.TEST.SOURCE_IMAGES = 0
+    # Training images of the target, evenly spaced in its list, on which the confidence of pseudo-labels is measured.
+    cfg.TEST.CONFIDENCE_IMAGES = 0
 
     cfg.SELF_TRAINING = _keys(SelfTraining())  # teacher, pseudo-labels and strong augmentation (methods/step.py)
     cfg.HRDA = _keys(MultiResolution())  # context and detail (methods/networks/multi_resolution.py)

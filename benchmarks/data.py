@@ -10,12 +10,12 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.data_sets import items
+from benchmarks.data_sets import Items, items
 from benchmarks.label_space import label_space
 from datasets.augmentation import View
 from datasets.class_pixels import Shown, class_pixels, quiet
 from datasets.errors import DataError
-from datasets.evaluation_set import EvaluationSet
+from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.pairs import PairedBatches
 from datasets.rare_classes import RareClasses, RareClassSampler
 from methods.recipes import Recipe
@@ -59,7 +59,7 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
     """
     crop, flip = tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP
     source_view = View(_size(cfg.INPUT.SOURCE_RESIZE), crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
-    target_view = View(_size(cfg.INPUT.TARGET_RESIZE), crop, flip, margins=tuple(cfg.INPUT.TARGET_MARGINS))
+    target_view = _target_view(cfg)
     if recipe.oracle:  # the target's labelled images take the source's place, at the target's own size
         source_view = View(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
     try:
@@ -68,6 +68,7 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         if not recipe.oracle:
             raise
         raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
+    source, _ = _held_out(cfg, source)
     return PairedBatches(
         source,
         items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None,
@@ -77,6 +78,26 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         seed=cfg.SEED,
         rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
     )
+
+
+def _target_view(cfg: CfgNode) -> View:
+    size, margins = _size(cfg.INPUT.TARGET_RESIZE), tuple(cfg.INPUT.TARGET_MARGINS)
+    return View(size, tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP, margins=margins)
+
+
+def _held_out(cfg: CfgNode, source: Items) -> tuple[Items, Items]:
+    """The images that are trained on, and the last TEST.SOURCE_IMAGES, which are not.
+
+    The end of the list, not every n-th image: neighbouring frames of a drive would be on both sides.
+    """
+    wanted = cfg.TEST.SOURCE_IMAGES
+    if wanted and wanted >= len(source):
+        raise DataError(
+            f"TEST.SOURCE_IMAGES is {wanted}, expected fewer than the {len(source)} images of the source, so that some "
+            "are left to train on"
+        )
+    first = len(source) - wanted
+    return source[:first], source[first:]
 
 
 def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> RareClassSampler:
@@ -90,12 +111,41 @@ def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
     return EvaluationSet(items(cfg, "VAL", root, labelled=True), _size(cfg.TEST.RESIZE))
 
 
+def held_out_set(cfg: CfgNode, root: Path) -> EvaluationSet | None:
+    """The source's images that are not trained on, scaled as in training, with labels; None: TEST.SOURCE_IMAGES is 0.
+
+    Raises DataError where none is left to train on.
+    """
+    if not cfg.TEST.SOURCE_IMAGES:
+        return None
+    _, held_out = _held_out(cfg, items(cfg, "SOURCE", root, labelled=True))
+    return EvaluationSet(held_out, _size(cfg.INPUT.SOURCE_RESIZE), keep_aspect=True)
+
+
+def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
+    """Images i * M // N of the target's M training images, i below N = TEST.CONFIDENCE_IMAGES; None where that is 0.
+
+    Scaled as in training and without labels, which are not looked for. Raises DataError where there are fewer than N.
+    """
+    wanted = cfg.TEST.CONFIDENCE_IMAGES
+    if not wanted:
+        return None
+    target = items(cfg, "TARGET", root, labelled=False)
+    if wanted > len(target):
+        raise DataError(
+            f"TEST.CONFIDENCE_IMAGES is {wanted}, expected at most the {len(target)} training images of the target"
+        )
+    return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)], _target_view(cfg))
+
+
 def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
     """Find what is missing before anything is trained, and count class pixels where needed. Raises DataError."""
     root = data_root(cfg)
     # One of each is read: a crop larger than the images, or unknown ids in labels, would else end a run in the middle.
     training_set(cfg, recipe, root, shown)[0]
-    validation_set(cfg, root)[0]
+    for scored in (validation_set(cfg, root), held_out_set(cfg, root), confidence_set(cfg, root)):
+        if scored is not None:
+            scored[0]
 
 
 def test_set(cfg: CfgNode, split: str) -> list[dict[str, Any]]:

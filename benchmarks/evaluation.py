@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from detectron2.utils import comm
 
 from benchmarks.inference import Sliding, predict_image
 from benchmarks.label_space import Scoring
-from datasets.evaluation_set import EvaluationSet
+from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
@@ -86,12 +87,19 @@ def evaluate(
 
     ``seen(images, all of them)`` is told before each image how many have been scored.
     """
+    with eval_mode(segmentor):
+        predict = _Predictor(segmentor, device, windows)
+        images = OneByOne(dataset, workers, seen)
+        return inference_on_dataset(predict, images, SegmentationEvaluator(scoring))["sem_seg"]
+
+
+@contextmanager
+def eval_mode(segmentor: Segmentor) -> Iterator[None]:
+    """Eval mode while it lasts; every module's mode, not one for all, is put back afterwards, also after an error."""
     modes = [(module, module.training) for module in segmentor.modules()]
     segmentor.eval()
     try:
-        predict = _Predictor(segmentor, device, windows)
-        images = _OneByOne(dataset, workers, seen)
-        return inference_on_dataset(predict, images, SegmentationEvaluator(scoring))["sem_seg"]
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
@@ -112,11 +120,11 @@ class _Predictor:
         return outputs
 
 
-class _OneByOne:
-    """A loader of single images with a length, as inference_on_dataset wants it."""
+class OneByOne:
+    """A loader of single images with a length, as inference_on_dataset wants it; ``seen`` is that of ``evaluate``."""
 
     def __init__(
-        self, dataset: EvaluationSet, workers: int, seen: Callable[[int, int], None] | None = None
+        self, dataset: EvaluationSet | UnlabelledSet, workers: int, seen: Callable[[int, int], None] | None = None
     ) -> None:
         self._dataset, self._workers, self._seen = dataset, workers, seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils.events import JSONWriter, TensorboardXWriter
 
 from benchmarks.checkpoint import AtomicCheckpointer
+from benchmarks.criteria import Criteria
 from benchmarks.evaluation import evaluate
 from benchmarks.inference import sliding
 from benchmarks.label_space import scoring
@@ -46,23 +47,38 @@ class Evaluation:
 
     Attributes:
         last: ``{"student": scores, "teacher": scores}`` of the last evaluation, in percent.
+        criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
     """
 
-    def __init__(self, trainer: Trainer, dataset: EvaluationSet, cfg: CfgNode, watcher: Watcher) -> None:
-        self._trainer, self._dataset, self._watcher = trainer, dataset, watcher
+    def __init__(
+        self,
+        trainer: Trainer,
+        dataset: EvaluationSet,
+        criteria: Criteria,
+        cfg: CfgNode,
+        watcher: Watcher,
+        note: Callable[[], None],
+    ) -> None:
+        """``note`` is called when an evaluation is in the curve, before the watcher is told of it."""
+        self._trainer, self._dataset, self._criteria = trainer, dataset, criteria
+        self._watcher, self._note = watcher, note
         self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
         self.last: dict[str, dict[str, float]] = {}
+        self.criteria: dict[str, float] = {}
 
     def __call__(self) -> dict[str, dict[str, float]]:
-        trainer = self._trainer
+        trainer, watcher = self._trainer, self._watcher
         done = min(trainer.iter + 1, trainer.max_iter)
         self.last = {"student": self._score(trainer.student)}
         if done == trainer.max_iter and trainer.teacher is not None:
             self.last["teacher"] = self._score(trainer.teacher.segmentor)
+        labeller = trainer.student if trainer.teacher is None else trainer.teacher.segmentor
+        self.criteria = self._criteria.measure(trainer.student, labeller, watcher.evaluating)
         miou = self.last["student"]["mIoU"]
-        trainer.progress.add(done, miou)
-        self._watcher.evaluated(miou)
-        return self.last
+        trainer.progress.add(done, miou, self.criteria)
+        self._note()
+        watcher.evaluated(miou)
+        return self.last | ({"criteria": self.criteria} if self.criteria else {})
 
     def _score(self, segmentor: Segmentor) -> dict[str, float]:
         return evaluate(

@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
+from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
 from benchmarks.environment import git_state, hardware, versions
 from benchmarks.errors import ConfigError
@@ -56,7 +57,8 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
     """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
 
     A finished run is returned as it is, unless ``force``, which starts anew. A run that fails or diverges has a record
-    that says so and why; its traceback is in log.txt. An interrupt leaves it to be picked up.
+    that says so and why; its traceback is in log.txt. An interrupt leaves it to be picked up. While the run goes on,
+    its record.json has what is measured so far, written after each evaluation.
 
     Raises:
         RunLocked: another process has the run.
@@ -88,11 +90,17 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     write_record(folder, record | {"status": RUNNING})
     trainer: Trainer | None = None
     outcome: dict[str, Any]
+
+    def note() -> None:
+        assert trainer is not None
+        write_record(folder, record | _measured(trainer, device) | {"status": RUNNING})
+
     try:
         start_peak(device)
-        trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher)
+        trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)
         record["parameters"] = _parameters(trainer)
         record["resumed_at"] = trainer.start_iter
+        note()  # of a resumed run: what its checkpoint knows
         watcher.started(trainer.start_iter)
         trainer.train(trainer.start_iter, trainer.max_iter)
         outcome = {"status": FINISHED, "result": _result(evaluation)}
@@ -111,7 +119,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
 
 
 def _prepare(
-    cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher
+    cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher, note: Callable[[], None]
 ) -> tuple[Trainer, Evaluation]:
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
@@ -130,7 +138,7 @@ def _prepare(
     )
     saver = checkpointer(trainer, folder)
     trainer.start_iter = resume(saver)
-    evaluation = Evaluation(trainer, val, cfg, watcher)
+    evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note)
     trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher))
     return trainer, evaluation
 
@@ -221,14 +229,20 @@ def _measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
 
 
 def _result(evaluation: Evaluation) -> dict[str, Any]:
-    """Scores in percent by model; a class that occurs nowhere has none."""
-    result = {}
+    """Scores in percent by model, where a class that occurs nowhere has none; and the criteria, if any was measured."""
+    result: dict[str, Any] = {}
     for model, scores in evaluation.last.items():
-        known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+        known = _known_values(scores)
         iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
         means = {name.removeprefix("mIoU-"): value for name, value in known.items() if name.startswith("mIoU-")}
         result[model] = {"miou": known["mIoU"], "miou_by_classes": means, "iou": iou}
+    if evaluation.criteria:
+        result["criteria"] = _known_values(evaluation.criteria)
     return result
+
+
+def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _clear(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config import PLACE_KEYS, config_name, flatten, get_config, settings
+from benchmarks.config import CRITERIA_KEYS, PLACE_KEYS, config_name, flatten, get_config, settings
 from benchmarks.errors import ConfigError
 from benchmarks.inference import sliding
 from benchmarks.label_space import check_classes, reported
@@ -125,6 +125,7 @@ def run_id(cfg: CfgNode) -> str:
         key: value
         for key, value in flatten(cfg).items()
         if key not in (*PLACE_KEYS, "DESCRIPTION", "DATA.COLOURS") and not key.startswith(foreign)
+        if value != 0 or key not in CRITERIA_KEYS
     }
     if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
         values["WEIGHTS"] = "imagenet"
@@ -154,6 +155,10 @@ def _check(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
     _check_margins(cfg)
     recipe = parse(cfg.METHOD)
+    if recipe.oracle and cfg.TEST.SOURCE_IMAGES:
+        raise ConfigError(
+            f"TEST.SOURCE_IMAGES is {cfg.TEST.SOURCE_IMAGES}, expected 0 for {recipe.name}, which trains on no source"
+        )
     for name in recipe.terms:
         settings(TERMS[name].Settings, cfg.TERMS[config_name(name)])  # raises what makes no sense together
     for part in recipe.parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -143,7 +143,8 @@ class ProgressState:
     """What a run has measured so far; saved in its checkpoints.
 
     Attributes:
-        curve: ``{"iteration", "miou"}`` of each evaluation of the student, by iterations done, mIoU in percent.
+        curve: ``{"iteration", "miou"}`` of each evaluation of the student, by iterations done, mIoU in percent, and the
+            criteria measured with it (``benchmarks.criteria.Criteria.measure``).
         wall_seconds: training and evaluation, of the sessions before this one.
         seconds: of each iteration since this process started the run.
     """
@@ -154,10 +155,10 @@ class ProgressState:
         self.seconds: list[float] = []
         self._started = time.perf_counter()
 
-    def add(self, iteration: int, miou: float) -> None:
+    def add(self, iteration: int, miou: float, criteria: Mapping[str, float]) -> None:
         """An evaluation of the student; one made again replaces the first."""
         self.curve = [point for point in self.curve if point["iteration"] != iteration]
-        self.curve.append({"iteration": iteration, "miou": miou})
+        self.curve.append({"iteration": iteration, "miou": miou, **criteria})
 
     def wall(self) -> float:
         """Seconds of training and evaluation so far, earlier sessions included."""

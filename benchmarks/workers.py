@@ -18,7 +18,7 @@ from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
 from benchmarks.runner import RunWatcher, run_one
 from results.errors import ResultsError
-from results.record import FAILED, RUNNING, read_record, write_record
+from results.record import FAILED, RUNNING, STOPPED, read_record, write_record
 from slurm.local import LocalWatcher, Lost, run_local
 
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
@@ -42,12 +42,12 @@ def make_in_workers(
     folder for what the processes exchange; ``say`` is given lines; ``ended`` the index of each run that has an end.
     """
     progress = _Progress(jobs, say, ended)
-    run_local(_make, jobs, parallel, files, progress)
+    run_local(make_run, jobs, parallel, files, progress)
     return progress.left_out
 
 
-def _make(job: WorkerJob) -> str | None:
-    """What a worker does; the line of the error where another process has the run."""
+def make_run(job: WorkerJob) -> str | None:
+    """What a worker does, in its process; the line of the error where another process has the run."""
     check_checkout()
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
@@ -118,10 +118,25 @@ def iteration(folder: Path) -> int:
 
 def mark_lost(folder: Path, reason: str) -> None:
     """Let the record of a run whose process is gone say so; a run that a process has is left alone."""
+    _mark(folder, FAILED, f"lost: {reason}")
+
+
+def mark_stopped(folder: Path, reason: str) -> bool:
+    """Let the record of a run whose process was ended on purpose say by what; returns whether it does now.
+
+    Left alone are a run that a process still has (the caller can try again when that is gone), and one that is over or
+    was never begun. The next command that wants the run takes it up from its last checkpoint.
+    """
+    return _mark(folder, STOPPED, reason)
+
+
+def _mark(folder: Path, status: str, reason: str) -> bool:
     try:
         with locked(folder):
             record: dict[str, Any] | None = read_record(folder)
-            if record is not None and record["status"] == RUNNING:
-                write_record(folder, record | {"status": FAILED, "reason": f"lost: {reason}"})
+            if record is None or record["status"] != RUNNING:
+                return False
+            write_record(folder, record | {"status": status, "reason": reason})
+            return True
     except (RunLocked, ResultsError):
-        return
+        return False

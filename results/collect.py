@@ -25,12 +25,14 @@ COLUMNS = {
     "method": "canonical recipe, e.g. dacs+mrm",
     "network": "name of the network",
     "seed": "run seed",
-    "status": "finished, running, failed or diverged",
-    "reason": "why a run failed or diverged",
+    "status": "finished, running, failed, diverged, or stopped: ended on purpose before its last iterate",
+    "reason": "why a run failed or diverged, or by what it was stopped",
     "oracle": "whether the method learns from target labels",
     "classes": "size of the class set that miou and teacher_miou average over, e.g. 19",
     "miou": "mIoU of the student at the last iterate on the target's validation set, in percent",
     "teacher_miou": "the same of the teacher, in percent",
+    "source_miou": "the student's on source images held out of training (TEST.SOURCE_IMAGES), in percent, if measured",
+    "confidence": "mean largest probability of pseudo-labels (TEST.CONFIDENCE_IMAGES), from 0 to 1, if measured",
     "iterations": "iterations done",
     "max_iterations": "iterations planned",
     "seconds_per_iteration": "median wall time of one training iteration, in seconds",
@@ -86,6 +88,7 @@ def _size(column: str) -> int:
 def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     spec, result = record["spec"], record.get("result") or {}
     student, teacher = result.get("student") or {}, result.get("teacher") or {}
+    criteria = result.get("criteria") or {}
     return {
         "run": record["id"],
         "protocol": spec["protocol"],
@@ -98,6 +101,8 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "classes": record["classes"],
         "miou": student.get("miou"),
         "teacher_miou": teacher.get("miou"),
+        "source_miou": criteria.get("source_miou"),
+        "confidence": criteria.get("confidence"),
         "iterations": record["iterations"],
         "max_iterations": record["max_iterations"],
         "seconds_per_iteration": record.get("seconds_per_iteration"),

@@ -12,8 +12,9 @@ from results.errors import ResultsError
 SCHEMA = 1
 FILE = "record.json"
 
-RUNNING, FINISHED, FAILED, DIVERGED = "running", "finished", "failed", "diverged"
-STATUSES = (RUNNING, FINISHED, FAILED, DIVERGED)
+RUNNING, FINISHED, FAILED, DIVERGED, STOPPED = "running", "finished", "failed", "diverged", "stopped"
+STATUSES = (RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
+"""A stopped run was ended on purpose before its last iterate, as a search prunes runs; it can be taken up again."""
 
 
 def write_text(path: Path, text: str) -> None:

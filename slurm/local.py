@@ -57,50 +57,80 @@ class _Call:
         return function(job)
 
 
+class LocalPool(Generic[T, R]):
+    """Processes that each do one job, at most ``parallel`` at a time. Use as a context manager: its end stops them.
+
+    Cores are shared fairly: each worker has OMP_NUM_THREADS = cores / ``parallel``, unless that is set already. GPUs go
+    round. Workers of a command that was killed go on with the job they have.
+    """
+
+    def __init__(self, function: Callable[[T], R], parallel: int, folder: Path) -> None:
+        """Nothing is started yet.
+
+        Args:
+            function: of a module, so that a worker can import it.
+            parallel: at least 1.
+            folder: for the files between the processes; the logs of lost workers stay there.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._function, self._parallel, self._folder = function, parallel, folder
+        self._executor = LocalExecutor(folder.absolute())
+        self._executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
+        self._gpus = _gpus()
+        self._running: dict[int, tuple[int, Job[Any]]] = {}  # slot and process
+
+    def __enter__(self) -> LocalPool[T, R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _stop([job for _, job in self._running.values()])
+        if self._folder.is_dir() and not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    @property
+    def free(self) -> int:
+        """How many more jobs can be submitted now."""
+        return self._parallel - len(self._running)
+
+    def submit(self, index: int, job: T) -> None:
+        """Start a process for ``job``, which can be pickled; ``index`` is what it is called by until it ended."""
+        slot = min(set(range(self._parallel)) - {slot for slot, _ in self._running.values()})
+        environment = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
+        call = _Call(pickle.dumps((self._function, job)), environment)
+        with environment_variables(**_environment(self._parallel)):
+            self._running[index] = (slot, self._executor.submit(call))
+
+    def cancel(self, index: int) -> None:
+        """Tell a process to stop; it is among the ended ones when it did."""
+        self._running[index][1].cancel()
+
+    def ended(self) -> list[tuple[int, R | Lost]]:
+        """Index and outcome of the jobs that ended since the last call; waits ``POLL_SECONDS``, but for no job."""
+        time.sleep(POLL_SECONDS)
+        over = [index for index, (_, job) in self._running.items() if job.done()]
+        return [(index, _outcome(self._running.pop(index)[1])) for index in over]
+
+
 def run_local(
     function: Callable[[T], R], jobs: Sequence[T], parallel: int, folder: Path, watcher: LocalWatcher[R] | None = None
 ) -> list[R | Lost]:
-    """``function`` of each job, each in a process of its own, at most ``parallel`` at a time; outcomes in order.
+    """``function`` of each job in a `LocalPool`; outcomes in order.
 
-    Cores are shared fairly: each worker has OMP_NUM_THREADS = cores / ``parallel``, unless that is set already. GPUs go
-    round. A worker that dies is an outcome, too, and the others go on. An interrupt ends all workers; those of a
-    command that was killed go on with the job they have.
-
-    Args:
-        function: of a module, so that a worker can import it.
-        jobs: what can be pickled.
-        parallel: at least 1.
-        folder: for the files between the processes; the logs of lost workers stay there.
-        watcher: told of each start and end.
+    A worker that dies is an outcome, too, and the others go on. An interrupt ends all workers.
     """
     watcher = watcher or LocalWatcher()
     outcomes: dict[int, R | Lost] = {}
-    folder.mkdir(parents=True, exist_ok=True)
-    executor = LocalExecutor(folder.absolute())
-    executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
-    gpus = _gpus()
-    waiting, running = list(range(len(jobs))), dict[int, tuple[int, Job[Any]]]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < parallel:
+    waiting = list(range(len(jobs)))
+    with LocalPool(function, parallel, folder) as pool:
+        while len(outcomes) < len(jobs):
+            while waiting and pool.free:
                 index = waiting.pop(0)
-                slot = min(set(range(parallel)) - {slot for slot, _ in running.values()})
-                environment = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
-                call = _Call(pickle.dumps((function, jobs[index])), environment)
-                with environment_variables(**_environment(parallel)):
-                    running[index] = (slot, executor.submit(call))
+                pool.submit(index, jobs[index])
                 watcher.started(index)
-            time.sleep(POLL_SECONDS)
-            for index, (_, job) in list(running.items()):
-                if job.done():
-                    del running[index]
-                    outcomes[index] = _outcome(job)
-                    watcher.ended(index, outcomes[index])
+            for index, outcome in pool.ended():
+                outcomes[index] = outcome
+                watcher.ended(index, outcome)
             watcher.waiting()
-    finally:
-        _stop([job for _, job in running.values()])
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
     return [outcomes[index] for index in range(len(jobs))]
 
 

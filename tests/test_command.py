@@ -402,10 +402,10 @@ def test_a_run_without_a_score_is_still_in_the_table(command: Command, runs: Run
 
 @pytest.mark.parametrize(("key", "value"), [("WEIGHTS", "nowhere.pth"), ("TERMS.MRM.VIEW", "tarjet")])
 def test_weights_and_settings_are_checked_before_the_first_run(
-    small_config: Callable[..., CfgNode], tmp_path: Path, key: str, value: str
+    small_config: Callable[..., CfgNode], key: str, value: str
 ) -> None:
     with pytest.raises(MethodError, match=value):
-        compare._check([compare._Job(0, small_config("mrm", overrides={key: value}), tmp_path / "run")])
+        compare.check_runs([small_config("mrm", overrides={key: value})])
 
 
 def test_an_output_that_is_a_file_is_told_in_one_line(

@@ -173,13 +173,12 @@ def test_all_settings_of_all_grids_can_be_built() -> None:
         assert build_terms(cfg, parse(cfg.METHOD), student)
 
 
-def test_every_setting_is_checked_before_the_first_run(tmp_path: Path, small_config: Callable[..., CfgNode]) -> None:
+def test_every_setting_is_checked_before_the_first_run(small_config: Callable[..., CfgNode]) -> None:
     """Not one of each method: the settings of a grid are of one method."""
     configs = [small_config("mrm", overrides={"WEIGHTS": value}) for value in ("nowhere.pth", "none")]
     for pair in (configs, configs[::-1]):
-        jobs = [compare._Job(index, cfg, tmp_path / str(index)) for index, cfg in enumerate(pair)]
         with pytest.raises(MethodError, match="nowhere"):
-            compare._check(jobs)
+            compare.check_runs(pair)
 
 
 # A user's file

@@ -151,6 +151,7 @@ def test_collect_finds_records_in_nested_folders_sorted(tmp_path: Path) -> None:
 def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
     content = record("target-only", 3, 61.5, classes=16)
     content["result"]["teacher"]["miou"] = 62.5
+    content["result"]["criteria"] = {"source_miou": 41.5, "confidence": 0.875}
     expected = {
         "run": "target-only-3",
         "protocol": "streets",
@@ -163,6 +164,8 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "classes": 16,
         "miou": 61.5,
         "teacher_miou": 62.5,
+        "source_miou": 41.5,
+        "confidence": 0.875,
         "iterations": 500,
         "max_iterations": 500,
         "seconds_per_iteration": 0.25,
