@@ -1,0 +1,244 @@
+"""What a search measured: all its trials, the best beside the published setting, plots, and what to run next."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from ablations import study as attributes
+from ablations.checks import label_of
+from ablations.search_plots import complete, draw, importance_text, pareto_front
+from ablations.search_rerun import dashboard_line, rerun_command, write_grid
+from ablations.study import Objective, Search
+from benchmarks.config import PLACE_KEYS
+from benchmarks.errors import ConfigError
+from results.collect import from_folders
+from results.record import FINISHED, write_text
+from results.tables import render_table
+
+ORACLE = "ORACLE: chosen by labels of the target, which UDA does not have; not a result to report as UDA."
+TARGET = "target_miou_oracle"  # column: labels of the target are for judging, whatever the trials were chosen by
+_MEASURED = {"miou": TARGET, "source_miou": "source_miou", "confidence": "confidence"}
+_TARGET_HEAD = "mIoU on the target [%] (not used)"
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """A search's results.
+
+    Attributes:
+        text: what is printed.
+        files: paths of what was written.
+        complete: number of trials that have a value of the objective.
+    """
+
+    text: str
+    files: tuple[Path, ...]
+    complete: int
+
+
+def write_search_report(
+    study: optuna.Study, search: Search, folder: Path, output: Path, top: int = 3, *, storage: str | None = None
+) -> SearchReport:
+    """Write trials.csv, best.md, the plots and the grid of the best trials into ``folder``.
+
+    Columns of trials.csv: ``number``, ``state`` (of Optuna), ``outcome`` and ``reason``, the objectives by name (of
+    complete trials alone), ``last_reported`` (what the pruner saw last), the parameters by name, ``target_miou_oracle``
+    and ``source_miou`` in percent, ``confidence`` from 0 to 1, ``iterations`` done, ``seconds`` of the run, ``run``
+    (its id), ``retry_of`` (number of the trial that it makes again), ``published`` (whether it is that setting).
+    Figures of a run are those of its record: a trial whose record is gone has none, one without an end no criteria.
+
+    Args:
+        study: its trials may go on meanwhile: they are read once.
+        search: what it is of.
+        folder: of the study.
+        output: of the run folders.
+        top: settings that are chosen; with two objectives the Pareto front is.
+        storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
+
+    Raises:
+        ConfigError: a folder that cannot be written.
+        ResultsError: a record that is none.
+    """
+    trials = study.get_trials(deepcopy=False)
+    frame = trials_frame(trials, search, output)
+    best, published = chosen(trials, search, top), _published(trials)
+    counts = _counts(trials)
+    told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / "trials.csv", folder / "best.md"]
+        write_text(files[0], frame.to_csv(index=False))
+        shown = _best(best, published, frame, search)
+        marked = published if published is not None and published.state == TrialState.COMPLETE else None
+        drawn = draw(trials, search, marked, folder)
+        files += drawn.files
+        about = [_about_published(published, search)]
+        if best:
+            files.append(write_grid(search, best, published, folder))
+            about += [
+                f"The best of {len(complete(trials))} trials on one seed is optimistic: it was chosen for its value. "
+                "On other seeds, beside the published setting and the host alone:",
+                f"    {rerun_command(search, files[-1], output)}",
+            ]
+        table = [render_table(shown, "markdown")] if best else []
+        write_text(files[1], "\n\n".join([*table, " ".join([_caption(search, counts), *told]), *about]) + "\n")
+    except OSError as error:
+        raise ConfigError(f"--output {folder}: expected a folder that can be written ({error.strerror})") from None
+    parts = [
+        [_caption(search, counts), *told],
+        [render_table(shown, "table"), ""] if best else [],
+        about,
+        [importance_text(drawn, len(complete(trials)))] if drawn.importances else [],
+        drawn.notes,
+        [dashboard_line(storage)] if storage else [],
+        ["files:", *(f"  {path}" for path in files)],
+    ]
+    return SearchReport("\n".join(line for part in parts for line in part), tuple(files), len(complete(trials)))
+
+
+def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) -> pd.DataFrame:
+    """One row a trial, in order; the columns are those of trials.csv."""
+    folders = {str(output / name): None for trial in trials if (name := trial.user_attrs.get(attributes.FOLDER))}
+    records = from_folders(map(Path, folders)).set_index("folder").to_dict("index")
+    rows = []
+    for trial in trials:
+        known, values = trial.user_attrs, trial.values if trial.state == TrialState.COMPLETE else None
+        record: Mapping[Any, Any] = records.get(str(output / known.get(attributes.FOLDER, "")), {})
+        finished = record.get("status") == FINISHED
+        rows.append(
+            {
+                "number": trial.number,
+                "state": trial.state.name.lower(),
+                "outcome": known.get(attributes.OUTCOME, ""),
+                "reason": known.get(attributes.REASON, ""),
+                **{each.name: values[i] if values else None for i, each in enumerate(search.objectives)},
+                "last_reported": None if trial.last_step is None else trial.intermediate_values[trial.last_step],
+                **{each.name: trial.params.get(each.name) for each in search.space},
+                **{column: record.get(name) if finished else None for name, column in _MEASURED.items()},
+                "iterations": record.get("iterations"),
+                "seconds": record.get("wall_seconds"),
+                "run": known.get(attributes.RUN, ""),
+                "retry_of": known.get(attributes.RETRY_OF),
+                "published": bool(known.get(attributes.PUBLISHED, False)),
+            }
+        )
+    return pd.DataFrame(rows).astype({"iterations": "Int64", "retry_of": "Int64"}) if rows else pd.DataFrame()
+
+
+def chosen(trials: Sequence[FrozenTrial], search: Search, top: int) -> list[FrozenTrial]:
+    """The ``top`` complete trials of different settings, best first; with two objectives all of the Pareto front."""
+    several = len(search.objectives) > 1
+    found = pareto_front(trials, search.objectives) if several else complete(trials)
+    sign = -1 if search.objectives[0].direction == "maximize" else 1
+    found.sort(key=lambda trial: (sign * trial.values[0], trial.number))
+    different: list[FrozenTrial] = []
+    for trial in found:
+        if all(trial.params != other.params for other in different):
+            different.append(trial)
+    return different if several else different[:top]
+
+
+def _published(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial of the published setting: a complete one where there is one, otherwise the last."""
+    found = [trial for trial in trials if trial.user_attrs.get(attributes.PUBLISHED)]
+    return next(iter([*complete(found), *reversed(found)]), None)
+
+
+def _counts(trials: Sequence[FrozenTrial]) -> str:
+    known = Counter(trial.user_attrs.get(attributes.OUTCOME) or trial.state.name.lower() for trial in trials)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in known.most_common())
+    return f"{len(trials)} trials" + (f": {counts}" if counts else "")
+
+
+def _is_oracle(search: Search) -> bool:
+    return any(objective.oracle for objective in search.objectives)
+
+
+def _caption(search: Search, counts: str) -> str:
+    cfg = search.spec({}).resolve()
+    besides = {key: value for key, value in search.overrides.items() if key not in (*PLACE_KEYS, "SOLVER.ITERS")}
+    held = f" Set: {', '.join(f'{key} {_short(value)}' for key, value in besides.items())}." if besides else ""
+    return (
+        f"Search {search.name}: {cfg.PROTOCOL}, {cfg.TEST.CLASSES} classes, {cfg.NETWORK}, {cfg.METHOD}, "
+        f"{cfg.SOLVER.ITERS} iterations, seed {search.seed}.{held} {counts}. Objective: "
+        f"{' and '.join(f'{each.title} ({each.direction})' for each in search.objectives)}; sampler {search.sampler}, "
+        f"pruner {search.pruner}. mIoU is of the student at the last iterate."
+    )
+
+
+def _about_published(published: FrozenTrial | None, search: Search) -> str:
+    if search.published is None:
+        return "The published setting lies outside the space."
+    values = ", ".join(f"{name} {_short(value)}" for name, value in search.published.items())
+    if published is None:
+        return f"The published setting ({values}) has not been tried."
+    if published.state != TrialState.COMPLETE:
+        outcome = published.user_attrs.get(attributes.OUTCOME, published.state.name.lower())
+        return f"The published setting ({values}) is trial {published.number}, {outcome}: it has no value."
+    return f"The published setting ({values}) is trial {published.number}."
+
+
+def _best(
+    best: Sequence[FrozenTrial], published: FrozenTrial | None, frame: pd.DataFrame, search: Search
+) -> dict[str, list[str]]:
+    """Columns of text: the chosen trials, and the published setting last where it is not one of them."""
+    is_chosen = published is not None and any(trial.params == published.params for trial in best)
+    rows = [*best] if published is None or is_chosen else [*best, published]
+    names = [published is not None and trial.params == published.params for trial in rows]
+    shown = {"trial": [f"{row.number}{' (published)' if own else ''}" for row, own in zip(rows, names, strict=True)]}
+    for index, objective in enumerate(search.objectives):
+        values = [row.values[index] if row.state == TrialState.COMPLETE else None for row in rows]
+        reference = values[names.index(True)] if True in names else None
+        shown |= _values(objective, values, reference, len(search.objectives) > 1)
+    for dimension in search.space:
+        shown[dimension.name] = [_short(row.params.get(dimension.name, "-")) for row in rows]
+    by_number = frame.set_index("number")
+    if not any(objective.column == "miou" for objective in search.objectives):
+        mious = [by_number.at[row.number, TARGET] for row in rows]
+        shown[_TARGET_HEAD] = ["-" if pd.isna(miou) else f"{miou:.2f}" for miou in mious]
+    shown["run"] = [str(by_number.at[row.number, "run"]) for row in rows]
+    return shown
+
+
+def _values(
+    objective: Objective, values: Sequence[float | None], reference: float | None, named: bool
+) -> dict[str, list[str]]:
+    """An objective's column and that of its differences, with as many decimals as the largest value needs."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    decimals = max(0, _DIGITS - 1 - math.floor(math.log10(largest))) if 0 < largest < math.inf else 2
+    head = f"{objective.name} vs published" if named else "vs published"
+    differences = [None if value is None or reference is None else value - reference for value in values]
+    return {
+        objective.title: ["-" if value is None else f"{value:.{decimals}f}" for value in values],
+        head: ["-" if each is None else f"{round(each, decimals) + 0.0:+.{decimals}f}" for each in differences],
+    }
+
+
+def _short(value: Any) -> str:
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else label_of(value)
+
+
+def _correlations(frame: pd.DataFrame, search: Search) -> list[str]:
+    """How well each honest criterion orders the trials, judged by labels of the target."""
+    lines = []
+    for objective in search.objectives:
+        if objective.oracle or not objective.column:
+            continue
+        known = frame.reindex(columns=[objective.name, TARGET]).astype(float).dropna()
+        told = f"Rank correlation (Spearman) of {objective.title} with mIoU on the target, which was not used"
+        if len(known) < 3 or (known.nunique() < 2).any():
+            lines.append(f"{told}: none, since n = {len(known)} complete trials have both, or one does not vary.")
+            continue
+        rho = known[objective.name].corr(known[TARGET], method="spearman")
+        lines.append(f"{told}: {rho:+.2f} over n = {len(known)} complete trials.")
+    return lines

@@ -1,0 +1,182 @@
+"""What a search is, and what its trials tell the study."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.storages import BaseStorage
+
+from ablations.samplers import GRID, pruner
+from ablations.space import Dimension, grid_points
+from benchmarks.config import PLACE_KEYS
+from benchmarks.errors import ConfigError
+from benchmarks.spec import RunSpec, run_id
+
+# User attributes of a trial.
+RUN, FOLDER = "run", "folder"  # id of its run, and its folder below --output
+OUTCOME, REASON = "outcome", "reason"
+PUBLISHED = "published"  # True of the trial of the published setting
+RETRY_OF = "retry_of"  # number of the trial that was lost
+DEATHS = "deaths"  # of workers of this setting
+
+# Outcomes. A diverged trial is told as pruned, so that samplers learn from it; a failed or lost one as failed.
+FINISHED, PRUNED, DIVERGED, FAILED, LOST = "finished", "pruned", "diverged", "failed", "lost"
+
+DEFINITION = "definition"  # user attribute of the study: what all its trials have in common
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is searched for.
+
+    Attributes:
+        name: of ``--objective``.
+        title: with its unit, for tables and plots.
+        column: of ``results.collect`` that holds it; empty: counted, not read from records.
+        direction: ``maximize`` or ``minimize``.
+        oracle: whether labels of the target are used.
+        sets: config keys that measuring it takes.
+    """
+
+    name: str
+    title: str
+    column: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+    oracle: bool = False
+    sets: Mapping[str, Any] = field(default_factory=dict)
+
+
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (
+        Objective("target-miou", "mIoU on the target [%], oracle", "miou", oracle=True),
+        Objective(
+            "source-val-miou", "mIoU on held-out source images [%]", "source_miou", sets={"TEST.SOURCE_IMAGES": 100}
+        ),
+        Objective(
+            "pseudo-label-confidence", "confidence of pseudo-labels", "confidence", sets={"TEST.CONFIDENCE_IMAGES": 100}
+        ),
+        Objective("step-cost", "cost of a step [G multiply-adds]", "", "minimize"),
+    )
+}
+
+
+def read_objectives(text: str) -> tuple[Objective, ...]:
+    """What ``--objective`` names. Raises ConfigError for an unknown name (with the nearest), or more than two."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in OBJECTIVES:
+            near = difflib.get_close_matches(name, OBJECTIVES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(OBJECTIVES)}"
+            raise ConfigError(f"--objective: unknown name {name}; {hint}")
+    objectives = tuple(OBJECTIVES[name] for name in dict.fromkeys(names))
+    if len([objective for objective in objectives if objective.column]) != 1:
+        raise ConfigError(f"--objective {text}: expected one of {', '.join(OBJECTIVES)}; the last beside another alone")
+    return tuple(sorted(objectives, key=lambda objective: not objective.column))
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, whatever trials it has had.
+
+    Attributes:
+        name: of the study.
+        protocol, network, method, host, seed: of all trials; the network may be None, the protocol's.
+        overrides: config keys of all trials.
+        space: what is varied.
+        objectives: one, or two without pruning.
+        sampler, pruner: as on the command line; a study may go on with others.
+    """
+
+    name: str
+    protocol: str
+    network: str | None
+    method: str
+    host: str
+    seed: int
+    overrides: Mapping[str, Any]
+    space: tuple[Dimension, ...]
+    objectives: tuple[Objective, ...]
+    sampler: str
+    pruner: str
+
+    def spec(self, params: Mapping[str, Any]) -> RunSpec:
+        """The run of a trial, from its parameters by name."""
+        keys = {dimension.name: dimension.key for dimension in self.space}
+        chosen = {keys[name]: value for name, value in params.items()}
+        return RunSpec(self.protocol, self.method, self.network, self.seed, {**self.overrides, **chosen})
+
+    @property
+    def published(self) -> dict[str, Any] | None:
+        """Parameters of the setting that is published; None where the space does not hold it."""
+        values = {dimension.name: dimension.published for dimension in self.space}
+        return None if None in values.values() else values
+
+    def ends(self) -> list[RunSpec]:
+        """The run that sets nothing of the space, and those of each dimension's values or ends, the others left."""
+        return [self.spec({}), *(self.spec({each.name: value}) for each in self.space for value in each.ends)]
+
+    def definition(self) -> dict[str, Any]:
+        """What all trials of a study have in common, as JSON holds it."""
+        return {
+            "objective": ",".join(objective.name for objective in self.objectives),
+            "space": {
+                each.name: {"key": each.key, "distribution": distribution_to_json(each.distribution)}
+                for each in self.space
+            },
+            "protocol": self.protocol,
+            "network": self.spec({}).resolve().NETWORK,
+            "method": self.method,
+            "seed": self.seed,
+            "set": {key: value for key, value in self.overrides.items() if key not in PLACE_KEYS},
+            # Of the run that sets nothing of the space: changed defaults are another study.
+            "run": run_id(self.spec({}).resolve()),
+        }
+
+    def check(self, study: optuna.Study) -> None:
+        """Raise ConfigError where the study's trials were of another search, naming what differs."""
+        known, ours = study.user_attrs.get(DEFINITION), self.definition()
+        if known is None or known == ours:
+            return
+        name = next(name for name in ours if known.get(name) != ours[name])
+        raise ConfigError(
+            f"--study {self.name}: its trials have {name} {known.get(name)}, not {ours[name]}; "
+            "expected the same search, or another --study"
+        )
+
+
+def open_study(search: Search, storage: BaseStorage) -> tuple[optuna.Study, int]:
+    """Make the search's study, or go on with it; the number of points of its grid, 0 where it draws at random.
+
+    Of a new study the published setting is the first trial, then come the points of a grid.
+
+    Raises:
+        ConfigError: a study of this name is of another search.
+    """
+    iterations = search.spec({}).resolve().SOLVER.ITERS
+    study = optuna.create_study(
+        storage=storage,
+        study_name=search.name,
+        directions=[objective.direction for objective in search.objectives],
+        pruner=pruner(search.pruner, search.spec({}).resolve().TEST.PERIOD, iterations),
+        load_if_exists=True,
+    )
+    search.check(study)
+    points = grid_points(search.space) if search.sampler == GRID else []
+    first = [search.published] if search.published else []
+    queue = [*first, *(point for point in points if point not in first)]
+    if DEFINITION not in study.user_attrs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objective.name for objective in search.objectives])
+        for params in queue:
+            study.enqueue_trial(params, skip_if_exists=True)
+        # Last, so that a study that was killed here is begun again.
+        study.set_user_attr(DEFINITION, search.definition())
+    return study, len(queue) if points else 0
