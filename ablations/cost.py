@@ -17,7 +17,7 @@ from benchmarks.errors import ConfigError, exit_in_one_line
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
-MEASURED_STEPS = 10
+MEASURE, MEASURED_STEPS = "--measure", 10
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -34,14 +34,18 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--crop", help="width and height of training crops, as 512x512 (default: the method's)")
     parser.add_argument("--format", default="table", choices=("table", "json", "csv"))
     parser.add_argument(
-        "--measure",
-        nargs="?",
+        MEASURE,
         type=int,
-        const=MEASURED_STEPS,
-        metavar="STEPS",
+        metavar="[STEPS]",
         help=f"also run steps of all methods in turn, and show their time and memory (default: {MEASURED_STEPS})",
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    # Given without a number it has the usual one: argparse would take a KEY for the number.
+    nexts = [*words[1:], ""]
+    words = [
+        f"{word}={MEASURED_STEPS}" if word == MEASURE and not number.lstrip("-").isdecimal() else word
+        for word, number in zip(words, nexts, strict=True)
+    ]
     return parser.parse_intermixed_args(words)
 
 

@@ -278,3 +278,12 @@ def test_what_the_user_got_wrong_is_one_line(monkeypatch: pytest.MonkeyPatch, wo
     with pytest.raises(ConfigError) as caught:
         run(monkeypatch, *words)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"), [(["--measure"], 10), (["--measure", "3"], 3), (["--measure=4"], 4), ([], None)]
+)
+def test_the_number_of_measured_steps_may_be_left_out(words: list[str], steps: int | None) -> None:
+    """Also before a KEY."""
+    arguments = cost.parse_arguments([*words, "TERMS.MRM.DIM", "128"])
+    assert arguments.measure == steps and arguments.overrides == ["TERMS.MRM.DIM", "128"]
