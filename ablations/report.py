@@ -18,7 +18,7 @@ from benchmarks.errors import ConfigError
 from benchmarks.label_space import scoring
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, printable
-from results.plots import Mark, plot_bars, plot_heat_map, plot_line
+from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.record import write_text
 from results.tables import render_table
 
@@ -203,7 +203,7 @@ def _plot(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, path: Path, titl
     reference = marks[0]  # of the one group
     axes = grid.axes
     if several or not all(axis.numeric for axis in axes):
-        plot_bars(path, marks, None if several else reference, title=title)
+        plot_points(path, marks, None if several else reference, title=title)
     elif len(axes) == 1:
         plot_line(path, marks[1:], reference, title=title, x_label=axes[0].name, log=axes[0].log)
     else:

@@ -36,7 +36,8 @@ def sampler(name: str, seed: int, trial: int) -> BaseSampler:
         if name == "gp":
             return GPSampler(seed=own)
         if name == "qmc":
-            return QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False)
+            others = RandomSampler(seed=own)  # of the first trials, and of parameters that are no numbers
+            return QMCSampler(scramble=True, seed=seed, independent_sampler=others, warn_independent_sampling=False)
     return RandomSampler(seed=own)
 
 

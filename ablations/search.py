@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,10 +19,12 @@ from benchmarks.errors import ConfigError, exit_in_one_line
 if TYPE_CHECKING:
     import optuna
 
+    from ablations.storage import Storage
     from ablations.study import Search
 
 LOCAL = "local"
 USUAL_TRIALS = 30
+LONGEST_NAME = 120  # characters; files are named after the study, too
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -75,7 +79,10 @@ def main() -> int:
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    from optuna.exceptions import StorageInternalError
+
     from ablations.search_report import write_search_report
+    from ablations.storage import open_storage
     from benchmarks.lock import locked
 
     for option in ("parallel", "trials"):
@@ -88,8 +95,12 @@ def main() -> int:
     except OSError as error:
         raise ConfigError(f"--output {arguments.output}: expected a folder to write to ({error.strerror})") from None
     with locked(folder):
-        study, storage = make_trials(arguments, search, folder)
-        report = write_search_report(study, search, folder, arguments.output, storage=storage)
+        storage = open_storage(arguments.storage, folder)
+        try:
+            study = make_trials(arguments, search, storage)
+            report = write_search_report(study, search, folder, arguments.output, storage=storage.shown)
+        except (StorageInternalError, OSError) as error:
+            raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
     print(f"\n{report.text}")
     return 0 if report.complete else 1
 
@@ -113,17 +124,22 @@ def described(arguments: argparse.Namespace) -> Search:
         raise ConfigError(f"--pruner {arguments.pruner}: two objectives cannot be pruned by, expected {NO_PRUNER}")
     pruner = arguments.pruner or (NO_PRUNER if several else "median")
     host = parse(arguments.host).name
+    if "mrm" in parse(host).terms:
+        raise ConfigError(f"--host is {arguments.host}, expected it without mrm: the search adds that")
     method = parse(f"{host}+mrm").name
     given = chosen(arguments)
+    for key in (key for objective in objectives for key in objective.sets):
+        if given.get(key) == 0:
+            raise ConfigError(f"KEY VALUE: {key} is 0, expected images to measure --objective {arguments.objective} on")
     values = {key: value for objective in objectives for key, value in objective.sets.items()} | given
 
     def base(keys: dict[str, Any]) -> RunSpec:
         return RunSpec(arguments.protocol, method, arguments.network, arguments.seed, {**values, **keys})
 
     cfg = base({}).resolve()
-    if pruner != NO_PRUNER and "TEST.PERIOD" not in given:
-        # Scores to prune by: five in a run.
-        values["TEST.PERIOD"] = max(1, -(-cfg.SOLVER.ITERS // 5))
+    if not several and "TEST.PERIOD" not in given:
+        # Scores to prune by, at least five in a run; also without a pruner, so that one can be had later.
+        values["TEST.PERIOD"] = min(cfg.TEST.PERIOD, -(-cfg.SOLVER.ITERS // 5))
     space = read_space(arguments.space, base)
     for dimension in space:
         if dimension.key in given:
@@ -131,7 +147,7 @@ def described(arguments: argparse.Namespace) -> Search:
     names = "-".join(dimension.name for dimension in space)
     usual = f"{cfg.PROTOCOL}-{cfg.NETWORK}-{host}-{names}-{'-'.join(each.name for each in objectives)}"
     return Search(
-        arguments.study or usual,
+        study_name(arguments.study, usual),
         arguments.protocol,
         arguments.network,
         method,
@@ -145,33 +161,42 @@ def described(arguments: argparse.Namespace) -> Search:
     )
 
 
-def make_trials(arguments: argparse.Namespace, search: Search, folder: Path) -> tuple[optuna.Study, str]:
-    """The study, with the trials that it was short of, and where it is kept."""
-    from optuna.exceptions import StorageInternalError
+def study_name(given: str | None, usual: str) -> str:
+    """The study's name, which is a folder's and stands in a URL; the usual one is shortened to fit."""
+    if given is None:
+        fitting = re.sub(r"[^A-Za-z0-9._+-]", "-", usual)
+        digest = hashlib.sha256(usual.encode()).hexdigest()[:8]
+        return fitting if fitting == usual and len(usual) <= LONGEST_NAME else f"{fitting[: LONGEST_NAME - 9]}-{digest}"
+    if not re.fullmatch(rf"(?=.{{1,{LONGEST_NAME}}}$)[A-Za-z0-9][A-Za-z0-9._+-]*", given):
+        raise ConfigError(
+            f"--study is {given!r}, expected letters, digits and . _ + - after one of the first two, "
+            f"at most {LONGEST_NAME}"
+        )
+    return given
 
-    from ablations.storage import network_warning, open_storage
+
+def make_trials(arguments: argparse.Namespace, search: Search, storage: Storage) -> optuna.Study:
+    """The study, with the trials that it was short of."""
+    from ablations.storage import network_warning
     from ablations.study import open_study
+    from ablations.telling import trials_over
     from ablations.trial_progress import TrialProgress
-    from ablations.trials import Driver, trials_over
+    from ablations.trials import Driver
     from benchmarks.compare import check_runs
     from benchmarks.workers import make_run
     from slurm.local import LocalPool, usual_parallel
 
-    storage = open_storage(arguments.storage, folder)
     if warning := network_warning(storage):
         print(warning, file=sys.stderr)
+    study, points = open_study(search, storage.optuna)
+    trials = arguments.trials or points or USUAL_TRIALS
     parallel = arguments.parallel or usual_parallel()
-    try:
-        study, points = open_study(search, storage.optuna)
-        trials = arguments.trials or points or USUAL_TRIALS
-        print(f"study {search.name}: {trials} trials, {parallel} at a time, in {storage.shown}", flush=True)
-        if trials_over(study) < trials:  # a report alone needs no data
-            check_runs([spec.resolve() for spec in search.ends()])
-        with LocalPool(make_run, parallel, arguments.output / ".workers") as pool, TrialProgress(study) as progress:
-            Driver(study, storage.optuna, search, arguments.output, pool, progress).run(trials)
-    except StorageInternalError as error:
-        raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
-    return study, storage.shown
+    print(f"study {search.name}: {trials} trials, {parallel} at a time, in {storage.shown}", flush=True)
+    if trials_over(study) < trials:  # a report alone needs no data
+        check_runs([spec.resolve() for spec in search.ends()])
+    with LocalPool(make_run, parallel, arguments.output / ".workers") as pool, TrialProgress(study) as progress:
+        Driver(study, storage.optuna, search, arguments.output, pool, progress).run(trials)
+    return study
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ LEAST_TRIALS = 10
 """Complete trials that importances take: with fewer, the best tenth that they look at is one trial or none."""
 _MOST_PARAMETERS = 4  # of a contour plot, which has a panel for each two
 _DPI, _SIZE, _PANEL = 150, (8.0, 5.0), 3.0  # 1200 pixels wide, at least
-_PUBLISHED: dict[str, Any] = {"color": "tab:orange", "zorder": 5}
+LABEL = "where the search begins"
+_BASE_MARK: dict[str, Any] = {"color": "tab:orange", "zorder": 5}
 
 
 @dataclass
@@ -59,7 +60,7 @@ def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective])
     return [trial for trial in trials if trial.number in best]
 
 
-def draw(trials: Sequence[FrozenTrial], search: Search, published: FrozenTrial | None, folder: Path) -> Drawn:
+def draw(trials: Sequence[FrozenTrial], search: Search, base: FrozenTrial | None, folder: Path) -> Drawn:
     """Draw what the trials allow: history, contour or slice, Pareto front, importances, as PNG files in ``folder``.
 
     History, contour and slice are of the first objective. Matplotlib's backend becomes Agg, which needs no display.
@@ -67,7 +68,7 @@ def draw(trials: Sequence[FrozenTrial], search: Search, published: FrozenTrial |
     Args:
         trials: all of the study, in order of their numbers.
         search: what they are of.
-        published: the complete trial of the published setting, which is marked.
+        base: the complete trial of the setting that the search begins from, which is marked.
         folder: exists.
     """
     done, drawn, first = complete(trials), Drawn(), search.objectives[0]
@@ -80,20 +81,20 @@ def draw(trials: Sequence[FrozenTrial], search: Search, published: FrozenTrial |
     with _quiet(), matplotlib.rc_context({"figure.figsize": _SIZE, "figure.constrained_layout.use": True}):
         study = _study(trials, [first])
         axes = plots.plot_optimization_history(study, target_name=first.title)
-        if published is not None:
-            axes.axhline(published.values[0], linestyle="--", label="published setting", **_PUBLISHED)
+        if base is not None:
+            axes.axhline(base.values[0], linestyle="--", label=LABEL, **_BASE_MARK)
         axes.legend(fontsize=8)
         drawn.files.append(_save(axes, folder / "history.png", title))
         if len(search.objectives) == 2:
             axes = plots.plot_pareto_front(
                 _study(trials, search.objectives), target_names=[each.title for each in search.objectives]
             )
-            if published is not None:
-                _star(axes, *published.values)
+            if base is not None:
+                _star(axes, *base.values)
             axes.legend(fontsize=8)
             drawn.files.append(_save(axes, folder / "pareto.png", title))
         _importances(trials, search, title, folder, drawn)
-        _parameters(study, search, published, title, folder, drawn)
+        _parameters(study, search, base, title, folder, drawn)
     return drawn
 
 
@@ -133,7 +134,7 @@ def _importances(trials: Sequence[FrozenTrial], search: Search, title: str, fold
 
 
 def _parameters(
-    study: optuna.Study, search: Search, published: FrozenTrial | None, title: str, folder: Path, drawn: Drawn
+    study: optuna.Study, search: Search, base: FrozenTrial | None, title: str, folder: Path, drawn: Drawn
 ) -> None:
     """The objective over the parameters that vary: a contour of two or more, a slice of one."""
     done, objective = complete(study.trials), search.objectives[0]
@@ -146,8 +147,8 @@ def _parameters(
         if kind == "contour":
             drawn.notes.append(f"no contour plot: of the parameters {varied[0]} alone varies")
         axes: Any = plots.plot_slice(study, params=varied, target_name=objective.title)
-        if published is not None:
-            _mark(axes, study, published, varied, published.values[0])
+        if base is not None:
+            _mark(axes, study, base, varied, base.values[0])
         drawn.files.append(_save(axes, folder / "slice.png", title))
         return
     if len({trial.value for trial in done}) < 2:
@@ -159,8 +160,8 @@ def _parameters(
         drawn.notes.append(f"the contour plot is of {_MOST_PARAMETERS} parameters: {', '.join(varied)}")
     made: Any = plots.plot_contour(study, params=varied, target_name=objective.title)
     if len(varied) == 2:
-        if published is not None:
-            _mark(made, study, published, sorted(varied))  # Optuna sorts them
+        if base is not None:
+            _mark(made, study, base, sorted(varied))  # Optuna sorts them
     else:
         made[0, 0].figure.set_size_inches(_PANEL * len(varied), _PANEL * len(varied) * 0.8)
         for axes in made.flat:
@@ -169,12 +170,12 @@ def _parameters(
 
 
 def _mark(
-    axes: Axes, study: optuna.Study, published: FrozenTrial, names: Sequence[str], value: float | None = None
+    axes: Axes, study: optuna.Study, base: FrozenTrial, names: Sequence[str], value: float | None = None
 ) -> None:
-    """Mark the published setting, unless an axis has words, whose places are Optuna's own."""
-    if any(isinstance(study.trials[published.number].distributions[name], _WORDS) for name in names):
+    """Mark the setting that the search begins from, unless an axis has words, whose places are Optuna's own."""
+    if any(isinstance(study.trials[base.number].distributions[name], _WORDS) for name in names):
         return
-    places = [published.params[name] for name in names]
+    places = [base.params[name] for name in names]
     star = _star(axes, *places, *([] if value is None else [value]))
     axes.legend(handles=[star], fontsize=8)  # Optuna names what it has none of
 
@@ -184,7 +185,7 @@ _WORDS = optuna.distributions.CategoricalDistribution
 
 def _star(axes: Axes, x: float, y: float) -> PathCollection:
     return axes.scatter(
-        [x], [y], marker="*", s=180, edgecolors="black", linewidths=0.6, label="published setting", **_PUBLISHED
+        [x], [y], marker="*", s=180, edgecolors="black", linewidths=0.6, label=LABEL, **_BASE_MARK
     )
 
 

@@ -1,4 +1,4 @@
-"""What a search measured: all its trials, the best beside the published setting, plots, and what to run next."""
+"""What a search measured: all its trials, the best beside the setting it begins from, plots, and what to run next."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_search_report(
     Columns of trials.csv: ``number``, ``state`` (of Optuna), ``outcome`` and ``reason``, the objectives by name (of
     complete trials alone), ``last_reported`` (what the pruner saw last), the parameters by name, ``target_miou_oracle``
     and ``source_miou`` in percent, ``confidence`` from 0 to 1, ``iterations`` done, ``seconds`` of the run, ``run``
-    (its id), ``retry_of`` (number of the trial that it makes again), ``published`` (whether it is that setting).
+    (its id), ``retry_of`` (number of the trial that it makes again), ``base`` (whether it is where the search begins).
     Figures of a run are those of its record: a trial whose record is gone has none, one without an end no criteria.
 
     Args:
@@ -71,23 +71,23 @@ def write_search_report(
     """
     trials = study.get_trials(deepcopy=False)
     frame = trials_frame(trials, search, output)
-    best, published = chosen(trials, search, top), _published(trials)
+    best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
     told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / "trials.csv", folder / "best.md"]
         write_text(files[0], frame.to_csv(index=False))
-        shown = _best(best, published, frame, search)
-        marked = published if published is not None and published.state == TrialState.COMPLETE else None
+        shown = _best(best, base, frame, search)
+        marked = base if base is not None and base.state == TrialState.COMPLETE else None
         drawn = draw(trials, search, marked, folder)
         files += drawn.files
-        about = [_about_published(published, search)]
+        about = [_about_base(base, search)]
         if best:
-            files.append(write_grid(search, best, published, folder))
+            files.append(write_grid(search, best, base, folder))
             about += [
                 f"The best of {len(complete(trials))} trials on one seed is optimistic: it was chosen for its value. "
-                "On other seeds, beside the published setting and the host alone:",
+                f"On other seeds, beside the {search.base_name} setting and the host alone:",
                 f"    {rerun_command(search, files[-1], output)}",
             ]
         table = [render_table(shown, "markdown")] if best else []
@@ -129,7 +129,7 @@ def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) ->
                 "seconds": record.get("wall_seconds"),
                 "run": known.get(attributes.RUN, ""),
                 "retry_of": known.get(attributes.RETRY_OF),
-                "published": bool(known.get(attributes.PUBLISHED, False)),
+                "base": bool(known.get(attributes.BASE, False)),
             }
         )
     return pd.DataFrame(rows).astype({"iterations": "Int64", "retry_of": "Int64"}) if rows else pd.DataFrame()
@@ -148,9 +148,9 @@ def chosen(trials: Sequence[FrozenTrial], search: Search, top: int) -> list[Froz
     return different if several else different[:top]
 
 
-def _published(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial of the published setting: a complete one where there is one, otherwise the last."""
-    found = [trial for trial in trials if trial.user_attrs.get(attributes.PUBLISHED)]
+def _base(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial of the setting that the search begins from: a complete one where there is one, otherwise the last."""
+    found = [trial for trial in trials if trial.user_attrs.get(attributes.BASE)]
     return next(iter([*complete(found), *reversed(found)]), None)
 
 
@@ -176,30 +176,34 @@ def _caption(search: Search, counts: str) -> str:
     )
 
 
-def _about_published(published: FrozenTrial | None, search: Search) -> str:
-    if search.published is None:
-        return "The published setting lies outside the space."
-    values = ", ".join(f"{name} {_short(value)}" for name, value in search.published.items())
-    if published is None:
-        return f"The published setting ({values}) has not been tried."
-    if published.state != TrialState.COMPLETE:
-        outcome = published.user_attrs.get(attributes.OUTCOME, published.state.name.lower())
-        return f"The published setting ({values}) is trial {published.number}, {outcome}: it has no value."
-    return f"The published setting ({values}) is trial {published.number}."
+def _about_base(base: FrozenTrial | None, search: Search) -> str:
+    if search.base is None:
+        return f"The {search.base_name} setting lies outside the space."
+    values = ", ".join(f"{name} {_short(value)}" for name, value in search.base.items())
+    if base is None:
+        return f"The {search.base_name} setting ({values}) has not been tried."
+    if base.state != TrialState.COMPLETE:
+        outcome = base.user_attrs.get(attributes.OUTCOME, base.state.name.lower())
+        return f"The {search.base_name} setting ({values}) is trial {base.number}, {outcome}: it has no value."
+    whose = "" if search.base_name == "published" else ", from the protocol, the method's defaults and your keys"
+    return f"The {search.base_name} setting ({values}{whose}) is trial {base.number}."
 
 
 def _best(
-    best: Sequence[FrozenTrial], published: FrozenTrial | None, frame: pd.DataFrame, search: Search
+    best: Sequence[FrozenTrial], base: FrozenTrial | None, frame: pd.DataFrame, search: Search
 ) -> dict[str, list[str]]:
-    """Columns of text: the chosen trials, and the published setting last where it is not one of them."""
-    is_chosen = published is not None and any(trial.params == published.params for trial in best)
-    rows = [*best] if published is None or is_chosen else [*best, published]
-    names = [published is not None and trial.params == published.params for trial in rows]
-    shown = {"trial": [f"{row.number}{' (published)' if own else ''}" for row, own in zip(rows, names, strict=True)]}
+    """Columns of text: the chosen trials, and where the search begins last where it is not one of them."""
+    is_chosen = base is not None and any(trial.params == base.params for trial in best)
+    rows = [*best] if base is None or is_chosen else [*best, base]
+    names = [base is not None and trial.params == base.params for trial in rows]
+    mark = f" ({search.base_name})"
+    shown = {"trial": [f"{row.number}{mark if own else ''}" for row, own in zip(rows, names, strict=True)]}
     for index, objective in enumerate(search.objectives):
         values = [row.values[index] if row.state == TrialState.COMPLETE else None for row in rows]
         reference = values[names.index(True)] if True in names else None
-        shown |= _values(objective, values, reference, len(search.objectives) > 1)
+        versus = f"vs {search.base_name}"
+        head = f"{objective.name} {versus}" if len(search.objectives) > 1 else versus
+        shown |= _values(objective, values, reference, head)
     for dimension in search.space:
         shown[dimension.name] = [_short(row.params.get(dimension.name, "-")) for row in rows]
     by_number = frame.set_index("number")
@@ -211,12 +215,11 @@ def _best(
 
 
 def _values(
-    objective: Objective, values: Sequence[float | None], reference: float | None, named: bool
+    objective: Objective, values: Sequence[float | None], reference: float | None, head: str
 ) -> dict[str, list[str]]:
     """An objective's column and that of its differences, with as many decimals as the largest value needs."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     decimals = max(0, _DIGITS - 1 - math.floor(math.log10(largest))) if 0 < largest < math.inf else 2
-    head = f"{objective.name} vs published" if named else "vs published"
     differences = [None if value is None or reference is None else value - reference for value in values]
     return {
         objective.title: ["-" if value is None else f"{value:.{decimals}f}" for value in values],
@@ -229,16 +232,17 @@ def _short(value: Any) -> str:
 
 
 def _correlations(frame: pd.DataFrame, search: Search) -> list[str]:
-    """How well each honest criterion orders the trials, judged by labels of the target."""
+    """How well each honest criterion orders the runs, judged by labels of the target."""
     lines = []
     for objective in search.objectives:
         if objective.oracle or not objective.column:
             continue
-        known = frame.reindex(columns=[objective.name, TARGET]).astype(float).dropna()
+        runs = frame.drop_duplicates("run") if len(frame) else frame  # one of two trials is as good as one
+        known = runs.reindex(columns=[objective.name, TARGET]).astype(float).dropna()
         told = f"Rank correlation (Spearman) of {objective.title} with mIoU on the target, which was not used"
         if len(known) < 3 or (known.nunique() < 2).any():
-            lines.append(f"{told}: none, since n = {len(known)} complete trials have both, or one does not vary.")
+            lines.append(f"{told}: none, since n = {len(known)} finished runs have both, or one does not vary.")
             continue
         rho = known[objective.name].corr(known[TARGET], method="spearman")
-        lines.append(f"{told}: {rho:+.2f} over n = {len(known)} complete trials.")
+        lines.append(f"{told}: {rho:+.2f} over n = {len(known)} finished runs; pruned ones are not among them.")
     return lines

@@ -22,9 +22,9 @@ _ROOT = "DATA.ROOT"
 
 
 def write_grid(
-    search: Search, best: Sequence[FrozenTrial], published: FrozenTrial | None, folder: Path
+    search: Search, best: Sequence[FrozenTrial], base: FrozenTrial | None, folder: Path
 ) -> Path:
-    """Write the chosen trials and the published setting as a grid of ``ablations/run.py``; returns its path.
+    """Write the chosen trials and where the search begins as a grid of ``ablations/run.py``; returns its path.
 
     With the search's seed its runs are those of the trials: keys that decide a run's numbers are held as they were, but
     for those that an honest objective needed, since what is reported is trained on all of the source. The file has the
@@ -33,8 +33,8 @@ def write_grid(
     path = folder / f"top-{folder.name}.yaml"
     keys = {dimension.name: dimension.key for dimension in search.space}
     settings = {f"trial {trial.number}": trial.params for trial in best}
-    if (known := search.published) is not None:
-        label = "published" if published is None else f"trial {published.number} (published)"
+    if (known := search.base) is not None:
+        label = search.base_name if base is None else f"trial {base.number} ({search.base_name})"
         same = next((label for label, params in settings.items() if params == known), None)
         settings = {label: known, **{other: params for other, params in settings.items() if other != same}}
     oracle = " by target labels (oracle)" if any(objective.oracle for objective in search.objectives) else ""

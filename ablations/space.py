@@ -18,7 +18,8 @@ from benchmarks.spec import RunSpec, run_id
 
 RANGE_FORM = "LOW..HIGH, LOW..HIGH:log or ONE|OTHER"
 # Trials are compared with each other: on the same data, equally long, scored in the same way.
-_FIXED = ("DATA.", "TEST.", "SOLVER.ITERS")
+_FIXED = ("DATA.", "TEST.", "SOLVER.ITERS", "SEED")
+_MOST_WHOLE = 10**6  # far above any key's use, far below what a list of all values can hold
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Dimension:
         name: what the study calls it: a short name, or the key.
         key: the config key.
         distribution: what is drawn from.
-        published: its value where the search does not set it; None where the range does not hold that.
+        base: its value where the search does not set it; None where the range does not hold that.
         grid: the values that ``--sampler grid`` takes; empty where there is no natural choice.
     """
 
     name: str
     key: str
     distribution: BaseDistribution
-    published: Any
+    base: Any
     grid: tuple[Any, ...]
 
     @property
@@ -129,6 +130,8 @@ def _read_range(name: str, text: str, default: Any) -> BaseDistribution:
     ends = _value(where, low, default), _value(where, high, default)
     if ends[0] >= ends[1] or (scale and ends[0] <= 0):
         raise ConfigError(f"{where}: expected LOW below HIGH" + (", both above 0" if scale else ""))
+    if isinstance(default, int) and max(map(abs, ends)) > _MOST_WHOLE:
+        raise ConfigError(f"{where}: expected whole numbers of at most {_MOST_WHOLE}")
     kind = IntDistribution if isinstance(default, int) else FloatDistribution
     return kind(*ends, log=bool(scale))
 

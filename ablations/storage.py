@@ -8,7 +8,7 @@ from typing import NamedTuple
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmarks.errors import ConfigError
@@ -45,7 +45,7 @@ def open_storage(given: str | None, folder: Path) -> Storage:
         ConfigError: what is named is no storage, cannot be opened, or lacks its driver; in one line.
     """
     if given is not None and "://" in given:
-        return _database(given, None)
+        return _database(given)
     path = folder / ("study.log" if given == JOURNAL else "study.db") if given in (None, JOURNAL) else Path(str(given))
     if path.suffix not in (*_DATABASES, *_JOURNALS):
         endings = ", ".join((*_DATABASES, *_JOURNALS))
@@ -53,7 +53,10 @@ def open_storage(given: str | None, folder: Path) -> Storage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix in _DATABASES:
-            return _database(f"sqlite:///{path}", path)
+            url = URL.create("sqlite", database=str(path)).render_as_string()
+            if make_url(url).database != str(path):
+                raise ConfigError(f"--storage {path}: a URL cannot hold this name, expected one without ? and %")
+            return _database(url)
         return Storage(JournalStorage(JournalFileBackend(str(path))), str(path), path)
     except OSError as error:
         raise ConfigError(f"--storage {path}: expected a file that can be written ({error.strerror})") from None
@@ -61,14 +64,19 @@ def open_storage(given: str | None, folder: Path) -> Storage:
         raise ConfigError(f"--storage {path}: expected Optuna's journal ({error})") from None
 
 
-def _database(url: str, path: Path | None) -> Storage:
+def _database(text: str) -> Storage:
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
+        url = make_url(text)
     except ArgumentError:
         raise ConfigError("--storage: expected a URL such as postgresql://user@host/name") from None
+    shown, path = url.render_as_string(hide_password=True), None
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ConfigError(f"--storage {shown}: expected a file, from which a search can go on: sqlite:///study.db")
+        path = Path(str(url.database))
     try:
         # A connection that a server closed meanwhile is opened again: a search lasts for days.
-        return Storage(RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), shown, path)
+        return Storage(RDBStorage(text, engine_kwargs={"pool_pre_ping": True}), shown, path)
     except ImportError as error:
         raise ConfigError(f"--storage {shown}: its driver is not installed ({str(error).splitlines()[0]})") from None
     except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:

@@ -11,17 +11,19 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
 from ablations.samplers import GRID, pruner
 from ablations.space import Dimension, grid_points
-from benchmarks.config import PLACE_KEYS
+from benchmarks.config import PLACE_KEYS, flatten, get_config
 from benchmarks.errors import ConfigError
 from benchmarks.spec import RunSpec, run_id
+from methods.recipes import parse
 
 # User attributes of a trial.
 RUN, FOLDER = "run", "folder"  # id of its run, and its folder below --output
 OUTCOME, REASON = "outcome", "reason"
-PUBLISHED = "published"  # True of the trial of the published setting
+BASE = "base"  # True of a trial of the setting that the search begins from
 RETRY_OF = "retry_of"  # number of the trial that was lost
 DEATHS = "deaths"  # of workers of this setting
 
@@ -113,10 +115,18 @@ class Search:
         return RunSpec(self.protocol, self.method, self.network, self.seed, {**self.overrides, **chosen})
 
     @property
-    def published(self) -> dict[str, Any] | None:
-        """Parameters of the setting that is published; None where the space does not hold it."""
-        values = {dimension.name: dimension.published for dimension in self.space}
+    def base(self) -> dict[str, Any] | None:
+        """Parameters of the setting that the search begins from, its own; None where the space does not hold it."""
+        values = {dimension.name: dimension.base for dimension in self.space}
         return None if None in values.values() else values
+
+    @property
+    def base_name(self) -> str:
+        """``published`` where MRM is as published and so is all that is searched; otherwise ``base``."""
+        cfg, published = flatten(self.spec({}).resolve()), flatten(get_config())
+        published |= parse(self.method).configure(published)
+        keys = [key for key in cfg if key.startswith("TERMS.MRM.")] + [dimension.key for dimension in self.space]
+        return "published" if all(cfg[key] == published[key] for key in keys) else "base"
 
     def ends(self) -> list[RunSpec]:
         """The run that sets nothing of the space, and those of each dimension's values or ends, the others left."""
@@ -124,59 +134,77 @@ class Search:
 
     def definition(self) -> dict[str, Any]:
         """What all trials of a study have in common, as JSON holds it."""
+        cfg = self.spec({}).resolve()
         return {
             "objective": ",".join(objective.name for objective in self.objectives),
             "space": {
                 each.name: {"key": each.key, "distribution": distribution_to_json(each.distribution)}
                 for each in self.space
             },
-            "protocol": self.protocol,
-            "network": self.spec({}).resolve().NETWORK,
+            "protocol": cfg.PROTOCOL,
+            "network": cfg.NETWORK,
             "method": self.method,
             "seed": self.seed,
+            "sampler": GRID if self.sampler == GRID else "one that draws",
             "set": {key: value for key, value in self.overrides.items() if key not in PLACE_KEYS},
             # Of the run that sets nothing of the space: changed defaults are another study.
-            "run": run_id(self.spec({}).resolve()),
+            "run": run_id(cfg),
         }
-
-    def check(self, study: optuna.Study) -> None:
-        """Raise ConfigError where the study's trials were of another search, naming what differs."""
-        known, ours = study.user_attrs.get(DEFINITION), self.definition()
-        if known is None or known == ours:
-            return
-        name = next(name for name in ours if known.get(name) != ours[name])
-        raise ConfigError(
-            f"--study {self.name}: its trials have {name} {known.get(name)}, not {ours[name]}; "
-            "expected the same search, or another --study"
-        )
 
 
 def open_study(search: Search, storage: BaseStorage) -> tuple[optuna.Study, int]:
-    """Make the search's study, or go on with it; the number of points of its grid, 0 where it draws at random.
+    """Make the search's study, or go on with it; the number of points of its grid, 0 where a sampler draws.
 
-    Of a new study the published setting is the first trial, then come the points of a grid.
+    Of a new study the first trial is the setting that the search begins from, then come the points of a grid.
 
     Raises:
-        ConfigError: a study of this name is of another search.
+        ConfigError: a study of this name is of another search, or of another program.
     """
-    iterations = search.spec({}).resolve().SOLVER.ITERS
-    study = optuna.create_study(
-        storage=storage,
-        study_name=search.name,
-        directions=[objective.direction for objective in search.objectives],
-        pruner=pruner(search.pruner, search.spec({}).resolve().TEST.PERIOD, iterations),
-        load_if_exists=True,
-    )
-    search.check(study)
     points = grid_points(search.space) if search.sampler == GRID else []
-    first = [search.published] if search.published else []
-    queue = [*first, *(point for point in points if point not in first)]
-    if DEFINITION not in study.user_attrs:
+    queue = [*([search.base] if search.base else []), *(point for point in points if point != search.base)]
+    study = _load(search, storage)
+    if study is not None and not _is_begun(study):  # nothing is lost: the command before it may have found no data
+        optuna.delete_study(study_name=search.name, storage=storage)
+        study = None
+    if study is None:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=search.name,
+            directions=[objective.direction for objective in search.objectives],
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([objective.name for objective in search.objectives])
-        for params in queue:
-            study.enqueue_trial(params, skip_if_exists=True)
-        # Last, so that a study that was killed here is begun again.
         study.set_user_attr(DEFINITION, search.definition())
+        for params in queue:
+            study.enqueue_trial(params)
+    else:
+        _check(search, study)
+    cfg = search.spec({}).resolve()
+    study.pruner = pruner(search.pruner, cfg.TEST.PERIOD, cfg.SOLVER.ITERS)
     return study, len(queue) if points else 0
+
+
+def _load(search: Search, storage: BaseStorage) -> optuna.Study | None:
+    if search.name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=search.name, storage=storage)
+    if DEFINITION not in study.user_attrs and study.get_trials(deepcopy=False):
+        raise ConfigError(f"--study {search.name}: a study of this name is not of this command, expected another name")
+    return study
+
+
+def _is_begun(study: optuna.Study) -> bool:
+    return any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+
+
+def _check(search: Search, study: optuna.Study) -> None:
+    """Raise ConfigError where the study's trials were of another search, naming what differs."""
+    known, ours = study.user_attrs[DEFINITION], search.definition()
+    if known == ours:
+        return
+    name = next((name for name in ours if known.get(name) != ours[name]), "other settings")
+    raise ConfigError(
+        f"--study {search.name}: its trials have {name} {known.get(name)}, not {ours.get(name)}; "
+        "expected the same search, or another --study"
+    )

@@ -23,7 +23,9 @@ class TrialProgress:
     def __init__(self, study: optuna.Study, console: Console | None = None) -> None:
         self.console = console or Console()
         self._study = study
-        self._trials = self._over = self._ended_here = 0
+        self._trials = self._over = 0
+        self._first: dict[int, float] = {}  # share of its iterations that a trial had when it was first seen here
+        self._worked = 0.0  # trials, in shares, that ended here
         self._began = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if self.console.is_terminal:
@@ -51,13 +53,15 @@ class TrialProgress:
         self._trials, self._over = trials, over
         self._began = time.monotonic()
         if over:
-            self.say(f"{over} of {trials} trials are over already")
+            self.say(f"{over} trials are over already, {trials} are wanted")
 
-    def over(self, line: str) -> None:
+    def over(self, number: int, line: str) -> None:
         """A trial ended; ``line`` says how."""
-        self._over, self._ended_here = self._over + 1, self._ended_here + 1
+        self._over += 1
+        if number in self._first:  # otherwise its run was made before
+            self._worked += 1 - self._first[number]
         best = self._best()
-        self.say(f"{line}; {self._over} of {self._trials} over" + (f", best {best}" if best else ""))
+        self.say(f"trial {number}: {line}; {self._over} of {self._trials} over" + (f", best {best}" if best else ""))
 
     def _best(self) -> str:
         """The best trial so far, of one objective; empty while there is none."""
@@ -67,6 +71,9 @@ class TrialProgress:
 
     def state(self, running: Running) -> None:
         """Called over and over: shows how far the runs are, now and then where there is no terminal."""
+        for trial, folder, iterations in running:
+            if trial not in self._first:
+                self._first[trial] = min(1.0, iteration(folder) / iterations)
         now = time.monotonic()
         if now - self._last_line < (1.0 if self._bar else STATE_SECONDS):
             return
@@ -81,8 +88,8 @@ class TrialProgress:
 
     def _time_left(self, done: Sequence[tuple[int, int, int]], now: float) -> str:
         """From the pace of this command's trials, pruned ones too, and of what runs."""
-        begun = self._ended_here + sum(at / iterations for _, at, iterations in done)
-        if begun < 0.05:
+        worked = self._worked + sum(at / iterations - self._first[trial] for trial, at, iterations in done)
+        if worked <= 0:
             return "time left -"
         left = self._trials - self._over - sum(at / iterations for _, at, iterations in done)
-        return f"time left {clock(max(0.0, left) * (now - self._began) / begun)}"
+        return f"time left {clock(max(0.0, left) * (now - self._began) / worked)}"

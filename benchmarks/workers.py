@@ -18,7 +18,7 @@ from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
 from benchmarks.runner import RunWatcher, run_one
 from results.errors import ResultsError
-from results.record import FAILED, RUNNING, STOPPED, read_record, write_record
+from results.record import FAILED, LOST, RUNNING, STOPPED, read_record, write_record
 from slurm.local import LocalWatcher, Lost, run_local
 
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
@@ -118,7 +118,7 @@ def iteration(folder: Path) -> int:
 
 def mark_lost(folder: Path, reason: str) -> None:
     """Let the record of a run whose process is gone say so; a run that a process has is left alone."""
-    _mark(folder, FAILED, f"lost: {reason}")
+    _mark(folder, (RUNNING,), FAILED, f"{LOST}{reason}")
 
 
 def mark_stopped(folder: Path, reason: str) -> bool:
@@ -127,14 +127,19 @@ def mark_stopped(folder: Path, reason: str) -> bool:
     Left alone are a run that a process still has (the caller can try again when that is gone), and one that is over or
     was never begun. The next command that wants the run takes it up from its last checkpoint.
     """
-    return _mark(folder, STOPPED, reason)
+    return _mark(folder, (RUNNING,), STOPPED, reason)
 
 
-def _mark(folder: Path, status: str, reason: str) -> bool:
+def mark_begun(folder: Path) -> None:
+    """Let the record of a run that is taken up again say that it goes on: an end of before is not the new one's."""
+    _mark(folder, (FAILED, STOPPED), RUNNING, "")
+
+
+def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:
     try:
         with locked(folder):
             record: dict[str, Any] | None = read_record(folder)
-            if record is None or record["status"] != RUNNING:
+            if record is None or record["status"] not in found:
                 return False
             write_record(folder, record | {"status": status, "reason": reason})
             return True

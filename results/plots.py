@@ -71,18 +71,16 @@ def plot_line(
     _write(figure, path)
 
 
-def plot_bars(path: Path, marks: Sequence[Mark], reference: Mark | None, *, title: str) -> None:
-    """A bar for each setting, with the reference as a line, where there is one for all."""
+def plot_points(path: Path, marks: Sequence[Mark], reference: Mark | None, *, title: str) -> None:
+    """A mark for each setting, with the reference as a line, where there is one for all.
+
+    No bars: differences are small beside the values, and bars that do not begin at 0 would make much of them.
+    """
     figure, axes = _figure(title, _score(marks), width=max(6.0, 0.9 * len(marks) + 1.5))
+    axes.margins(y=0.2)
     places = [float(index) for index in range(len(marks))]
-    axes.bar(
-        places,
-        [0.0 if math.isnan(mark.miou) else mark.miou for mark in marks],
-        yerr=[0.0 if math.isnan(mark.deviation) else mark.deviation for mark in marks],
-        color=[_REFERENCE if mark is reference else _MEASURED for mark in marks],
-        capsize=4,
-        width=0.65,
-    )
+    for place, mark in zip(places, marks, strict=True):
+        _marks(axes, [place], [mark], color=_REFERENCE if mark is reference else _MEASURED)
     _published(axes, places, marks)
     if reference is not None:
         _reference_line(axes, reference, reference.label)
@@ -90,17 +88,7 @@ def plot_bars(path: Path, marks: Sequence[Mark], reference: Mark | None, *, titl
     axes.set_xticks(
         places, [mark.label for mark in marks], rotation=30 if long else 0, ha="right" if long else "center"
     )
-    # Differences are small beside the values: begin below the lowest, not at 0.
-    spans = [
-        (mark.miou - (spread := 0.0 if math.isnan(mark.deviation) else mark.deviation), mark.miou + spread)
-        for mark in marks
-        if not math.isnan(mark.miou)
-    ]
-    spans += [(mark.published, mark.published) for mark in marks if mark.published is not None]
-    if spans:
-        low, high = min(low for low, _ in spans), max(high for _, high in spans)
-        margin = max(high - low, 1.0) * 0.25
-        axes.set_ylim(max(0.0, low - margin), high + margin)
+    axes.set_xlim(-0.5, len(marks) - 0.5)
     _notes(axes, places, marks)
     _write(figure, path)
 

@@ -17,6 +17,9 @@ STATUSES = (RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
 """A stopped run was ended on purpose before its last iterate, as a search prunes runs; it can be taken up again."""
 
 
+LOST = "lost: "  # begins the reason of a failed run whose process is gone
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing: to a temporary name beside it, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,7 @@ R = TypeVar("R")
 ROOT = Path(__file__).resolve().parents[1]
 POLL_SECONDS = 0.2
 _FOR_EVER = 60 * 24 * 3650  # minutes: submitit's default would end a job after two
+_STOP_SECONDS = 3.0
 _CPU_WORKERS = 4  # at most, where nobody said how many: each needs memory of its own
 
 
@@ -78,6 +80,7 @@ class LocalPool(Generic[T, R]):
         self._executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
         self._gpus = _gpus()
         self._running: dict[int, tuple[int, Job[Any]]] = {}  # slot and process
+        self._cancelled: set[int] = set()
 
     def __enter__(self) -> LocalPool[T, R]:
         return self
@@ -97,18 +100,26 @@ class LocalPool(Generic[T, R]):
         slot = min(set(range(self._parallel)) - {slot for slot, _ in self._running.values()})
         environment = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         call = _Call(pickle.dumps((self._function, job)), environment)
-        with environment_variables(**_environment(self._parallel)):
+        with environment_variables(**_environment(self._parallel)), _stderr_nowhere():
             self._running[index] = (slot, self._executor.submit(call))
 
     def cancel(self, index: int) -> None:
         """Tell a process to stop; it is among the ended ones when it did."""
         self._running[index][1].cancel()
+        self._cancelled.add(index)
 
     def ended(self) -> list[tuple[int, R | Lost]]:
         """Index and outcome of the jobs that ended since the last call; waits ``POLL_SECONDS``, but for no job."""
         time.sleep(POLL_SECONDS)
         over = [index for index, (_, job) in self._running.items() if job.done()]
-        return [(index, _outcome(self._running.pop(index)[1])) for index in over]
+        return [(index, self._outcome(index)) for index in over]
+
+    def _outcome(self, index: int) -> R | Lost:
+        _, job = self._running.pop(index)
+        outcome: R | Lost = _outcome(job)
+        if index in self._cancelled:  # nothing of it is wanted
+            _remove_files(job)
+        return outcome
 
 
 def run_local(
@@ -170,14 +181,42 @@ def _outcome(job: Job[Any]) -> Any:
     ended, result = pickle.loads(job.paths.result_pickle.read_bytes())
     if ended == "error":  # the result is the traceback
         return Lost(result.strip().splitlines()[-1], job.paths.stdout)
-    for path in job.paths.folder.glob(f"{job.job_id}_*"):
-        path.unlink()
+    _remove_files(job)
     return result
 
 
+def _remove_files(job: Job[Any]) -> None:
+    for path in job.paths.folder.glob(f"{job.job_id}_*"):
+        path.unlink()
+
+
+@contextmanager
+def _stderr_nowhere() -> Iterator[None]:
+    """For the process that submitit puts between: when it is told to stop it prints a traceback of its own.
+
+    What a worker itself prints goes to its log.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _stop(jobs: Sequence[Job[Any]]) -> None:
+    # An interrupt from the keyboard has reached them too: a second one would cut short how they end their workers.
+    _wait(jobs, _STOP_SECONDS)
     for job in jobs:
-        job.cancel()
-    end = time.monotonic() + 5
+        if not job.done():
+            job.cancel()
+    _wait(jobs, 2 * _STOP_SECONDS)
+
+
+def _wait(jobs: Sequence[Job[Any]], seconds: float) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end and not all(job.done() for job in jobs):
         time.sleep(POLL_SECONDS)

@@ -411,7 +411,7 @@ def test_weights_and_settings_are_checked_before_the_first_run(
 def test_an_output_that_is_a_file_is_told_in_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(compare, "_check", lambda jobs: None)
+    monkeypatch.setattr(compare, "check_runs", lambda configs: None)
     (tmp_path / "out").write_text("")
     assert_one_line(command("--methods", "dacs", "--output", "out", "--force"), "out")
 

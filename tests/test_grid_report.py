@@ -25,7 +25,7 @@ from ablations.report import report
 from benchmarks import compare
 from benchmarks.spec import run_id
 from results import plots
-from results.plots import Mark, plot_bars, plot_heat_map, plot_line
+from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.record import write_record
 
 Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; words are the status of a run without one
@@ -234,10 +234,11 @@ def test_equal_results_are_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_bars_begin_below_the_lowest_and_name_what_has_none(tmp_path: Path, drawn: list[Figure]) -> None:
-    plot_bars(tmp_path / "bars.png", [REFERENCE, *MARKS], REFERENCE, title="T")
+def test_points_are_marks_and_name_what_has_none(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_points(tmp_path / "points.png", [REFERENCE, *MARKS], REFERENCE, title="T")
     axes = drawn[0].axes[0]
-    assert [bar.get_height() for bar in axes.patches[:4]] == [22.5, 22.0, 21.5, 0.0]
+    assert [float(mark.lines[0].get_ydata()[0]) for mark in axes.containers[:3]] == [22.5, 22.0, 21.5]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
     low, high = axes.get_ylim()
     assert 15 < low < 21.25 and 23.6 < high < 26
     assert "3 diverged" in texts(drawn[0])
@@ -259,7 +260,7 @@ def test_a_heat_map_names_each_cell(tmp_path: Path, drawn: list[Figure]) -> None
 def test_nothing_finished_is_still_a_plot(tmp_path: Path) -> None:
     none = [Mark(mark.label, mark.value, NAN, NAN, 0, "1 failed") for mark in MARKS]
     plot_line(tmp_path / "line.png", none, none[0], title="T", x_label="x", log=True)
-    plot_bars(tmp_path / "bars.png", none, none[0], title="T")
+    plot_points(tmp_path / "points.png", none, none[0], title="T")
     ticks = ["a", "b", "c"]
     plot_heat_map(
         tmp_path / "map.png", [none], none[0], title="T", x_label="x", y_label="y", x_ticks=ticks, y_ticks=["d"]
@@ -282,7 +283,7 @@ def command(
         write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
 
     monkeypatch.setattr(compare, "run_one", write)
-    monkeypatch.setattr(compare, "_check", lambda jobs: None)
+    monkeypatch.setattr(compare, "check_runs", lambda configs: None)
     monkeypatch.chdir(tmp_path)
     return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ablations.search import described, parse_arguments
 from ablations.step_cost import GIGA, CostCounter
 from ablations.storage import open_storage
-from ablations.study import FAILED, FINISHED, FOLDER, LOST, OUTCOME, PRUNED, PUBLISHED, RETRY_OF, Search, open_study
+from ablations.study import BASE, FAILED, FINISHED, FOLDER, LOST, OUTCOME, PRUNED, RETRY_OF, Search, open_study
 from ablations.trial_progress import TrialProgress
 from ablations.trials import Driver, trials_over
 from benchmarks.errors import ConfigError
@@ -58,7 +58,7 @@ def test_the_published_setting_comes_first_and_each_trial_has_a_run_of_its_own(s
     trials = study.get_trials()
     assert states(study) == {TrialState.COMPLETE: 24}
     assert trials[0].params == {"lambda": 1.0, "mask-ratio": 0.4}
-    assert [trial.user_attrs.get(PUBLISHED) for trial in trials] == [True, *[None] * 23]
+    assert [trial.user_attrs.get(BASE) for trial in trials] == [True, *[None] * 23]
     assert len(set(pool.submitted)) == len(pool.submitted) == len(settings(trials)) == 24
     assert all(0.03 <= trial.params["lambda"] <= 10 and 0.1 <= trial.params["mask-ratio"] <= 0.9 for trial in trials)
     # Told what the run scored, at every evaluation.

@@ -26,6 +26,7 @@ from ablations.search_report import ORACLE, SearchReport, write_search_report
 from ablations.search_rerun import dashboard_line
 from ablations.space import Dimension
 from ablations.study import (
+    BASE,
     DIVERGED,
     FAILED,
     FINISHED,
@@ -34,7 +35,6 @@ from ablations.study import (
     OBJECTIVES,
     OUTCOME,
     PRUNED,
-    PUBLISHED,
     REASON,
     RETRY_OF,
     RUN,
@@ -85,8 +85,8 @@ class Trials:
         cfg = self.search.spec(named).resolve()
         folder = run_folder(self.output, cfg)
         known = {OUTCOME: outcome, RUN: run_id(cfg), FOLDER: folder.relative_to(self.output).as_posix(), **attributes}
-        if named == self.search.published:
-            known[PUBLISHED] = True
+        if named == self.search.base:
+            known[BASE] = True
         if isinstance(values, (int, float)):
             values = [values]
         self.study.add_trial(
@@ -169,7 +169,7 @@ def test_every_trial_is_in_the_table_with_the_figures_of_its_record(tmp_path: Pa
     assert frame["iterations"].fillna(-1).tolist() == [40.0] * 5 + [20.0] * 3 + [-1.0] * 2
     assert frame["seconds"].notna().sum() == 8 and frame.loc[5, "last_reported"] == 2.5
     assert frame["last_reported"].notna().sum() == 1
-    assert frame["retry_of"].dropna().tolist() == [8.0] and list(frame["published"]) == [True] + [False] * 9
+    assert frame["retry_of"].dropna().tolist() == [8.0] and list(frame["base"]) == [True] + [False] * 9
     assert frame.loc[6, "reason"] == "loss is nan" and (frame["run"].str.len() == 12).all()
     assert made.complete == 6
     assert "10 trials: 6 finished, 1 pruned, 1 diverged, 1 failed, 1 lost" in made.text
@@ -191,7 +191,7 @@ def test_best_trials_stand_beside_the_published_setting(tmp_path: Path) -> None:
     for part in (*parts, "The best of 6 trials on one seed is optimistic", "ablations/run.py"):
         assert part in markdown and part in made.text
     # Ranks 2 4 3 5 1 and 3 2 4 5 1: 1 - 6 (1 + 4 + 1) / (5 (25 - 1)), without the trial that has no record.
-    assert "which was not used: +0.70 over n = 5 complete trials" in markdown and "+0.70 over n = 5" in made.text
+    assert "which was not used: +0.70 over n = 5 finished runs" in markdown and "+0.70 over n = 5" in made.text
     assert all(path.is_file() for path in made.files)
     assert made.text.split("files:\n")[1].split() == list(map(str, made.files))
     assert {path.name for path in made.files} == {path.name for path in (tmp_path / "search" / "first").iterdir()}
@@ -255,7 +255,7 @@ def test_the_published_setting_is_made_even_where_no_trial_was(tmp_path: Path) -
     assert rows[1].cfg.TERMS.MRM.RATIO == 0.4 and rows[1].cfg.TERMS.MRM.WEIGHT == 1.0
     assert run_id(rows[2].cfg) == trials.study.trials[0].user_attrs[RUN]
     assert "has not been tried" in made.text
-    outside = dataclasses.replace(RATIO, published=None)
+    outside = dataclasses.replace(RATIO, base=None)
     trials.search = dataclasses.replace(trials.search, space=(LAMBDA, outside))
     made = trials.report()
     assert "outside the space" in made.text
@@ -272,7 +272,7 @@ def test_a_failed_published_trial_is_shown_without_a_difference(tmp_path: Path) 
     text = (trials.folder / "best.md").read_text()
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:5]] == ["1", "3", "0 (published)"]
     assert "trial 0, diverged: it has no value" in text and "30.00 |" in text
-    assert made.complete == 3 and "none, since n = 0 complete trials" in text
+    assert made.complete == 3 and "none, since n = 0 finished runs" in text
 
 
 def test_two_objectives_show_the_whole_pareto_front(tmp_path: Path) -> None:

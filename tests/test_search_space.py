@@ -26,7 +26,7 @@ def test_the_usual_space_is_the_documented_one() -> None:
     weight, ratio = search.space
     assert (weight.key, weight.distribution) == ("TERMS.MRM.WEIGHT", FloatDistribution(0.03, 10, log=True))
     assert (ratio.key, ratio.distribution) == ("TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9))
-    assert search.published == {"lambda": 1.0, "mask-ratio": 0.4}
+    assert search.base == {"lambda": 1.0, "mask-ratio": 0.4}
     assert (search.method, search.pruner, search.sampler) == ("dacs+mrm", "median", "tpe")
 
 
@@ -51,7 +51,7 @@ def test_any_key_is_searched_in_its_own_type() -> None:
 
 def test_a_published_value_outside_the_range_is_not_tried(tmp_path: Path) -> None:
     search = search_of("--space", "lambda=2..10:log,mask-ratio")
-    assert search.published is None
+    assert search.base is None
     study, _ = open_study(search, open_storage(None, tmp_path).optuna)
     assert not study.get_trials()
 
@@ -62,8 +62,11 @@ def test_an_honest_objective_sets_what_it_takes_and_pruning_gets_scores() -> Non
     own = search_of("--objective", "pseudo-label-confidence", "TEST.CONFIDENCE_IMAGES", "7", "TEST.PERIOD", "9")
     cfg = own.spec({}).resolve()
     assert (cfg.TEST.SOURCE_IMAGES, cfg.TEST.CONFIDENCE_IMAGES, cfg.TEST.PERIOD) == (0, 7, 9)
-    unpruned = search_of("--pruner", "none").spec({}).resolve()
-    assert unpruned.TEST.PERIOD == search_of("--objective", "target-miou,step-cost").spec({}).resolve().TEST.PERIOD
+    periods = {name: search_of("--pruner", name).spec({}).resolve().TEST.PERIOD for name in ("median", "none")}
+    assert periods == {"median": 70, "none": 70}  # a fifth of 350
+    fine = search_of("--iters", "1000").spec({}).resolve()
+    assert fine.TEST.PERIOD == 175  # the protocol's
+    assert search_of("--objective", "target-miou,step-cost").spec({}).resolve().TEST.PERIOD == 175
 
 
 @pytest.mark.parametrize(
