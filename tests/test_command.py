@@ -322,7 +322,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(compare, "run_one", fake)
     # No data is drawn.
     monkeypatch.setattr(
-        compare, "_check", lambda jobs: fake.checked.append([f"{job.cfg.METHOD} {job.cfg.SEED}" for job in jobs])
+        compare, "check_runs", lambda configs: fake.checked.append([f"{cfg.METHOD} {cfg.SEED}" for cfg in configs])
     )
     return fake
 
