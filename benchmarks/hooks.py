@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
-from detectron2.utils.events import JSONWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
-from benchmarks.checkpoint import AtomicCheckpointer
+from benchmarks.checkpoint import FINAL, AtomicCheckpointer
 from benchmarks.criteria import Criteria
 from benchmarks.evaluation import evaluate
 from benchmarks.inference import sliding
@@ -18,6 +20,7 @@ from benchmarks.label_space import scoring
 from benchmarks.trainer import LOG_PERIOD, Trainer
 from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
+from results.record import write_text
 
 
 class Watcher(Protocol):
@@ -92,6 +95,101 @@ class Evaluation:
         )
 
 
+class EvaluationHook(hooks.EvalHook):
+    """EvalHook without its evaluation after a training that ended in its last iteration, but by an error."""
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_train()
+
+
+class CheckpointHook(hooks.PeriodicCheckpointer):
+    """PeriodicCheckpointer that saves nothing of a run that has diverged, and the last iterate only as the final."""
+
+    def before_train(self) -> None:
+        super().before_train()
+        done = self.trainer.start_iter
+        if done >= self.max_iter and not self.checkpointer.get_checkpoint_file().endswith(FINAL):
+            self.step(done - 1)  # killed by an earlier version before it was final
+
+    def after_step(self) -> None:
+        if (self.trainer.iter + 1) % self.period == 0:
+            self.trainer.check_losses()
+        super().after_step()
+
+    def step(self, iteration: int, **kwargs: Any) -> None:
+        if iteration + 1 >= self.max_iter:
+            self.checkpointer.save(Path(FINAL).stem, iteration=iteration, **kwargs)
+        else:
+            super().step(iteration, **kwargs)
+
+
+class MetricsHook(HookBase):
+    """Scalars go to metrics.json and TensorBoard's events: every LOG_PERIOD iterations, and with each evaluation.
+
+    So nothing is left to be written when a checkpoint is saved after it, and a resumed run begins by removing what was
+    written after its checkpoint: both files are those of a run that was never stopped. Event files are appended to, so
+    a new one tells readers from which step on the older are void.
+    """
+
+    def __init__(self, folder: Path, evaluation_period: int) -> None:
+        """``evaluation_period``: iterations; 0: at the end alone."""
+        self._folder, self._evaluation_period = folder, evaluation_period
+        self._writers: list[EventWriter] = []
+
+    def before_train(self) -> None:
+        start, path = self.trainer.start_iter, self._folder / "metrics.json"
+        keep_before(path, start)
+        self._writers = [JSONWriter(str(path)), _EventFiles(str(self._folder), purge_step=start)]
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1
+        evaluated = self._evaluation_period > 0 and done % self._evaluation_period == 0
+        if done % LOG_PERIOD == 0 or evaluated or done == self.trainer.max_iter:
+            self._write()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            self._write()
+            for writer in self._writers:
+                writer.close()
+            return
+        # After an error a line for the iterations since the last one would be in no other run's file.
+        for writer in self._writers:
+            with suppress(OSError):  # the error that ended the run is the one to be told
+                writer.close()
+
+    def _write(self) -> None:
+        for writer in self._writers:
+            writer.write()
+
+
+class _EventFiles(TensorboardXWriter):
+    """TensorboardXWriter that leaves nothing in memory, where a killed process would lose it."""
+
+    def write(self) -> None:
+        super().write()
+        self._writer.flush()
+
+
+def keep_before(path: Path, iteration: int) -> None:
+    """Remove from metrics.json the lines of ``iteration`` and later ones, and what a killed process left of a line."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _iteration(line) < iteration]
+    if kept != lines:
+        write_text(path, "".join(kept))
+
+
+def _iteration(line: str) -> float:
+    """Of a line of metrics.json; infinite where it is not whole."""
+    try:
+        return int(json.loads(line)["iteration"]) if line.endswith("\n") else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
 def run_hooks(
     trainer: Trainer,
     cfg: CfgNode,
@@ -100,11 +198,11 @@ def run_hooks(
     evaluation: Evaluation,
     watcher: Watcher,
 ) -> list[HookBase]:
-    """The hooks of a run, in order: a periodic checkpoint holds the score of the evaluation at its iteration."""
+    """The hooks of a run, in order: a checkpoint is saved when all that its iterations gave is on disk."""
     return [
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),
         WatcherHook(watcher),
-        hooks.EvalHook(cfg.TEST.PERIOD, evaluation),
-        hooks.PeriodicCheckpointer(checkpointer, cfg.CHECKPOINT_PERIOD, max_iter=trainer.max_iter, max_to_keep=2),
-        hooks.PeriodicWriter([JSONWriter(str(folder / "metrics.json")), TensorboardXWriter(str(folder))], LOG_PERIOD),
+        EvaluationHook(cfg.TEST.PERIOD, evaluation),
+        MetricsHook(folder, cfg.TEST.PERIOD),
+        CheckpointHook(checkpointer, cfg.CHECKPOINT_PERIOD, max_iter=trainer.max_iter),
     ]

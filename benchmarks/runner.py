@@ -7,7 +7,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,6 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
     record = _describe(cfg, recipe, device)
-    write_text(folder / "config.yaml", cfg.dump())
-    write_record(folder, record | {"status": RUNNING})
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 
@@ -96,6 +94,8 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
         write_record(folder, record | _measured(trainer, device) | {"status": RUNNING})
 
     try:
+        write_text(folder / "config.yaml", cfg.dump())
+        write_record(folder, record | {"status": RUNNING})
         start_peak(device)
         trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)
         record["parameters"] = _parameters(trainer)
@@ -114,7 +114,12 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     if trainer is not None:
         record |= _measured(trainer, device)
     record |= outcome
-    write_record(folder, record)
+    try:
+        write_record(folder, record)
+    except OSError as error:  # a full disk: what can be told is told here
+        record = {key: value for key, value in record.items() if key != "result"} | {"status": FAILED}
+        record["reason"] = record["reason"] or f"{type(error).__name__}: {error}"
+        _LOGGER.warning("%s: failed, %s; its record could not be written (%s)", folder, record["reason"], error)
     return record
 
 
@@ -256,10 +261,10 @@ def _log_file(path: Path) -> Iterator[None]:
     """While a run lasts, everything logged from INFO up goes to its log.txt; warnings still reach the terminal."""
     root = logging.getLogger()
     level = root.level
-    file, terminal = logging.FileHandler(path), logging.StreamHandler()
+    file, terminal = _LogFile(path), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     terminal.setLevel(logging.WARNING)
-    terminal.addFilter(lambda entry: entry.name.split(".")[0] in ("datasets", "methods"))
+    terminal.addFilter(_for_terminal)
     root.setLevel(logging.INFO)
     for handler in (file, terminal):
         root.addHandler(handler)
@@ -270,3 +275,20 @@ def _log_file(path: Path) -> Iterator[None]:
             root.removeHandler(handler)
         root.setLevel(level)
         file.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A full disk ends a run by its metrics or its checkpoint, not by a line of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def _for_terminal(entry: logging.LogRecord) -> bool:
+    """Warnings of ours. The errors that end a run are told with its end."""
+    room = entry.name.split(".")[0]
+    return room in ("datasets", "methods") or (room == "benchmarks" and entry.levelno == logging.WARNING)

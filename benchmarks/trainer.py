@@ -38,6 +38,8 @@ class Trainer(TrainerBase):
         progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
     """
 
+    iter: int
+
     def __init__(
         self,
         cfg: CfgNode,
@@ -67,6 +69,10 @@ class Trainer(TrainerBase):
     def before_train(self) -> None:
         self._batches = self._batches_from(self.start_iter)
         super().before_train()
+
+    def after_train(self) -> None:
+        self.iter = min(self.iter, self.max_iter)  # one more where a resumed run had no iteration left
+        super().after_train()
 
     def run_step(self) -> None:
         started = time.perf_counter()
@@ -99,20 +105,29 @@ class Trainer(TrainerBase):
         self.progress.seconds.append(time.perf_counter() - started)
 
     def read_losses(self) -> None:
-        """Look at the losses since the last look and store the newest.
+        """Look at the losses since the last look and store those of this iteration.
 
         Raises:
             Diverged: naming the first loss that was not finite, and its iteration.
         """
+        if values := self.check_losses():
+            # The iteration's own values: detectron2 0.6 would write a median over a history that a resume starts anew.
+            self.storage.put_scalars(smoothing_hint=False, **values)
+
+    def check_losses(self) -> dict[str, float]:
+        """Look at the losses since the last look and return the newest: a checkpoint holds none that is not finite.
+
+        Raises:
+            Diverged: as ``read_losses``.
+        """
+        values: dict[str, float] = {}
         for iteration, losses in self._unread:
             values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
             for name, value in values.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, iteration)
-        if self._unread:
-            # The iteration's own values: detectron2 0.6 would write a median over a history that a resume starts anew.
-            self.storage.put_scalars(smoothing_hint=False, **values)
         self._unread.clear()
+        return values
 
     def _training_step(self, batch: Batch) -> TrainingStep:
         labels = batch["source"]["labels"]

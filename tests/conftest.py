@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from detectron2.config import CfgNode
 
+pytest_plugins = ["slurm_fixture"]
+
 SMALL = {
     "DATA.STREETS.SIZE": (128, 64),
     "DATA.STREETS.SOURCE_IMAGES": 6,

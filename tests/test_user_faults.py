@@ -1,4 +1,4 @@
-"""Faults that users met once, and one that is left."""
+"""Faults that users met once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ class Killed(BaseException):
     """Ends a run as a signal would."""
 
 
-@pytest.mark.xfail(strict=True, reason="a line of the learning rate alone is added, others are written twice")
 def test_interrupted_runs_have_the_metrics_of_an_uninterrupted_one(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:

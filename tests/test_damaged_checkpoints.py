@@ -1,0 +1,218 @@
+"""Checkpoints that are damaged, of another version, or that a full disk has no place for."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from detectron2.utils import events
+from killed_runs import assert_ends_as, copied, make, newest, stopped, whole
+
+import benchmarks.runner
+import benchmarks.trained
+from benchmarks.runner import RunWatcher
+
+
+def flipped(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    return bytes(changed)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "garbage": lambda content: random.Random(0).randbytes(5000),
+    "flipped": flipped,
+}
+
+
+def damage(path: Path, kind: str) -> None:
+    content = path.read_bytes()
+    path.unlink()  # a copy's is shared
+    path.write_bytes(DAMAGES[kind](content))
+
+
+class Listing(RunWatcher):
+    """Notes which periodic checkpoints there are after each step, before that step's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.there: dict[int, list[int]] = {}
+
+    def step(self, done: int, losses: Any) -> None:
+        self.there[done] = sorted(int(path.stem[6:]) for path in self._folder.glob("model_0*.pth"))
+
+
+def assert_told(folder: Path, capfd: pytest.CaptureFixture[str], *parts: str) -> None:
+    terminal, log = capfd.readouterr().err, (folder / "log.txt").read_text()
+    assert "Traceback" not in terminal
+    for part in parts:
+        assert part in terminal and part in log, part
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = whole("source-only")
+    folder = stopped(run, tmp_path / "run")
+    damage(folder / "model_0000003.pth", kind)
+    listing = Listing(folder)
+    assert make(run.cfg, folder, listing)["resumed_at"] == 2
+    assert_told(folder, capfd, "model_0000003.pth", f"going on from {folder / 'model_0000001.pth'}")
+    assert listing.there == {3: [1, 3], 4: [1, 3], 5: [1, 3]}
+    assert_ends_as(folder, run)
+
+
+@pytest.mark.parametrize("pointer", [None, "model_0000099.pth", ""])
+def test_the_pointer_to_the_newest_is_not_needed(
+    pointer: str | None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = whole("source-only")
+    folder = stopped(run, tmp_path / "run")
+    (folder / "last_checkpoint").unlink()
+    if pointer is not None:
+        (folder / "last_checkpoint").write_text(pointer)
+    assert make(run.cfg, folder)["resumed_at"] == 4
+    assert_told(folder, capfd, "last_checkpoint", f"going on from {folder / 'model_0000003.pth'}")
+    assert_ends_as(folder, run)
+
+
+def test_all_damaged_starts_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = whole("source-only")
+    folder = stopped(run, tmp_path / "run")
+    for path in folder.glob("*.pth"):
+        damage(path, "cut")
+    listing = Listing(folder)
+    assert make(run.cfg, folder, listing)["resumed_at"] == 0
+    assert_told(folder, capfd, "model_0000001.pth", "model_0000003.pth", "starts anew", "damaged, now removed")
+    assert listing.there == {1: [1, 3], 2: [1, 3], 3: [1], 4: [1], 5: [1, 3]}
+    assert_ends_as(folder, run)
+
+
+def test_a_checkpoint_that_could_not_be_read_for_now_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = whole("source-only")
+    folder = stopped(run, tmp_path / "run")
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(benchmarks.trained.torch, "load", failing)
+    record = make(run.cfg, folder)
+    assert record["status"] == "failed" and "Permission denied" in record["reason"]
+    assert newest(folder) == 4
+
+
+def drop_weight(content: dict[str, Any]) -> None:
+    del content["model"][next(iter(content["model"]))]
+
+
+def reshape_weight(content: dict[str, Any]) -> None:
+    key = next(iter(content["teacher"]))
+    content["teacher"][key] = content["teacher"][key][None]
+
+
+def regroup(content: dict[str, Any]) -> None:
+    content["optimizer"]["param_groups"].pop()
+
+
+def reshape_moment(content: dict[str, Any]) -> None:
+    moments = content["optimizer"]["state"][0]
+    moments["exp_avg"] = moments["exp_avg"][None]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: content.pop("teacher"), "lacks teacher"),
+        (lambda content: content.pop("iteration"), "lacks iteration"),
+        (lambda content: content.update(future=1), "has the unknown future"),
+        (lambda content: content["scheduler"].pop("last_epoch"), "scheduler lacks last_epoch"),
+        (lambda content: content["progress"].pop("curve"), "progress lacks curve"),
+        (lambda content: content["optimizer"]["param_groups"][0].pop("lr"), "optimizer lacks lr"),
+        (drop_weight, "model lacks "),
+        (reshape_weight, "teacher has in another shape"),
+        (regroup, "optimizer has "),
+        (reshape_moment, "optimizer has other shapes"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(
+    change: Callable[[dict[str, Any]], Any], told: str, tmp_path: Path
+) -> None:
+    run = whole("dacs")
+    path = stopped(run, tmp_path / "run") / "model_0000003.pth"
+    content = torch.load(path, weights_only=True)
+    change(content)
+    path.unlink()
+    torch.save(content, path)
+    before = path.read_bytes()
+    record = make(run.cfg, path.parent)
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("ConfigError: ") and "\n" not in record["reason"]
+    for part in (str(path), told, "--force"):
+        assert part in record["reason"]
+    assert path.read_bytes() == before
+
+
+def full_checkpoint(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / f".model_0000003.pth.{os.getpid()}").symlink_to("/dev/full")
+
+
+def full_metrics(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def write(self: Any) -> None:
+        self._file_handle.write('{"iter')
+        self._file_handle.flush()
+        with Path("/dev/full").open("w") as full:
+            full.write("ation")
+
+    patch.setattr(events.JSONWriter, "write", write)
+
+
+def full_record(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def write(*_: Any) -> None:
+        with Path("/dev/full").open("w") as full:
+            full.write("{")
+
+    patch.setattr(benchmarks.runner, "write_record", write)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("fill", [full_checkpoint, full_metrics, full_record])
+def test_a_full_disk_fails_the_run_and_leaves_what_was_complete(
+    fill: Callable[[Path, pytest.MonkeyPatch], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run, folder = whole("source-only"), tmp_path / "run"
+
+    class Filling(RunWatcher):
+        def step(self, done: int, losses: Any) -> None:
+            if done == 3:
+                fill(folder, monkeypatch)
+
+    record = make(run.cfg, folder, Filling())
+    monkeypatch.undo()
+    assert record["status"] == "failed" and "No space left on device" in record["reason"]
+    on_disk = json.loads((folder / "record.json").read_text())
+    if fill is full_record:
+        assert on_disk["status"] == "running" and "result" not in record
+        assert "No space left on device" in capfd.readouterr().err
+    else:
+        assert (on_disk["status"], on_disk["reason"]) == ("failed", record["reason"])
+    if fill is full_checkpoint:
+        assert "model_0000003.pth" in record["reason"]
+    assert newest(folder) == 2
+    again = copied(folder, tmp_path / "again")
+    assert make(run.cfg, again)["resumed_at"] == 2
+    assert_ends_as(again, run)
