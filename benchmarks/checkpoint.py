@@ -14,6 +14,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.errors import ConfigError
 from benchmarks.trainer import Trainer
 from results.record import write_text
@@ -139,8 +140,6 @@ def _periodic(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """The contents of a checkpoint; None, and a warning, where it is damaged."""
-    from benchmarks.trained import read_checkpoint  # which imports the runner, which imports this
-
     try:
         # A copy, since the tensors are mapped: what is trained must not depend on a file that may be removed.
         return copy.deepcopy(read_checkpoint(path))

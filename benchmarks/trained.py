@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.config import get_config
 from benchmarks.errors import ConfigError
 from benchmarks.inference import Sliding, predict_image
@@ -80,30 +80,6 @@ def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:
     _check_fit(state, segmentor.state_dict(), f"{checkpoint} does not fit {cfg.NETWORK}")
     segmentor.load_state_dict(state)
     return segmentor.eval()
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The contents of a checkpoint, tensors on the CPU. Raises ConfigError where it is missing or damaged."""
-    expected = "expected a checkpoint of segshift"
-    try:
-        # torch itself does not compare the check sums, and would load flipped bits without a word.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ConfigError(f"{path}: damaged in {damaged}, {expected}")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file, {expected}") from None
-    except ConfigError:
-        raise
-    except zipfile.BadZipFile:
-        raise ConfigError(f"{path}: cut short, or not a checkpoint; {expected}") from None
-    except Exception as error:  # unpickling has exceptions of its own for each kind of damage
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"{path}: cannot be read ({reason[0]}), {expected}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds a {type(content).__name__}, {expected}")
-    return content
 
 
 def placed(cfg: CfgNode, device: str | None = None, data_root: str | None = None) -> CfgNode:
