@@ -237,8 +237,9 @@ def _correlations(frame: pd.DataFrame, search: Search) -> list[str]:
     for objective in search.objectives:
         if objective.oracle or not objective.column:
             continue
-        runs = frame.drop_duplicates("run") if len(frame) else frame  # one of two trials is as good as one
-        known = runs.reindex(columns=[objective.name, TARGET]).astype(float).dropna()
+        known = frame.reindex(columns=["run", objective.name, TARGET]).dropna()
+        # Of two trials of one run either tells the same.
+        known = known.drop_duplicates("run")[[objective.name, TARGET]].astype(float)
         told = f"Rank correlation (Spearman) of {objective.title} with mIoU on the target, which was not used"
         if len(known) < 3 or (known.nunique() < 2).any():
             lines.append(f"{told}: none, since n = {len(known)} finished runs have both, or one does not vary.")

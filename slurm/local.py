@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,7 +102,7 @@ class LocalPool(Generic[T, R]):
         slot = min(set(range(self._parallel)) - {slot for slot, _ in self._running.values()})
         environment = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         call = _Call(pickle.dumps((self._function, job)), environment)
-        with environment_variables(**_environment(self._parallel)), _stderr_nowhere():
+        with environment_variables(**_environment(self._parallel)), _stderr_nowhere(), _interruptible():
             self._running[index] = (slot, self._executor.submit(call))
 
     def cancel(self, index: int) -> None:
@@ -188,6 +190,22 @@ def _outcome(job: Job[Any]) -> Any:
 def _remove_files(job: Job[Any]) -> None:
     for path in job.paths.folder.glob(f"{job.job_id}_*"):
         path.unlink()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let processes that are started here heed SIGINT, by which they are stopped.
+
+    A command in the background of a script ("nohup ... &") has it ignored, and what it starts would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: None)  # a handler, unlike an ignored signal, is not inherited
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
