@@ -5,10 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 from benchmarks.config import get_config
@@ -21,18 +19,6 @@ from methods.recipes import DEFAULT_HOST, parse
 HOST = "{host}"  # in a recipe: the host that the command names
 # What a value can change besides config keys: the recipe, the network, the host that {host} stands for.
 CHOICES = ("METHOD", "NETWORK", "HOST")
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a grid's file. Raises ConfigError for one that is not there or no YAML."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file, expected a grid in YAML") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}), expected a grid in YAML") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from None
 
 
 def check_keys(changes: Any, where: str, choices: Sequence[str] = ()) -> None:

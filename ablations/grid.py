@@ -15,11 +15,11 @@ from ablations.checks import (
     keys_of,
     label_of,
     nearest,
-    read_yaml,
     recipe_of,
     words_of,
 )
 from benchmarks.errors import ConfigError
+from benchmarks.yaml_file import read_yaml
 from methods.recipes import parse
 
 GRIDS = Path(__file__).parent / "grids"
@@ -135,7 +135,7 @@ def read_grid(name: str) -> Grid:
             raise ConfigError(f"{name}: a grid of that name ships, expected another name for the file")
     elif name not in grids():
         raise ConfigError(f"unknown grid {name!r}; {nearest(name, grids())}")
-    content = keys_of(read_yaml(path), str(path), _KEYS)
+    content = keys_of(read_yaml(path, "a grid"), str(path), _KEYS)
     for key in ("title", "axes"):
         if key not in content:
             raise ConfigError(f"{path}: {key} is missing")

@@ -13,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.run_options import add_training_options
 
 INLINE, LOCAL = "inline", "local"
 
@@ -26,12 +27,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("grid", nargs="?", metavar="NAME", help="a grid that ships, or the path of a YAML file")
     parser.add_argument("--host", help="recipe that the grid builds on, such as daformer or hrda+mic (default: dacs)")
-    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
-    parser.add_argument("--network", help="default: the protocol's")
     parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
-    parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
-    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument(
         "--launcher", choices=(INLINE, LOCAL), default=INLINE, help="one run after the other, or several at a time"
     )
@@ -40,7 +36,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is finished, and the time needed")
     parser.add_argument("--list", action="store_true", help="list the grids that ship")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    add_training_options(parser)
     return parser.parse_intermixed_args(words)
 
 

@@ -15,6 +15,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.run_options import add_training_options
 
 if TYPE_CHECKING:
     import optuna
@@ -44,10 +45,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "TERMS.MRM.BLOCKS=1..4, SOLVER.DECODER_LR=1e-4..1e-2:log, TERMS.MRM.STRATEGY=random|block",
     )
     parser.add_argument("--host", default="dacs", help="recipe that MRM is added to (default: dacs)")
-    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
-    parser.add_argument("--network", help="default: the protocol's")
     parser.add_argument("--seed", type=int, default=0, help="of all trials and of the sampler (default: 0)")
-    parser.add_argument("--iters", type=int, help="iterations of each trial (default: the protocol's)")
     parser.add_argument(
         "--trials", type=int, help=f"trials the study is to have (default: {USUAL_TRIALS}; of a grid: its points)"
     )
@@ -61,13 +59,11 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="draws the settings (default: tpe)")
     parser.add_argument("--storage", help=HELP)
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
-    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument(
         "--launcher", choices=(LOCAL,), default=LOCAL, help="where trials run: processes of this machine"
     )
     parser.add_argument("--parallel", type=int, help="trials at a time (default: the GPUs, or the cores up to 4)")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    add_training_options(parser)
     return parser.parse_intermixed_args(words)
 
 

@@ -6,20 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.errors import ConfigError
-
-
-class _NoKeyTwice(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word: of two ids, one would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"{key!r} twice in one mapping")
-        return super().construct_mapping(node, deep)
+from benchmarks.yaml_file import read_yaml
 
 
 def is_path(protocol: str) -> bool:
@@ -35,14 +23,7 @@ def read_protocol(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: one line naming the file, for one that is not there, no YAML, or no mapping of keys.
     """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _NoKeyTwice)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file, expected a protocol in YAML") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}), expected a protocol in YAML") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from None
+    values = read_yaml(path, "a protocol")
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values such as NETWORK: daformer-lite0, found {values!r:.60}")
     return _flat(values, "", path)

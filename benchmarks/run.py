@@ -13,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.run_options import add_training_options
 
 QUICK = {
     "DATA.STREETS.SOURCE_IMAGES": 24,
@@ -33,19 +34,14 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         epilog="KEY VALUE pairs set any key of the config, for example: SOLVER.ITERS 2000 TERMS.MRM.RATIO 0.6",
     )
     parser.add_argument("--methods", default="", help="comma-separated recipes, for example dacs,mic,dacs+mic+mrm")
-    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
-    parser.add_argument("--network", help="default: the protocol's")
     parser.add_argument("--weights", help='pretrained weights: "imagenet", a path, or "none"')
     parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
-    parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
-    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument("--force", action="store_true", help="make finished runs again")
     parser.add_argument(
         "--quick", action="store_true", help="the whole path in a minute, on streets; its numbers mean nothing"
     )
     parser.add_argument("--list", action="store_true", help="list methods, networks and protocols")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    add_training_options(parser)
     return parser.parse_intermixed_args(words)
 
 

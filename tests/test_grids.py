@@ -246,6 +246,7 @@ PUBLISHED = "\npublished: [{source: X, protocol: p, network: n, host: dacs, clas
         ("fixed: {SOLVER.BATCH: 2}", "fixed: {SEED: 2}", "fixed: SEED cannot be set here"),
         ("SOLVER.BATCH: 2", "SELF_TRAINING.THRESHOLD: 0.9", "SELF_TRAINING.THRESHOLD is fixed and varied"),
         ("label: plain", "lable: plain", "reference: unknown key 'lable'; did you mean 'label'?"),
+        ("label: plain", "label: plain, label: other", "'label' twice in one mapping"),
         ("label: plain", "value: low", "reference: value is 'low', expected its number on the axis"),
         ("title:", "cost: much\ntitle:", "cost is 'much', expected true or false"),
         ("reference: {", PUBLISHED + "miou: {0.8: 5}}]\nreference: {", "miou: 0.8 is no value of threshold"),
