@@ -13,9 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_training_options
-
-INLINE, LOCAL = "inline", "local"
+from benchmarks.run_options import add_launcher_options, add_training_options
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -29,14 +27,13 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", help="recipe that the grid builds on, such as daformer or hrda+mic (default: dacs)")
     parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
     parser.add_argument(
-        "--launcher", choices=(INLINE, LOCAL), default=INLINE, help="one run after the other, or several at a time"
+        "--dry-run",
+        action="store_true",
+        help="list the runs, what is finished, and the time needed; with slurm, show what sbatch is given",
     )
-    parser.add_argument(
-        "--parallel", type=int, help="runs at a time, of --launcher local (default: the GPUs, or the cores up to 4)"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="list the runs, what is finished, and the time needed")
     parser.add_argument("--list", action="store_true", help="list the grids that ship")
     add_training_options(parser)
+    add_launcher_options(parser)
     return parser.parse_intermixed_args(words)
 
 
@@ -47,11 +44,12 @@ def main() -> int:
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from ablations.dry_run import dry_run
     from ablations.expand import expand
     from ablations.grid import read_grid
     from ablations.report import report, write_report
     from benchmarks.compare import make_runs
+    from benchmarks.dry_run import dry_run
+    from benchmarks.launcher import read_launcher
     from benchmarks.run import seeds
     from results.tables import render_table
 
@@ -60,21 +58,21 @@ def main() -> int:
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
-    parallel = workers(arguments)
+    launcher = read_launcher(arguments)
     grid = read_grid(arguments.grid)
     overrides = chosen(arguments)
     rows = expand(
         grid, arguments.protocol, arguments.network, arguments.host, seeds(arguments.seeds), overrides
     )
     if arguments.dry_run:
-        print(dry_run(rows, arguments.output, parallel or 1))
+        print(dry_run([(row.label, run.cfg) for row in rows for run in row.runs], arguments.output, launcher))
         return 0
     runs = [(row, run) for row in rows for run in row.runs]
     make_runs(
         [run.spec for _, run in runs],
         arguments.output,
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
-        parallel=parallel,
+        launcher=launcher,
     )
     cfg = rows[0].cfg
     # What the grid varies is in its rows.
@@ -98,22 +96,6 @@ def listing() -> str:
     from ablations.grid import grids, read_grid
 
     return tabulate([(name, read_grid(name).title) for name in grids()], tablefmt="plain")
-
-
-def workers(arguments: argparse.Namespace) -> int | None:
-    """How many runs are made at a time; None: one after the other in this process."""
-    from slurm.local import usual_parallel
-
-    parallel: int | None = arguments.parallel
-    if arguments.launcher == INLINE:
-        if parallel is not None:
-            raise ConfigError(f"--parallel is {parallel}, which --launcher local takes; expected it beside")
-        return None
-    if parallel is None:
-        return usual_parallel()
-    if parallel < 1:
-        raise ConfigError(f"--parallel is {parallel}, expected at least 1")
-    return parallel
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

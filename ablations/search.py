@@ -15,15 +15,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_training_options
+from benchmarks.run_options import LOCAL, add_launcher_options, add_training_options
 
 if TYPE_CHECKING:
     import optuna
 
     from ablations.storage import Storage
     from ablations.study import Search
+    from benchmarks.launcher import Launcher
 
-LOCAL = "local"
 USUAL_TRIALS = 30
 LONGEST_NAME = 120  # characters; files are named after the study, too
 
@@ -59,11 +59,8 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="draws the settings (default: tpe)")
     parser.add_argument("--storage", help=HELP)
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
-    parser.add_argument(
-        "--launcher", choices=(LOCAL,), default=LOCAL, help="where trials run: processes of this machine"
-    )
-    parser.add_argument("--parallel", type=int, help="trials at a time (default: the GPUs, or the cores up to 4)")
     add_training_options(parser)
+    add_launcher_options(parser, LOCAL)
     return parser.parse_intermixed_args(words)
 
 
@@ -79,11 +76,12 @@ def main() -> int:
 
     from ablations.search_report import write_search_report
     from ablations.storage import open_storage
+    from benchmarks.launcher import read_launcher
     from benchmarks.lock import locked
 
-    for option in ("parallel", "trials"):
-        if (number := getattr(arguments, option)) is not None and number < 1:
-            raise ConfigError(f"--{option} is {number}, expected at least 1")
+    if arguments.trials is not None and arguments.trials < 1:
+        raise ConfigError(f"--trials is {arguments.trials}, expected at least 1")
+    launcher = read_launcher(arguments)
     search = described(arguments)
     folder = arguments.output / "search" / search.name
     try:
@@ -93,7 +91,7 @@ def main() -> int:
     with locked(folder):
         storage = open_storage(arguments.storage, folder)
         try:
-            study = make_trials(arguments, search, storage)
+            study = make_trials(arguments, search, storage, launcher)
             report = write_search_report(study, search, folder, arguments.output, storage=storage.shown)
         except (StorageInternalError, OSError) as error:
             raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
@@ -171,7 +169,9 @@ def study_name(given: str | None, usual: str) -> str:
     return given
 
 
-def make_trials(arguments: argparse.Namespace, search: Search, storage: Storage) -> optuna.Study:
+def make_trials(
+    arguments: argparse.Namespace, search: Search, storage: Storage, launcher: Launcher
+) -> optuna.Study:
     """The study, with the trials that it was short of."""
     from ablations.storage import network_warning
     from ablations.study import open_study
@@ -179,18 +179,16 @@ def make_trials(arguments: argparse.Namespace, search: Search, storage: Storage)
     from ablations.trial_progress import TrialProgress
     from ablations.trials import Driver
     from benchmarks.compare import check_runs
-    from benchmarks.workers import make_run
-    from slurm.local import LocalPool, usual_parallel
+    from benchmarks.launcher import run_pool
 
     if warning := network_warning(storage):
         print(warning, file=sys.stderr)
     study, points = open_study(search, storage.optuna)
     trials = arguments.trials or points or USUAL_TRIALS
-    parallel = arguments.parallel or usual_parallel()
-    print(f"study {search.name}: {trials} trials, {parallel} at a time, in {storage.shown}", flush=True)
+    print(f"study {search.name}: {trials} trials, {launcher.parallel} at a time, in {storage.shown}", flush=True)
     if trials_over(study) < trials:  # a report alone needs no data
         check_runs([spec.resolve() for spec in search.ends()])
-    with LocalPool(make_run, parallel, arguments.output / ".workers") as pool, TrialProgress(study) as progress:
+    with run_pool(launcher, arguments.output) as pool, TrialProgress(study) as progress:
         Driver(study, storage.optuna, search, arguments.output, pool, progress).run(trials)
     return study
 

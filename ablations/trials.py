@@ -20,10 +20,10 @@ from ablations.trial_progress import TrialProgress
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.lock import locked
 from benchmarks.spec import run_folder, run_id
-from benchmarks.workers import WorkerJob, mark_begun, mark_lost, mark_stopped
+from benchmarks.workers import RunPool, WorkerJob, mark_begun, mark_lost, mark_stopped
 from methods.errors import MethodError
 from results import record as records
-from slurm.local import LocalPool, Lost
+from slurm.outcome import Lost
 
 _KILLED = "its command was killed"
 
@@ -55,7 +55,7 @@ class Driver:
         storage: BaseStorage,
         search: Search,
         output: Path,
-        pool: LocalPool[WorkerJob, str | None],
+        pool: RunPool,
         progress: TrialProgress,
     ) -> None:
         self._study, self._search, self._output = study, search, output
@@ -122,7 +122,7 @@ class Driver:
                 self._tell.lose(number, _KILLED, died=False)
             elif shared is not None:
                 shared.trials.append(number)
-            elif not _is_free(folder):
+            elif not self._is_free(folder):
                 self._progress.say(f"trial {number}: its run still goes on, waiting for it")
                 self._running.append(_Running(self._search.spec(trial.params).resolve(), folder, [number], None))
             elif known.get(OUTCOME) in (PRUNED, DIVERGED):
@@ -156,7 +156,7 @@ class Driver:
                 self._progress.say(f"trial {number}: the run of trial {run.trials[0]}, waiting for it")
                 return
         # What failed once is tried again, as by every other command.
-        known = record_of(folder) if _is_free(folder) else None
+        known = record_of(folder) if self._is_free(folder) else None
         if known and known["status"] != records.FAILED and self._tell.tell_if_over([number], folder):
             return
         self._progress.say(f"trial {number}: {self._tell.named(number)}, started")
@@ -185,7 +185,7 @@ class Driver:
 
     def _look_again(self, run: _Running) -> None:
         """At a run whose process is not ours, or was told to stop and has to let go first."""
-        if not _is_free(run.folder):
+        if not self._is_free(run.folder):
             self._report(run)
             return
         record = record_of(run.folder)
@@ -221,11 +221,14 @@ class Driver:
             assert run.worker is not None
             self._pool.cancel(run.worker)
 
+    def _is_free(self, folder: Path) -> bool:
+        return _is_unlocked(folder) and not self._pool.busy(folder)
+
     def _lags(self, number: int) -> bool:
         return self._study.pruner.prune(self._study, self._tell.trial(number))
 
 
-def _is_free(folder: Path) -> bool:
+def _is_unlocked(folder: Path) -> bool:
     """Whether no process has the run."""
     if not folder.is_dir():
         return True

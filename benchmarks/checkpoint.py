@@ -18,6 +18,7 @@ from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.errors import ConfigError
 from benchmarks.trainer import Trainer
 from results.record import write_text
+from slurm.interruption import note_saved
 
 KEPT = 2  # periodic checkpoints: should the newest be damaged, there is the one before
 FINAL = "model_final.pth"
@@ -56,6 +57,7 @@ class AtomicCheckpointer(DetectionCheckpointer):
         finally:
             temporary.unlink(missing_ok=True)
         self.tag_last_checkpoint(path.name)
+        note_saved()
         self._remove_superseded_by(path)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:

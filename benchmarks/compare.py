@@ -14,10 +14,12 @@ from benchmarks.config import PLACE_KEYS
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.label_space import scoring
+from benchmarks.launcher import Launcher, launch
 from benchmarks.progress import RunProgress, clock
+from benchmarks.run_options import INLINE
 from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
-from benchmarks.workers import WorkerJob, make_in_workers
+from benchmarks.workers import WorkerJob
 from datasets.streets.progress import shown
 from methods.recipes import parse
 from results.collect import from_folders
@@ -60,9 +62,11 @@ class _Watcher(RunWatcher):
         self._progress.evaluated(miou)
 
 
-def compare_methods(specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool) -> int:
+def compare_methods(
+    specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool, launcher: Launcher | None = None
+) -> int:
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
-    folders = make_runs(specs, output, force=force)
+    folders = make_runs(specs, output, force=force, launcher=launcher)
     runs = from_folders(folders)
     comparison = compare(runs)
     first = specs[0].resolve()
@@ -87,7 +91,7 @@ def make_runs(
     *,
     force: bool = False,
     labels: Sequence[str] = (),
-    parallel: int | None = None,
+    launcher: Launcher | None = None,
 ) -> list[Path]:
     """Make the runs that are not finished below ``output``; returns the folders of all specs, each once.
 
@@ -99,7 +103,7 @@ def make_runs(
         output: folder of run folders.
         force: make finished runs again.
         labels: what each spec is called while it runs; without, method and seed.
-        parallel: processes of this machine that make runs at the same time; None: one after the other, in this one.
+        launcher: where runs are made; None: one after the other, in this process.
 
     Raises:
         RunLocked: other processes have all the runs.
@@ -114,13 +118,14 @@ def make_runs(
         for job, record in finished.items():
             progress.skip(job.index)
             progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
-        if parallel is None:
+        here = launcher is None or (launcher.kind == INLINE and launcher.gpus == 1)
+        if here:
             left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
-    if parallel is not None and missing:
-        left_out = make_in_workers(
+    if launcher is not None and not here and missing:
+        left_out = launch(
+            launcher,
             [WorkerJob(job.label, job.cfg, job.folder, force) for job in missing],
-            parallel,
-            output / ".workers",
+            output,
             progress.say,
             lambda index: _tell(missing[index], progress),
         )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.checkout import ROOT
+from benchmarks.checkout import PACKAGES, ROOT
+from slurm.snapshot import STATE
 
-_PACKAGES = ("torch", "detectron2", "fvcore", "numpy", "transformers")
+_VERSIONS = ("torch", "detectron2", "fvcore", "numpy", "transformers")
+_LONGEST_DIFF = 200_000  # characters
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -37,7 +43,7 @@ def _cpu_name() -> str:
 def versions() -> dict[str, str | None]:
     """Of Python and the packages that decide numbers; None for one that has no distribution."""
     found: dict[str, str | None] = {"python": sys.version.split()[0]}
-    for name in _PACKAGES:
+    for name in _VERSIONS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -46,20 +52,52 @@ def versions() -> dict[str, str | None]:
 
 
 def git_state() -> dict[str, Any]:
-    """The checkout's commit, and whether tracked files differ from it; None where there is no git."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+    """``{"commit", "dirty", "diff"}`` of the code that runs; each None where nothing is known of it.
+
+    ``dirty`` says whether files of our packages, new ones included, differ from the commit, and ``diff`` how (cut at
+    ``_LONGEST_DIFF`` characters; None where they do not). Of a snapshot it is what was so when that was made.
+    """
+    if (ROOT / STATE).is_file():
+        state: dict[str, Any] = json.loads((ROOT / STATE).read_text(encoding="utf-8"))
+        return state
+    commit = _git(["rev-parse", "HEAD"])
+    diff = None if commit is None else _diff()
+    if diff is not None and len(diff) > _LONGEST_DIFF:
+        diff = f"{diff[:_LONGEST_DIFF]}\n[cut: {len(diff)} characters in all]"
+    return {"commit": commit, "dirty": None if diff is None else bool(diff), "diff": diff or None}
 
 
-def _git(*words: str) -> str | None:
+def job_id() -> str | None:
+    """Of the SLURM job that this process is part of, an element of an array as ``123_4``."""
+    array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{element}" if array and element else os.environ.get("SLURM_JOB_ID")
+
+
+def _diff() -> str | None:
+    """Against the last commit, by an index of our own that knows new files, too; the checkout's is left alone."""
+    index = _git(["rev-parse", "--path-format=absolute", "--git-path", "index"])
+    if index is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        try:
+            shutil.copyfile(index, own["GIT_INDEX_FILE"])
+        except OSError:
+            return None
+        if _git(["add", "--intent-to-add", "--", *PACKAGES], own) is None:
+            return None
+        return _git(["diff", "HEAD", "--no-color", "--no-ext-diff", "--", *PACKAGES], own)
+
+
+def _git(words: list[str], environment: Mapping[str, str] | None = None) -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), *words],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=30,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -28,10 +28,11 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
     from datasets.errors import DataError
     from methods.errors import MethodError
     from results.errors import ResultsError
+    from slurm.errors import LauncherError
 
     try:
         code = main()
-    except (ConfigError, DataError, MethodError, ResultsError, RunLocked) as error:
+    except (ConfigError, DataError, MethodError, ResultsError, LauncherError, RunLocked) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except ModuleNotFoundError as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
 from benchmarks.checkpoint import FINAL, AtomicCheckpointer
@@ -21,6 +22,7 @@ from benchmarks.trainer import LOG_PERIOD, Trainer
 from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
 from results.record import write_text
+from slurm.interruption import Interrupted, asked_to_stop
 
 
 class Watcher(Protocol):
@@ -104,7 +106,10 @@ class EvaluationHook(hooks.EvalHook):
 
 
 class CheckpointHook(hooks.PeriodicCheckpointer):
-    """PeriodicCheckpointer that saves nothing of a run that has diverged, and the last iterate only as the final."""
+    """PeriodicCheckpointer that saves nothing of a run that has diverged, and the last iterate only as the final.
+
+    It also ends a run whose job was asked to stop, with a checkpoint: `Interrupted` is raised after the step.
+    """
 
     def before_train(self) -> None:
         super().before_train()
@@ -113,9 +118,17 @@ class CheckpointHook(hooks.PeriodicCheckpointer):
             self.step(done - 1)  # killed by an earlier version before it was final
 
     def after_step(self) -> None:
-        if (self.trainer.iter + 1) % self.period == 0:
+        iteration = self.trainer.iter
+        # Ranks learn of it at different moments, and must stop after the same step.
+        stop = any(comm.all_gather(asked_to_stop())) and iteration + 1 < self.max_iter
+        due = (iteration + 1) % self.period == 0
+        if due or stop:
             self.trainer.check_losses()
         super().after_step()
+        if stop:
+            if not due:
+                self.checkpointer.save(f"{self.file_prefix}_{iteration:07d}", iteration=iteration)
+            raise Interrupted
 
     def step(self, iteration: int, **kwargs: Any) -> None:
         if iteration + 1 >= self.max_iter:

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_training_options
+from benchmarks.run_options import add_launcher_options, add_training_options
 
 QUICK = {
     "DATA.STREETS.SOURCE_IMAGES": 24,
@@ -41,7 +41,13 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "--quick", action="store_true", help="the whole path in a minute, on streets; its numbers mean nothing"
     )
     parser.add_argument("--list", action="store_true", help="list methods, networks and protocols")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the runs, what is finished, and the time needed; with slurm, show what sbatch is given",
+    )
     add_training_options(parser)
+    add_launcher_options(parser)
     return parser.parse_intermixed_args(words)
 
 
@@ -58,6 +64,8 @@ def main() -> int:
         print(listing())
         return 0
     from benchmarks.compare import compare_methods
+    from benchmarks.dry_run import dry_run
+    from benchmarks.launcher import read_launcher
     from benchmarks.spec import RunSpec
 
     overrides = chosen(arguments)
@@ -66,7 +74,14 @@ def main() -> int:
         for method in names(arguments.methods)
         for seed in seeds(arguments.seeds)
     ]
-    return compare_methods(specs, arguments.output, force=arguments.force, quick=arguments.quick)
+    launcher = read_launcher(arguments)
+    if arguments.dry_run:
+        runs = [spec.resolve() for spec in specs]
+        print(dry_run([(f"{cfg.METHOD} seed {cfg.SEED}", cfg) for cfg in runs], arguments.output, launcher))
+        return 0
+    return compare_methods(
+        specs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
+    )
 
 
 def names(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 STUDENT, TEACHER = "student", "teacher"
+INLINE, LOCAL, SLURM = "inline", "local", "slurm"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -25,3 +26,43 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
     parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+
+
+def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -> None:
+    """--launcher and what belongs to it; `benchmarks.launcher.read_launcher` makes sense of them.
+
+    Without inline where ``usual`` is another: that command makes several runs at a time.
+    """
+    kinds = (INLINE, LOCAL, SLURM) if usual == INLINE else (LOCAL, SLURM)
+    first = "one after the other (inline), " if usual == INLINE else ""
+    group = parser.add_argument_group("where runs are made (docs/cluster.md)")
+    group.add_argument(
+        "--launcher",
+        choices=kinds,
+        default=usual,
+        help=f"{first}several at a time on this machine (local), or as jobs of SLURM (default: {usual})",
+    )
+    group.add_argument("--parallel", type=int, help="runs at a time, of local (default: the GPUs, or cores up to 4)")
+    group.add_argument("--gpus", type=int, help="GPUs of one run, on each node (default: 1, or the profile's)")
+    slurm = parser.add_argument_group("of --launcher slurm: a profile, and what replaces its keys")
+    slurm.add_argument("--profile", help="of slurm/profiles, or the path of a YAML file")
+    for name, meaning in _PROFILE_OPTIONS.items():
+        kind = int if name in ("nodes", "cpus", "array_parallelism") else str
+        slurm.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
+    slurm.add_argument("--sbatch", action="append", metavar="OPTION=VALUE", help="any other option of sbatch")
+    if usual == INLINE:
+        slurm.add_argument("--no-wait", action="store_true", help="return when the runs are in the queue")
+
+
+_PROFILE_OPTIONS = {
+    "partition": None,
+    "account": None,
+    "qos": None,
+    "constraint": None,
+    "nodes": "of one run",
+    "gpu_type": "as the cluster calls it, such as a100",
+    "cpus": "for each GPU",
+    "memory": "of each node, such as 32G",
+    "time": "limit of one session, such as 12:00:00; the run goes on in the next",
+    "array_parallelism": "runs at a time, at most",
+}

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
 from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
-from benchmarks.environment import git_state, hardware, versions
+from benchmarks.environment import git_state, hardware, job_id, versions
 from benchmarks.errors import ConfigError
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
@@ -65,7 +66,7 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
     """
     with locked(folder):
         if force:
-            _clear(folder)
+            clear(folder)
         record = _known(folder)
         if record is not None and record["status"] in (FINISHED, DIVERGED):
             return record
@@ -85,7 +86,8 @@ def _known(folder: Path) -> dict[str, Any] | None:
 def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
-    record = _describe(cfg, recipe, device)
+    here = {"hardware": hardware(device), "versions": versions(), "git": git_state(), "job": job_id()}
+    record = described(cfg) | here
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 
@@ -100,6 +102,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
         trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)
         record["parameters"] = _parameters(trainer)
         record["resumed_at"] = trainer.start_iter
+        record["session_began"] = time.time()
         note()  # of a resumed run: what its checkpoint knows
         watcher.started(trainer.start_iter)
         trainer.train(trainer.start_iter, trainer.max_iter)
@@ -190,7 +193,9 @@ def pick_device(cfg: CfgNode) -> torch.device:
     return device
 
 
-def _describe(cfg: CfgNode, recipe: Recipe, device: torch.device) -> dict[str, Any]:
+def described(cfg: CfgNode) -> dict[str, Any]:
+    """What the record of a run that has not begun can say, but for its status."""
+    recipe = parse(cfg.METHOD)
     return {
         "id": run_id(cfg),
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
@@ -200,9 +205,7 @@ def _describe(cfg: CfgNode, recipe: Recipe, device: torch.device) -> dict[str, A
         "iterations": 0,
         "max_iterations": cfg.SOLVER.ITERS,
         "precision": cfg.SOLVER.PRECISION,
-        "hardware": hardware(device),
-        "versions": versions(),
-        "git": git_state(),
+        "hardware": {"name": ""},
         "reason": "",
     }
 
@@ -250,7 +253,8 @@ def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
+    """Remove all that a run has left; the caller holds its lock."""
     for path in folder.iterdir():
         if path.name != ".lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from detectron2.config import CfgNode
 
@@ -16,12 +16,14 @@ from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
 from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
-from benchmarks.runner import RunWatcher, run_one
+from benchmarks.runner import RunWatcher, clear, described, run_one
 from results.errors import ResultsError
-from results.record import FAILED, LOST, RUNNING, STOPPED, read_record, write_record
-from slurm.local import LocalWatcher, Lost, run_local
+from results.record import FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
+from slurm.local import LocalPool, LocalWatcher, run_local
+from slurm.outcome import Lost
 
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
+_NAMED = 4  # of the runs that are under way, in such a line
 
 
 class WorkerJob(NamedTuple):
@@ -34,16 +36,59 @@ class WorkerJob(NamedTuple):
 
 
 def make_in_workers(
-    jobs: Sequence[WorkerJob], parallel: int, files: Path, say: Callable[[str], None], ended: Callable[[int], None]
+    jobs: Sequence[WorkerJob],
+    parallel: int,
+    files: Path,
+    say: Callable[[str], None],
+    ended: Callable[[int], None],
+    gpus: int = 1,
 ) -> list[RunLocked]:
     """Make the runs, ``parallel`` at a time; returns the errors of those that other processes have.
 
-    A run whose worker died is recorded as failed, so that no table takes it for one that is going on. ``files`` is a
-    folder for what the processes exchange; ``say`` is given lines; ``ended`` the index of each run that has an end.
+    Each has ``gpus`` GPUs. A run whose worker died is recorded as failed, so that no table takes it for one that is
+    going on. ``files`` is a folder for what the processes exchange; ``say`` is given lines; ``ended`` the index of each
+    run that has an end.
     """
-    progress = _Progress(jobs, say, ended)
-    run_local(make_run, jobs, parallel, files, progress)
+    progress = WorkerProgress(jobs, say, ended)
+    run_local(make_run, jobs, parallel, files, progress, gpus)
     return progress.left_out
+
+
+class RunPool(Protocol):
+    """Where one run after the other is started, so many at a time; of this machine, or of SLURM."""
+
+    def __enter__(self) -> RunPool: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def free(self) -> int:
+        """How many more runs can be started now."""
+
+    def submit(self, index: int, job: WorkerJob) -> None:
+        """Start a run; ``index`` is what it is called by until it ended."""
+
+    def cancel(self, index: int) -> None:
+        """Tell a run to stop; it is among the ended ones when it did."""
+
+    def ended(self) -> list[tuple[int, str | Lost | None]]:
+        """What ended since the last call: None, the line of the process that has the run, or how it was lost."""
+
+    def busy(self, folder: Path) -> bool:
+        """Whether the run is in a queue or under way, though no process may have its lock."""
+
+
+class LocalRuns(LocalPool["WorkerJob", "str | None"]):
+    """Runs made by processes of this machine."""
+
+    def __init__(self, parallel: int, folder: Path, gpus: int = 1) -> None:
+        super().__init__(make_run, parallel, folder, gpus)
+
+    def __enter__(self) -> LocalRuns:
+        return self
+
+    def busy(self, folder: Path) -> bool:
+        return False  # a worker has the lock of its run
 
 
 def make_run(job: WorkerJob) -> str | None:
@@ -58,24 +103,42 @@ def make_run(job: WorkerJob) -> str | None:
     return None
 
 
-class _Progress(LocalWatcher["str | None"]):
+class WorkerProgress(LocalWatcher["str | None"]):
+    """Tells how runs go that other processes make, in lines, and has the records of lost ones say so.
+
+    Attributes:
+        left_out: the errors of runs that processes of others have.
+    """
+
     def __init__(
         self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]
     ) -> None:
         self._jobs, self._say, self._ended = jobs, say, ended
         self.left_out: list[RunLocked] = []
+        self._waiting = set(range(len(jobs)))
         self._running: dict[int, int] = {}  # index: the iteration it began at
         self._over = self._worked = 0  # runs, and their iterations since the start
         self._begun = self._last_line = time.monotonic()
 
     def started(self, index: int) -> None:
         job = self._jobs[index]
+        self._waiting.discard(index)
         self._running[index] = 0 if job.force else iteration(job.folder)
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
 
+    def back_in_queue(self, index: int) -> None:
+        """The job of a run was ended by the scheduler, which will start it again."""
+        job = self._jobs[index]
+        done = iteration(job.folder)
+        self._worked += max(0, done - self._running.pop(index))
+        self._waiting.add(index)
+        self._say(f"{job.label}: back in the queue, at iteration {done}")
+
     def ended(self, index: int, outcome: str | Lost | None) -> None:
         job = self._jobs[index]
-        self._worked += max(0, iteration(job.folder) - self._running.pop(index))
+        self._waiting.discard(index)
+        if index in self._running:
+            self._worked += max(0, iteration(job.folder) - self._running.pop(index))
         self._over += 1
         if outcome is None:
             self._ended(index)
@@ -86,23 +149,25 @@ class _Progress(LocalWatcher["str | None"]):
             self.left_out.append(RunLocked(outcome))
             self._say(f"{job.label}: left out, {outcome}")
 
-    def waiting(self) -> None:
+    def waiting(self, queue: str = "") -> None:
+        """Now and then a line; ``queue`` says what else is waited for."""
         now = time.monotonic()
-        if not self._running or now - self._last_line < STATE_SECONDS:
+        if not (self._running or queue) or now - self._last_line < STATE_SECONDS:
             return
         self._last_line = now
         done = {index: iteration(self._jobs[index].folder) for index in self._running}
-        states = ", ".join(
-            f"{self._jobs[index].label} {done[index]}/{self._jobs[index].cfg.SOLVER.ITERS}" for index in done
-        )
-        self._say(f"{self._over} of {len(self._jobs)} over; running: {states}; {self._time_left(done, now)}")
+        states = [f"{self._jobs[index].label} {done[index]}/{self._jobs[index].cfg.SOLVER.ITERS}" for index in done]
+        if len(states) > _NAMED:
+            states[_NAMED:] = [f"{len(states) - _NAMED} more"]
+        running = f"running: {', '.join(states)}" if states else ""
+        parts = (f"{self._over} of {len(self._jobs)} over", running, queue, self._time_left(done, now))
+        self._say("; ".join(filter(None, parts)))
 
     def _time_left(self, done: dict[int, int], now: float) -> str:
         worked = self._worked + sum(done[index] - first for index, first in self._running.items())
         if worked <= 0:
             return "time left -"
-        begun = len(self._running) + self._over
-        left = sum(job.cfg.SOLVER.ITERS for job in self._jobs[begun:])
+        left = sum(self._jobs[index].cfg.SOLVER.ITERS for index in self._waiting)
         left += sum(self._jobs[index].cfg.SOLVER.ITERS - done[index] for index in done)
         return f"time left {clock(left * (now - self._begun) / worked)}"
 
@@ -118,7 +183,7 @@ def iteration(folder: Path) -> int:
 
 def mark_lost(folder: Path, reason: str) -> None:
     """Let the record of a run whose process is gone say so; a run that a process has is left alone."""
-    _mark(folder, (RUNNING,), FAILED, f"{LOST}{reason}")
+    _mark(folder, (PENDING, RUNNING), FAILED, f"{LOST}{reason}")
 
 
 def mark_stopped(folder: Path, reason: str) -> bool:
@@ -133,6 +198,25 @@ def mark_stopped(folder: Path, reason: str) -> bool:
 def mark_begun(folder: Path) -> None:
     """Let the record of a run that is taken up again say that it goes on: an end of before is not the new one's."""
     _mark(folder, (FAILED, STOPPED), RUNNING, "")
+
+
+def mark_pending(job: WorkerJob) -> None:
+    """Let the record of a run say that it was submitted to a queue; it is made if there is none.
+
+    What an earlier session measured stays in it, unless the run is forced: then all that it left is removed now, not
+    by the job, which may be started several times.
+
+    Raises:
+        RunLocked: another process has the run.
+    """
+    with locked(job.folder):
+        if job.force:
+            clear(job.folder)
+        try:
+            known = read_record(job.folder)
+        except ResultsError:
+            known = None
+        write_record(job.folder, (known or described(job.cfg)) | {"status": PENDING, "reason": ""})
 
 
 def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:

@@ -20,6 +20,13 @@ class _NoKeyTwice(yaml.SafeLoader):
                 raise ValueError(f"{key!r} twice in one mapping")
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """YAML 1.1 reads 24:00:00 as a number in base 60; whoever writes that means a time."""
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+
+_NoKeyTwice.add_constructor("tag:yaml.org,2002:int", _NoKeyTwice.construct_yaml_int)
+
 
 def read_yaml(path: Path, what: str) -> Any:
     """The content of a file that is to hold ``what``, such as "a grid".

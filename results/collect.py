@@ -25,7 +25,7 @@ COLUMNS = {
     "method": "canonical recipe, e.g. dacs+mrm",
     "network": "name of the network",
     "seed": "run seed",
-    "status": "finished, running, failed, diverged, or stopped: ended on purpose before its last iterate",
+    "status": "pending, running, finished, failed, diverged, or stopped: ended on purpose before its last iterate",
     "reason": "why a run failed or diverged, or by what it was stopped",
     "oracle": "whether the method learns from target labels",
     "classes": "size of the class set that miou and teacher_miou average over, e.g. 19",
@@ -55,7 +55,7 @@ def collect(path: str | Path) -> pd.DataFrame:
         raise ResultsError(f"{path}: no such folder, expected one that holds run folders")
     folders = []
     for base, names, files in os.walk(path):
-        names.sort()
+        names[:] = sorted(name for name in names if not name.startswith("."))  # those hold no runs
         if FILE in files:
             folders.append(Path(base))
     return from_folders(folders)

@@ -12,10 +12,11 @@ from results.errors import ResultsError
 SCHEMA = 1
 FILE = "record.json"
 
-RUNNING, FINISHED, FAILED, DIVERGED, STOPPED = "running", "finished", "failed", "diverged", "stopped"
-STATUSES = (RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
-"""A stopped run was ended on purpose before its last iterate, as a search prunes runs; it can be taken up again."""
-
+PENDING, RUNNING, FINISHED = "pending", "running", "finished"
+FAILED, DIVERGED, STOPPED = "failed", "diverged", "stopped"
+STATUSES = (PENDING, RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
+"""A pending run was submitted to a queue and has not begun, or not yet gone on. A stopped run was ended on purpose
+before its last iterate, as a search prunes runs; it can be taken up again."""
 
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 

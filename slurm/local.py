@@ -17,6 +17,8 @@ from submitit.core.core import Job
 from submitit.core.utils import environment_variables
 from submitit.local.local import LocalExecutor
 
+from slurm.outcome import Lost, read_outcome, remove_files
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -25,14 +27,6 @@ POLL_SECONDS = 0.2
 _FOR_EVER = 60 * 24 * 3650  # minutes: submitit's default would end a job after two
 _STOP_SECONDS = 3.0
 _CPU_WORKERS = 4  # at most, where nobody said how many: each needs memory of its own
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A worker that ended without a result: killed, out of memory, or by an exception that its job let pass."""
-
-    reason: str
-    log: Path
 
 
 class LocalWatcher(Generic[R]):
@@ -68,19 +62,20 @@ class LocalPool(Generic[T, R]):
     round. Workers of a command that was killed go on with the job they have.
     """
 
-    def __init__(self, function: Callable[[T], R], parallel: int, folder: Path) -> None:
+    def __init__(self, function: Callable[[T], R], parallel: int, folder: Path, gpus: int = 1) -> None:
         """Nothing is started yet.
 
         Args:
             function: of a module, so that a worker can import it.
             parallel: at least 1.
             folder: for the files between the processes; the logs of lost workers stay there.
+            gpus: of each job, where this machine has as many.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._function, self._parallel, self._folder = function, parallel, folder
         self._executor = LocalExecutor(folder.absolute())
         self._executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
-        self._gpus = _gpus()
+        self._gpus = _groups(_gpus(), gpus)
         self._running: dict[int, tuple[int, Job[Any]]] = {}  # slot and process
         self._cancelled: set[int] = set()
 
@@ -120,12 +115,17 @@ class LocalPool(Generic[T, R]):
         _, job = self._running.pop(index)
         outcome: R | Lost = _outcome(job)
         if index in self._cancelled:  # nothing of it is wanted
-            _remove_files(job)
+            remove_files(job.paths)
         return outcome
 
 
 def run_local(
-    function: Callable[[T], R], jobs: Sequence[T], parallel: int, folder: Path, watcher: LocalWatcher[R] | None = None
+    function: Callable[[T], R],
+    jobs: Sequence[T],
+    parallel: int,
+    folder: Path,
+    watcher: LocalWatcher[R] | None = None,
+    gpus: int = 1,
 ) -> list[R | Lost]:
     """``function`` of each job in a `LocalPool`; outcomes in order.
 
@@ -134,7 +134,7 @@ def run_local(
     watcher = watcher or LocalWatcher()
     outcomes: dict[int, R | Lost] = {}
     waiting = list(range(len(jobs)))
-    with LocalPool(function, parallel, folder) as pool:
+    with LocalPool(function, parallel, folder, gpus) as pool:
         while len(outcomes) < len(jobs):
             while waiting and pool.free:
                 index = waiting.pop(0)
@@ -147,9 +147,15 @@ def run_local(
     return [outcomes[index] for index in range(len(jobs))]
 
 
-def usual_parallel() -> int:
-    """How many workers where nobody said: one a GPU; without one, one a core and at most 4."""
-    return len(_gpus()) or min(_CPU_WORKERS, _cores())
+def usual_parallel(gpus: int = 1) -> int:
+    """How many workers where nobody said: one for each ``gpus`` GPUs; without any, one a core and at most 4."""
+    return len(_groups(_gpus(), gpus)) or max(1, min(_CPU_WORKERS, _cores()) // gpus)
+
+
+def _groups(gpus: Sequence[str], size: int) -> list[str]:
+    """GPUs by jobs, as CUDA_VISIBLE_DEVICES names them; one group of all where there are fewer than ``size``."""
+    whole = [",".join(gpus[first : first + size]) for first in range(0, len(gpus) - size + 1, size)]
+    return whole or ([",".join(gpus)] if gpus else [])
 
 
 def _environment(parallel: int) -> dict[str, str]:
@@ -177,19 +183,13 @@ def _gpus() -> list[str]:
 
 
 def _outcome(job: Job[Any]) -> Any:
-    # submitit waits for a file of a result, and its exit code is that of the process between: look for ourselves.
-    if not job.paths.result_pickle.exists():
+    try:
+        outcome = read_outcome(job.paths)
+    except FileNotFoundError:
         return Lost("its process died without a result: killed, or out of memory", job.paths.stdout)
-    ended, result = pickle.loads(job.paths.result_pickle.read_bytes())
-    if ended == "error":  # the result is the traceback
-        return Lost(result.strip().splitlines()[-1], job.paths.stdout)
-    _remove_files(job)
-    return result
-
-
-def _remove_files(job: Job[Any]) -> None:
-    for path in job.paths.folder.glob(f"{job.job_id}_*"):
-        path.unlink()
+    if not isinstance(outcome, Lost):
+        remove_files(job.paths)
+    return outcome
 
 
 @contextmanager

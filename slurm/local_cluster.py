@@ -257,7 +257,7 @@ def _how_to_use(cluster: LocalCluster) -> str:
     lines = [f"export SLURM_CONF={cluster.conf}"]
     if shape.accounting:
         lines.append(f"export PATH={cluster.folder}/bin:$PATH   # a sacct that answers")
-    lines += ["sinfo", "python benchmarks/run.py --methods dacs --quick --launcher slurm"]
+    lines += ["sinfo", "python benchmarks/run.py --methods dacs --quick --launcher slurm --profile local-cluster"]
     return "\n".join(
         [
             f"SLURM runs: {shape.nodes} nodes, each of {shape.cpus} CPUs and {shape.gpus} GPUs that are only counted.",

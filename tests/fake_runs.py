@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.workers import WorkerJob
 from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record
-from slurm.local import Lost
+from slurm.outcome import Lost
 
 EVALUATIONS = 5
 Fate = Callable[[WorkerJob, int], "str | None"]
@@ -76,6 +76,9 @@ class FakePool:
         self._running[index] = (job, done)
         self.submitted.append(job.folder)
         write(job.folder, job.cfg, done, RUNNING)
+
+    def busy(self, folder: Path) -> bool:
+        return False
 
     def cancel(self, index: int) -> None:
         self._stopping.add(index)

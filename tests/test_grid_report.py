@@ -17,12 +17,13 @@ from PIL import Image
 from trained_runs import Ended, assert_one_line, call
 
 import ablations.run
-from ablations.dry_run import dry_run
 from ablations.expand import Row, expand
 from ablations.figures import beside
 from ablations.grid import read_grid
 from ablations.report import report
 from benchmarks import compare
+from benchmarks.dry_run import dry_run
+from benchmarks.launcher import Launcher
 from benchmarks.spec import run_id
 from results import plots
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
@@ -34,6 +35,10 @@ Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; wo
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
     options = {"network": None, "host": None, "seeds": [0, 1, 2], "overrides": {}} | given
     return expand(read_grid(name), protocol, **options)
+
+
+def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
+    return [(row.label, run.cfg) for row in rows for run in row.runs]
 
 
 def write_runs(rows: Sequence[Row], output: Path, scores: Scores) -> None:
@@ -336,10 +341,11 @@ def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
     """0.6 s an iteration in the records, evaluation included."""
     write_runs(rows_of("lambda", seeds=[0]), tmp_path, {"0": [20.0], "1": [21.0]})
     rows = rows_of("masking-location", seeds=[0, 1], overrides={"SOLVER.ITERS": 100})
-    told = dry_run(rows, tmp_path, 2)
+    told = dry_run(listed(rows), tmp_path, Launcher("local", 2))
     assert told.count(" 1:00") == 4 and told.count("unknown\n") == 2
     assert told.endswith("6 runs, 0 done, 6 to make; time: about 2:00 with 2 at a time, and 2 runs of unknown time")
-    assert dry_run(rows_of("lambda", seeds=[0])[:1], tmp_path, 1).endswith("1 runs, 1 done, 0 to make; time: none")
+    only = listed(rows_of("lambda", seeds=[0])[:1])
+    assert dry_run(only, tmp_path, Launcher()).endswith("1 runs, 1 done, 0 to make; time: none")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from conftest import SMALL
 
 from benchmarks.checkout import ROOT
 from benchmarks.compare import make_runs
+from benchmarks.launcher import Launcher
 from benchmarks.lock import locked
 from benchmarks.spec import RunSpec, run_folder
-from benchmarks.workers import WorkerJob, _Progress, iteration, mark_lost
+from benchmarks.workers import WorkerJob, WorkerProgress, iteration, mark_lost
 from results.record import read_record, write_record
 from slurm import local
-from slurm.local import LocalWatcher, Lost, run_local, usual_parallel
+from slurm.local import LocalWatcher, run_local, usual_parallel
+from slurm.outcome import Lost
 
 KILLED = "__import__('os').kill(__import__('os').getpid(), 9)"
 ENVIRONMENT = "[__import__('os').environ.get(name) for name in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')]"
@@ -110,7 +112,7 @@ def test_runs_made_by_workers_are_those_made_in_this_process(
     first, second = (run_folder(tmp_path / "local", spec.resolve()) for spec in specs)
     capfd.readouterr()
     with locked(first):
-        made = make_runs(specs, tmp_path / "local", labels=["first", "second"], parallel=2)
+        made = make_runs(specs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
     assert made == [first, second]
     out = capfd.readouterr().out
     assert "first: left out" in out and "is being run by process" in out
@@ -141,7 +143,7 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
     said, ended = list[str](), list[int]()
     cfg = RunSpec("streets", "dacs", None, 0, SMALL).resolve()
     jobs = [WorkerJob(name, cfg, tmp_path / name, False) for name in ("first", "second")]
-    progress = _Progress(jobs, said.append, ended.append)
+    progress = WorkerProgress(jobs, said.append, ended.append)
     for index, job in enumerate(jobs):
         job.folder.mkdir()
         write_record(job.folder, {"status": "running"})

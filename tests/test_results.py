@@ -96,7 +96,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         (b"[]", f"expected a record of schema {SCHEMA}, found 'list'"),
         (b"{}", f"expected a record of schema {SCHEMA}, found None"),
         (b'{"schema": 99, "status": "finished"}', f"expected a record of schema {SCHEMA}, found 99"),
-        (b'{"schema": 1, "status": "done"}', "status is 'done', expected one of running, finished, failed, diverged"),
+        (b'{"schema": 1, "status": "done"}', "status is 'done', expected one of pending, running, finished, failed"),
     ],
 )
 def test_a_broken_record_is_told_by_its_file(tmp_path: Path, content: bytes, expected: str) -> None:

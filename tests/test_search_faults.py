@@ -29,7 +29,8 @@ from benchmarks.lock import locked
 from benchmarks.spec import PROTOCOLS, run_folder
 from benchmarks.workers import WorkerJob
 from results.record import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
-from slurm.local import LocalPool, Lost
+from slurm.local import LocalPool
+from slurm.outcome import Lost
 
 
 def search_of(*words: str) -> Search:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from measured_runs import Reading, config, measured, on_disk
 
-from ablations.dry_run import _state
+from benchmarks.dry_run import _state
 from benchmarks.lock import locked
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.workers import mark_stopped

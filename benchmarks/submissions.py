@@ -1,0 +1,105 @@
+"""What was submitted to SLURM below an output folder: one file an array, which says the run of each job.
+
+``<output>/.slurm/submissions/<time>-<job>.json`` is written once and never changed. A run that was submitted again is
+in a later file, and that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import ConfigError
+from results.record import write_text
+
+FOLDER = ".slurm"  # below the output: submissions, submitit's files of the jobs, snapshots of the code
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class SubmittedRun:
+    """The newest job of a run.
+
+    Attributes:
+        job: its id, such as ``123_4``.
+        folder: the run's, below the output.
+        label: what the run is called on the screen.
+        iterations: planned.
+        cluster: SLURM's name of the cluster.
+        profile: what the job asked for, as `slurm.profile.read_profile` takes it.
+        code: name of the snapshot that it runs.
+        submitted: when, ISO 8601 in UTC.
+    """
+
+    job: str
+    folder: Path
+    label: str
+    iterations: int
+    cluster: str
+    profile: Mapping[str, Any]
+    code: str
+    submitted: str
+
+
+def jobs_folder(output: Path) -> Path:
+    """Of submitit's files and what jobs print."""
+    return output / FOLDER / "jobs"
+
+
+def code_folder(output: Path) -> Path:
+    """Of snapshots."""
+    return output / FOLDER / "code"
+
+
+def note_submission(
+    output: Path, runs: Mapping[str, tuple[Path, str, int]], cluster: str, profile: Mapping[str, Any], code: str
+) -> None:
+    """Write down an array: by job id the run's folder, its label and its iterations."""
+    folder = output / FOLDER / "submissions"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "schema": _SCHEMA,
+        "submitted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "cluster": cluster,
+        "code": code,
+        "profile": dict(profile),
+        "jobs": {
+            job: {"run": path.relative_to(output).as_posix(), "label": label, "iterations": iterations}
+            for job, (path, label, iterations) in runs.items()
+        },
+    }
+    write_text(folder / f"{time.time_ns()}-{next(iter(runs))}.json", json.dumps(content, indent=1) + "\n")
+
+
+def submitted_runs(output: Path) -> dict[Path, SubmittedRun]:
+    """The newest job of each run that was ever submitted, by the run's folder.
+
+    Raises:
+        ConfigError: a file that was not written here.
+    """
+    found: dict[Path, SubmittedRun] = {}
+    for path in sorted((output / FOLDER / "submissions").glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["schema"] != _SCHEMA:
+                raise ValueError(f"schema {content['schema']}")
+            for job, run in content["jobs"].items():
+                folder = output / run["run"]
+                found[folder] = SubmittedRun(
+                    job,
+                    folder,
+                    run["label"],
+                    int(run["iterations"]),
+                    content["cluster"],
+                    content["profile"],
+                    content["code"],
+                    content["submitted"],
+                )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path}: expected a submission of schema {_SCHEMA} ({error!r})") from None
+    return found

@@ -1,0 +1,140 @@
+"""Jobs become arrays of SLURM, through submitit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.slurm.slurm import SlurmExecutor
+
+from slurm.errors import LauncherError
+from slurm.job import SlurmCall
+from slurm.profile import Profile
+from slurm.scheduler import Scheduler
+
+_NO_END = 1_000_000  # times that submitit queues a job again after a time limit: SlurmCall knows when it is in vain
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """How jobs of one command are submitted.
+
+    Attributes:
+        profile: what each asks for.
+        folder: for submitit's files and the jobs' output, shared with the nodes.
+        code: the folder that jobs import our packages from.
+        environment: variables that jobs are given whatever sbatch hands over.
+        name: of the jobs, in squeue.
+    """
+
+    profile: Profile
+    folder: Path
+    code: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    name: str = "segshift"
+
+    def submit(
+        self,
+        function: Callable[[Any], Any],
+        jobs: Sequence[Any],
+        submitted: Callable[[int, Sequence[str]], None],
+        scheduler: Scheduler,
+    ) -> None:
+        """Submit ``function`` of each job, in arrays as long as the cluster allows.
+
+        With a limit of runs at a time, arrays after the first wait for the one before: the limit is an array's.
+
+        Args:
+            function: of a module.
+            jobs: what can be pickled.
+            submitted: told of each array, once it is in the queue: the index of its first job, and the ids of all.
+            scheduler: the cluster.
+
+        Raises:
+            LauncherError: sbatch refused; arrays before that one are in the queue.
+        """
+        size, before = scheduler.array_size, ""
+        for first in range(0, len(jobs), size):
+            chunk = jobs[first : first + size]
+            executor = self._executor(before if self.profile.array_parallelism else "")
+            calls = [self._call(function, job) for job in chunk]
+            try:
+                with _outside_job(), redirect_stderr(StringIO()):  # what sbatch says is in the error
+                    made = self._submit(executor, calls)
+            except (FailedJobError, FailedSubmissionError, OSError) as error:
+                raise LauncherError(f"sbatch: {_complaint(error)}") from None
+            ids = [job.job_id for job in made]
+            before = ids[0].split("_")[0]
+            submitted(first, ids)
+
+    def script(self, jobs: int) -> str:
+        """What sbatch is given for an array of so many jobs, or for one; nothing is written."""
+        executor = self._executor("")
+        if jobs > 1:
+            executor.parameters["map_count"] = jobs
+        text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
+        return text
+
+    def _executor(self, after: str) -> SlurmExecutor:
+        if shutil.which("srun") is None:
+            raise LauncherError("--launcher slurm: no srun on the PATH, expected a machine that SLURM jobs start from")
+        profile = self.profile
+        executor = SlurmExecutor(self.folder.absolute(), max_num_timeout=_NO_END, python=profile.python)
+        more = {**profile.sbatch, "chdir": str(self.code), "requeue": True}
+        executor.update_parameters(
+            **profile.parameters(),
+            job_name=self.name,
+            setup=[*profile.setup, *self._setup()],
+            stderr_to_stdout=True,
+            srun_args=["--kill-on-bad-exit=1"],  # ranks that wait for a dead one would wait for long
+            dependency=f"afterany:{after}" if after else None,
+            additional_parameters=more,
+        )
+        return executor
+
+    def _setup(self) -> list[str]:
+        return [
+            f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+            f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{self.profile.cpus}}}"',
+        ]
+
+    def _call(self, function: Callable[[Any], Any], job: Any) -> SlurmCall:
+        payload, here = pickle.dumps((function, job)), str(Path.cwd())
+        return SlurmCall(payload, here, dict(self.environment), self.profile.signal_seconds)
+
+    @staticmethod
+    def _submit(executor: SlurmExecutor, calls: Sequence[SlurmCall]) -> list[Any]:
+        if len(calls) == 1:
+            return [executor.submit(calls[0])]
+        with executor.batch():
+            return [executor.submit(call) for call in calls]
+
+
+@contextmanager
+def _outside_job() -> Iterator[None]:
+    """In a job, such as an interactive one, sbatch would take over what that job asked for."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("SLURM_") and name != "SLURM_CONF"}
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _complaint(error: Exception) -> str:
+    """The line of sbatch that says why, from what submitit wraps it in."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    own = [line for line in lines if "error:" in line or "fatal:" in line]
+    text = (own or lines or [type(error).__name__])[-1]
+    return re.sub(r"^(sbatch:|error:|fatal:|\s)*", "", text)
