@@ -47,10 +47,11 @@ def main() -> int:
     from ablations.expand import expand
     from ablations.grid import read_grid
     from ablations.report import report, write_report
-    from benchmarks.compare import make_runs
+    from benchmarks.compare import make_runs, not_waited_for
     from benchmarks.dry_run import dry_run
     from benchmarks.launcher import read_launcher
     from benchmarks.run import seeds
+    from results.collect import from_folders
     from results.tables import render_table
 
     if arguments.list:
@@ -68,12 +69,14 @@ def main() -> int:
         print(dry_run([(row.label, run.cfg) for row in rows for run in row.runs], arguments.output, launcher))
         return 0
     runs = [(row, run) for row in rows for run in row.runs]
-    make_runs(
+    folders = make_runs(
         [run.spec for _, run in runs],
         arguments.output,
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
         launcher=launcher,
     )
+    if not_waited_for(from_folders(folders), launcher, arguments.output):
+        return 0
     cfg = rows[0].cfg
     # What the grid varies is in its rows.
     names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}

@@ -10,8 +10,9 @@ import optuna
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from benchmarks.marks import iteration
 from benchmarks.progress import clock
-from benchmarks.workers import STATE_SECONDS, iteration
+from benchmarks.workers import STATE_SECONDS
 
 Running = Sequence[tuple[int, Path, int]]
 """Trial, run folder and iterations of each run under way."""

@@ -19,8 +19,9 @@ from ablations.telling import Teller, counted, record_of, trials_over
 from ablations.trial_progress import TrialProgress
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.lock import locked
+from benchmarks.marks import mark_begun, mark_lost, mark_stopped
 from benchmarks.spec import run_folder, run_id
-from benchmarks.workers import RunPool, WorkerJob, mark_begun, mark_lost, mark_stopped
+from benchmarks.workers import RunPool, WorkerJob
 from methods.errors import MethodError
 from results import record as records
 from slurm.outcome import Lost

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from detectron2.config import CfgNode
 
 from benchmarks.config import PLACE_KEYS
@@ -25,7 +26,7 @@ from methods.recipes import parse
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, render, write_tables
 from results.errors import ResultsError
-from results.record import FINISHED, read_record
+from results.record import DIVERGED, FAILED, FINISHED, read_record
 from slurm.inline import run_inline
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
@@ -68,6 +69,8 @@ def compare_methods(
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
     folders = make_runs(specs, output, force=force, launcher=launcher)
     runs = from_folders(folders)
+    if not_waited_for(runs, launcher, output):
+        return 0
     comparison = compare(runs)
     first = specs[0].resolve()
     classes = " and ".join(map(str, scoring(first).class_sets))
@@ -83,6 +86,17 @@ def compare_methods(
     csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_id}")
     print(f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}")
     return 0 if (runs["status"] == FINISHED).all() else 1
+
+
+def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) -> bool:
+    """Whether runs were left in a queue, which is then told in place of a table."""
+    if launcher is None or launcher.wait or runs["status"].isin((FINISHED, DIVERGED, FAILED)).all():
+        return False
+    print(
+        f"the same command without --no-wait waits for them and prints the table; how they stand: "
+        f"python slurm/status.py --output {output}"
+    )
+    return True
 
 
 def make_runs(
@@ -124,7 +138,7 @@ def make_runs(
     if launcher is not None and not here and missing:
         left_out = launch(
             launcher,
-            [WorkerJob(job.label, job.cfg, job.folder, force) for job in missing],
+            [WorkerJob(job.label, job.cfg, job.folder, force, launcher.gpus) for job in missing],
             output,
             progress.say,
             lambda index: _tell(missing[index], progress),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -51,12 +52,20 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def git_state() -> dict[str, Any]:
-    """``{"commit", "dirty", "diff"}`` of the code that runs; each None where nothing is known of it.
+def code_state() -> tuple[dict[str, Any], str]:
+    """``{"commit", "dirty", "diff"}`` of the code that runs, and the diff itself, "" where it is that of the commit.
 
-    ``dirty`` says whether files of our packages, new ones included, differ from the commit, and ``diff`` how (cut at
-    ``_LONGEST_DIFF`` characters; None where they do not). Of a snapshot it is what was so when that was made.
+    ``dirty`` says whether files of our packages, new ones included, differ from the commit; "diff" is 16 digits of the
+    diff's SHA-256, so that runs of one code can be told. Each is None where nothing is known. Of a snapshot it is what
+    was so when that was made.
     """
+    state = git_state()
+    diff = state["diff"] or ""
+    return state | {"diff": hashlib.sha256(diff.encode()).hexdigest()[:16] if diff else None}, diff
+
+
+def git_state() -> dict[str, Any]:
+    """As `code_state`, with "diff" the diff itself, cut at ``_LONGEST_DIFF`` characters."""
     if (ROOT / STATE).is_file():
         state: dict[str, Any] = json.loads((ROOT / STATE).read_text(encoding="utf-8"))
         return state

@@ -60,7 +60,7 @@ def read_launcher(arguments: argparse.Namespace) -> Launcher:
         raise ConfigError(f"--parallel is {parallel}, expected at least 1")
     if kind != SLURM:
         return _here(arguments, kind, parallel)
-    profile = _profile(arguments)
+    profile = read_profile_options(arguments, Profile())
     usual = profile.array_parallelism or _USUAL_JOBS
     return Launcher(SLURM, parallel or usual, profile.gpus, profile, not getattr(arguments, "no_wait", False))
 
@@ -82,9 +82,13 @@ def _here(arguments: argparse.Namespace, kind: str, parallel: int | None) -> Lau
     return Launcher(kind, parallel, gpus)
 
 
-def _profile(arguments: argparse.Namespace) -> Profile:
-    """The profile of ``--profile``, with what other options say in place of its keys."""
-    profile = named_profile(arguments.profile) if arguments.profile else Profile()
+def read_profile_options(arguments: argparse.Namespace, usual: Profile) -> Profile:
+    """The profile of ``--profile``, or else ``usual``, with what other options say in place of its keys.
+
+    Raises:
+        ConfigError: no such profile; LauncherError: an unknown key, or a value that makes no sense.
+    """
+    profile = named_profile(arguments.profile) if arguments.profile else usual
     for key in _KEYS:
         if (value := getattr(arguments, key)) is not None:
             profile = changed(profile, {key: value}, f"--{key.replace('_', '-')}")

@@ -10,8 +10,9 @@ from benchmarks.checkout import PACKAGES, ROOT
 from benchmarks.environment import git_state
 from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
+from benchmarks.marks import mark_lost
 from benchmarks.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
-from benchmarks.workers import WorkerJob, WorkerProgress, make_run, mark_lost, mark_pending
+from benchmarks.workers import WorkerJob, WorkerProgress, make_run, mark_pending
 from slurm.outcome import Lost
 from slurm.pool import SlurmPool
 from slurm.profile import Profile

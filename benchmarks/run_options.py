@@ -44,14 +44,20 @@ def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -
     )
     group.add_argument("--parallel", type=int, help="runs at a time, of local (default: the GPUs, or cores up to 4)")
     group.add_argument("--gpus", type=int, help="GPUs of one run, on each node (default: 1, or the profile's)")
-    slurm = parser.add_argument_group("of --launcher slurm: a profile, and what replaces its keys")
+    slurm = add_profile_options(parser, "of --launcher slurm: a profile, and what replaces its keys")
+    if usual == INLINE:
+        slurm.add_argument("--no-wait", action="store_true", help="return when the runs are in the queue")
+
+
+def add_profile_options(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """--profile, and an option for each of its keys but gpus; `benchmarks.launcher.read_profile_options` reads them."""
+    slurm = parser.add_argument_group(title)
     slurm.add_argument("--profile", help="of slurm/profiles, or the path of a YAML file")
     for name, meaning in _PROFILE_OPTIONS.items():
         kind = int if name in ("nodes", "cpus", "array_parallelism") else str
         slurm.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
     slurm.add_argument("--sbatch", action="append", metavar="OPTION=VALUE", help="any other option of sbatch")
-    if usual == INLINE:
-        slurm.add_argument("--no-wait", action="store_true", help="return when the runs are in the queue")
+    return slurm
 
 
 _PROFILE_OPTIONS = {

@@ -19,7 +19,7 @@ from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
 from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
-from benchmarks.environment import git_state, hardware, job_id, versions
+from benchmarks.environment import code_state, hardware, job_id, versions
 from benchmarks.errors import ConfigError
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
@@ -86,8 +86,8 @@ def _known(folder: Path) -> dict[str, Any] | None:
 def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
-    here = {"hardware": hardware(device), "versions": versions(), "git": git_state(), "job": job_id()}
-    record = described(cfg) | here
+    git, diff = code_state()
+    record = described(cfg) | {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 
@@ -97,6 +97,8 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
 
     try:
         write_text(folder / "config.yaml", cfg.dump())
+        if diff:
+            write_text(folder / "code.diff", diff)
         write_record(folder, record | {"status": RUNNING})
         start_peak(device)
         trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)

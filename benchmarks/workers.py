@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from detectron2.config import CfgNode
 
 from benchmarks.checkout import check_checkout
 from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
+from benchmarks.marks import iteration, mark_lost
 from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
 from benchmarks.runner import RunWatcher, clear, described, run_one
 from results.errors import ResultsError
-from results.record import FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
+from results.record import PENDING, read_record, write_record, write_text
 from slurm.local import LocalPool, LocalWatcher, run_local
 from slurm.outcome import Lost
 
@@ -33,6 +33,7 @@ class WorkerJob(NamedTuple):
     cfg: CfgNode
     folder: Path
     force: bool
+    gpus: int = 1
 
 
 def make_in_workers(
@@ -172,34 +173,6 @@ class WorkerProgress(LocalWatcher["str | None"]):
         return f"time left {clock(left * (now - self._begun) / worked)}"
 
 
-def iteration(folder: Path) -> int:
-    """Of a run that is going on, from its metrics.json; 0 before the first line."""
-    try:
-        last = (folder / "metrics.json").read_text(encoding="utf-8").splitlines()[-1]
-        return int(json.loads(last)["iteration"]) + 1
-    except (OSError, ValueError, KeyError, IndexError):
-        return 0
-
-
-def mark_lost(folder: Path, reason: str) -> None:
-    """Let the record of a run whose process is gone say so; a run that a process has is left alone."""
-    _mark(folder, (PENDING, RUNNING), FAILED, f"{LOST}{reason}")
-
-
-def mark_stopped(folder: Path, reason: str) -> bool:
-    """Let the record of a run whose process was ended on purpose say by what; returns whether it does now.
-
-    Left alone are a run that a process still has (the caller can try again when that is gone), and one that is over or
-    was never begun. The next command that wants the run takes it up from its last checkpoint.
-    """
-    return _mark(folder, (RUNNING,), STOPPED, reason)
-
-
-def mark_begun(folder: Path) -> None:
-    """Let the record of a run that is taken up again say that it goes on: an end of before is not the new one's."""
-    _mark(folder, (FAILED, STOPPED), RUNNING, "")
-
-
 def mark_pending(job: WorkerJob) -> None:
     """Let the record of a run say that it was submitted to a queue; it is made if there is none.
 
@@ -216,16 +189,5 @@ def mark_pending(job: WorkerJob) -> None:
             known = read_record(job.folder)
         except ResultsError:
             known = None
+        write_text(job.folder / "config.yaml", job.cfg.dump())
         write_record(job.folder, (known or described(job.cfg)) | {"status": PENDING, "reason": ""})
-
-
-def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:
-    try:
-        with locked(folder):
-            record: dict[str, Any] | None = read_record(folder)
-            if record is None or record["status"] not in found:
-                return False
-            write_record(folder, record | {"status": status, "reason": reason})
-            return True
-    except (RunLocked, ResultsError):
-        return False

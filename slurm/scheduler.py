@@ -114,6 +114,8 @@ class Scheduler:
 
 def _words(state: str, code: str) -> str:
     status, _, signal = code.partition(":")
+    if status.isdigit() and int(status) > 128:  # of a shell: what it ran was ended by a signal
+        signal = str(int(status) - 128)
     if signal not in ("", "0"):
         return f"{state} (signal {signal})"
     return f"{state} (exit code {status})" if state == "FAILED" and status != "0" else state

@@ -14,8 +14,9 @@ from benchmarks.checkout import ROOT
 from benchmarks.compare import make_runs
 from benchmarks.launcher import Launcher
 from benchmarks.lock import locked
+from benchmarks.marks import iteration, mark_lost
 from benchmarks.spec import RunSpec, run_folder
-from benchmarks.workers import WorkerJob, WorkerProgress, iteration, mark_lost
+from benchmarks.workers import WorkerJob, WorkerProgress
 from results.record import read_record, write_record
 from slurm import local
 from slurm.local import LocalWatcher, run_local, usual_parallel

@@ -11,8 +11,8 @@ from measured_runs import Reading, config, measured, on_disk
 
 from benchmarks.dry_run import _state
 from benchmarks.lock import locked
+from benchmarks.marks import mark_stopped
 from benchmarks.runner import RunWatcher, run_one
-from benchmarks.workers import mark_stopped
 from results.collect import from_folders
 from results.comparison import compare
 

@@ -1,0 +1,103 @@
+"""Cancelling runs that SLURM has, and submitting again what failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.errors import ConfigError
+from benchmarks.marks import mark_stopped
+from benchmarks.run_states import LOST, RunState
+from benchmarks.submissions import submitted_runs
+from results import record as records
+from slurm.profile import Profile, read_profile
+from slurm.scheduler import Scheduler
+
+_CANCEL_SECONDS = 60.0  # that a job may take to end; SLURM kills what is there after KillWait, 30 s by default
+
+
+def selected(states: Sequence[RunState], names: Sequence[str]) -> list[RunState]:
+    """The runs that are named: by id or its beginning, folder, or job id (``123`` is all of an array).
+
+    Raises:
+        ConfigError: nothing has a name, or several runs begin with it.
+    """
+    found: dict[Path, RunState] = {}
+    for name in names:
+        exact = [s for s in states if name in (s.folder.name, s.job) or Path(name).absolute() == s.folder.absolute()]
+        of_array = [s for s in states if s.job.split("_")[0] == name]
+        begun = [s for s in states if len(name) >= 4 and s.folder.name.startswith(name)]
+        matching = exact or of_array or begun
+        if not matching or (not exact and not of_array and len(begun) > 1):
+            raise ConfigError(f"{name}: {len(begun) or 'no'} runs of this name, expected a run's id, folder or job")
+        found |= {state.folder: state for state in matching}
+    return list(found.values())
+
+
+def cancel(states: Sequence[RunState], scheduler: Scheduler, say: Callable[[str], None]) -> None:
+    """End the jobs of these runs that wait or run; their records say stopped, and they can be submitted again.
+
+    Raises:
+        SchedulerSilent: nothing was cancelled.
+    """
+    alive = {state.job: state for state in states if state.job and not state.is_over}
+    if not alive:
+        say("nothing to cancel: none of these runs has a job in the queue")
+        return
+    scheduler.cancel(alive)
+    until = time.monotonic() + _CANCEL_SECONDS
+    while alive:
+        now = scheduler.states(alive)
+        for job in [job for job in alive if not now[job].is_alive]:
+            state = alive.pop(job)
+            mark_stopped(state.folder, "cancelled")
+            say(f"{state.label} ({state.folder.name}): job {job} cancelled, at iteration {state.iteration}")
+        if alive and time.monotonic() > until:
+            say(f"{len(alive)} jobs have not ended yet: {', '.join(alive)}")
+            return
+        time.sleep(1 if alive else 0)
+
+
+def resubmit(
+    states: Sequence[RunState], output: Path, profile_of: Callable[[Profile], Profile], say: Callable[[str], None]
+) -> None:
+    """Submit runs again, with the code as it is now; they go on from their last checkpoint.
+
+    Args:
+        states: the runs; those that are finished, diverged, waiting or running are left alone.
+        output: the folder that they are below.
+        profile_of: from the profile that a run was submitted with to that of now.
+        say: given lines.
+
+    Raises:
+        ConfigError: a run's config cannot be read; LauncherError: sbatch refused.
+    """
+    from benchmarks.on_slurm import SlurmRuns
+    from benchmarks.spec import run_folder
+    from benchmarks.trained import open_run
+    from benchmarks.workers import WorkerJob
+
+    again = [state for state in states if state.status in (records.FAILED, records.STOPPED, LOST)]
+    if not again:
+        say("nothing to submit: none of these runs has failed, was lost or stopped")
+        return
+    submitted = submitted_runs(output)
+    groups: dict[str, tuple[Profile, dict[int, WorkerJob]]] = {}
+    for index, state in enumerate(again):
+        known = submitted.get(state.folder)
+        before = read_profile(dict(known.profile), "profile") if known else Profile()
+        profile = profile_of(before)
+        cfg = open_run(str(state.folder), output).cfg
+        if run_folder(output, cfg) != state.folder:
+            raise ConfigError(
+                f"{state.folder}: its config.yaml is of another run now ({run_folder(output, cfg).name}), expected the "
+                "code, the data and the weights that it was made with"
+            )
+        _, jobs = groups.setdefault(str(profile.dump()), (profile, {}))
+        jobs[index] = WorkerJob(state.label, cfg, state.folder, False, profile.gpus)
+    for profile, jobs in groups.values():
+        runs = SlurmRuns(output, profile)
+        runs.submit_all(jobs)
+        ids = dict.fromkeys(runs.job_id(index).split("_")[0] for index in jobs)
+        say(f"submitted {len(jobs)} runs as {', '.join(ids)}: {', '.join(job.folder.name for job in jobs.values())}")

@@ -1,0 +1,56 @@
+"""What is told of a run from outside its process: how far it is, and that it was lost, stopped or taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import RunLocked
+from benchmarks.lock import locked
+from results.errors import ResultsError
+from results.record import FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
+
+
+def iteration(folder: Path) -> int:
+    """Of a run that is going on, from its metrics.json; 0 before the first line."""
+    try:
+        last = (folder / "metrics.json").read_text(encoding="utf-8").splitlines()[-1]
+        return int(json.loads(last)["iteration"]) + 1
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0
+
+
+def mark_lost(folder: Path, reason: str) -> bool:
+    """Let the record of a run whose process is gone say so; a run that a process has is left alone.
+
+    Returns whether it says so now.
+    """
+    return _mark(folder, (PENDING, RUNNING), FAILED, f"{LOST}{reason}")
+
+
+def mark_stopped(folder: Path, reason: str) -> bool:
+    """Let the record of a run whose process was ended on purpose say by what; returns whether it does now.
+
+    Left alone are a run that a process still has (the caller can try again when that is gone), and one that is over or
+    was never begun. The next command that wants the run takes it up from its last checkpoint.
+    """
+    return _mark(folder, (PENDING, RUNNING), STOPPED, reason)
+
+
+def mark_begun(folder: Path) -> None:
+    """Let the record of a run that is taken up again say that it goes on: an end of before is not the new one's."""
+    _mark(folder, (FAILED, STOPPED), RUNNING, "")
+
+
+def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:
+    try:
+        with locked(folder):
+            record: dict[str, Any] | None = read_record(folder)
+            if record is None or record["status"] not in found:
+                return False
+            write_record(folder, record | {"status": status, "reason": reason})
+            return True
+    except (RunLocked, ResultsError):
+        return False
