@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils import comm
 from torch import nn
 
 from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.errors import ConfigError
+from benchmarks.together import agreed
 from benchmarks.trainer import Trainer
 from results.record import write_text
 from slurm.interruption import note_saved
@@ -91,6 +93,19 @@ def checkpointer(trainer: Trainer, folder: Path) -> AtomicCheckpointer:
 
 
 def resume(checkpointer: AtomicCheckpointer) -> int:
+    """`resume_alone` of rank 0; the other processes, if any, load the checkpoint that it has chosen."""
+    folder, pointer = Path(checkpointer.save_dir), Path(checkpointer.save_dir, "last_checkpoint")
+    start, name = 0, ""
+    if comm.is_main_process():
+        start = resume_alone(checkpointer)
+        name = pointer.read_text(encoding="utf-8") if start else ""
+    start, name = agreed((start, name))
+    if start and not comm.is_main_process():
+        _load(checkpointer, folder / name, copy.deepcopy(read_checkpoint(folder / name)))
+    return start
+
+
+def resume_alone(checkpointer: AtomicCheckpointer) -> int:
     """Load the newest checkpoint that is not damaged, and return the iteration to go on with; 0 where there is none.
 
     last_checkpoint is not needed, it is made to name what was loaded. What a killed process left half-written under a

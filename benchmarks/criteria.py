@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from benchmarks.data import confidence_set, held_out_set
 from benchmarks.evaluation import OneByOne, eval_mode, evaluate
@@ -58,14 +59,19 @@ def confidence(
     """Mean of the largest softmax probability over all pixels inside the margins, in [0, 1]; NaN if there is none.
 
     Predicted in eval mode, as scores are, at the size of the images; every module's mode is put back afterwards.
+    Several processes share the images, and all get the mean of all.
     """
-    total, pixels = 0.0, 0
+    images = OneByOne(dataset, workers, seen)
+    sums: dict[int, tuple[float, int]] = {}
     with eval_mode(segmentor):
-        for (item,) in OneByOne(dataset, workers, seen):
+        for index, (item,) in zip(images.indices, images, strict=True):
             inside = item["inside"]
             height, width = inside.shape
             logits = predict_image(segmentor, item["image"], (height, width), device, windows)
             probability = logits.softmax(dim=0).amax(dim=0).cpu()
-            total += float(probability[inside].sum(dtype=torch.float64))
-            pixels += int(inside.sum())
+            sums[index] = float(probability[inside].sum(dtype=torch.float64)), int(inside.sum())
+    for others in comm.all_gather(sums):
+        sums |= others
+    total = sum(sums[index][0] for index in sorted(sums))  # in one order: the sum is that of one process
+    pixels = sum(count for _, count in sums.values())
     return total / pixels if pixels else math.nan

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 import datasets.streets
 from benchmarks.data_sets import Items, items
@@ -77,6 +78,8 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         batch_size=cfg.SOLVER.BATCH,
         seed=cfg.SEED,
         rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
+        rank=comm.get_rank(),
+        ranks=comm.get_world_size(),
     )
 
 

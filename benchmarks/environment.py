@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from detectron2.utils import comm
 
 from benchmarks.checkout import PACKAGES, ROOT
 from slurm.snapshot import STATE
@@ -25,10 +26,11 @@ _LONGEST_DIFF = 200_000  # characters
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The processor or GPU by name, and how many threads torch uses."""
-    if device.type == "cuda":
-        return {"name": torch.cuda.get_device_name(device), "device": "cuda", "threads": torch.get_num_threads()}
-    return {"name": f"CPU {_cpu_name()}", "device": device.type, "threads": torch.get_num_threads()}
+    """The processor or GPU by name, how many threads torch uses, and how many processes where it is more than one."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {_cpu_name()}"
+    found = {"name": name, "device": device.type, "threads": torch.get_num_threads()}
+    ranks = comm.get_world_size()
+    return found | ({"processes": ranks} if ranks > 1 else {})
 
 
 def _cpu_name() -> str:

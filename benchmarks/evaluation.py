@@ -85,6 +85,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first.
 
+    Several processes share the images, and all get the scores of all: the counts are summed.
+
     ``seen(images, all of them)`` is told before each image how many have been scored.
     """
     with eval_mode(segmentor):
@@ -121,19 +123,26 @@ class _Predictor:
 
 
 class OneByOne:
-    """A loader of single images with a length, as inference_on_dataset wants it; ``seen`` is that of ``evaluate``."""
+    """A loader of single images with a length, as inference_on_dataset wants it; ``seen`` is that of ``evaluate``.
+
+    Several processes share the images.
+
+    Attributes:
+        indices: of this process's images.
+    """
 
     def __init__(
         self, dataset: EvaluationSet | UnlabelledSet, workers: int, seen: Callable[[int, int], None] | None = None
     ) -> None:
         self._dataset, self._workers, self._seen = dataset, workers, seen
+        self.indices = range(comm.get_rank(), len(dataset), comm.get_world_size())
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        items = in_order(self._dataset.__getitem__, range(len(self._dataset)), self._workers, False)
-        for index, item in enumerate(items):
+        items = in_order(self._dataset.__getitem__, self.indices, self._workers, False)
+        for index, item in zip(self.indices, items, strict=True):
             if self._seen is not None:
                 self._seen(index, len(self._dataset))
             yield [item]

@@ -151,6 +151,8 @@ class MetricsHook(HookBase):
         self._writers: list[EventWriter] = []
 
     def before_train(self) -> None:
+        if not comm.is_main_process():
+            return
         start, path = self.trainer.start_iter, self._folder / "metrics.json"
         keep_before(path, start)
         self._writers = [JSONWriter(str(path)), _EventFiles(str(self._folder), purge_step=start)]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.checkout import PACKAGES, ROOT
 from benchmarks.environment import git_state
 from benchmarks.errors import RunLocked
-from benchmarks.lock import locked
+from benchmarks.lock import held_by, locked
 from benchmarks.marks import mark_lost
+from benchmarks.runner import clear, described
 from benchmarks.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
-from benchmarks.workers import WorkerJob, WorkerProgress, make_run, mark_pending
+from benchmarks.workers import WorkerJob, WorkerProgress, make_run_in_job
+from benchmarks.yaml_file import dumped
+from results import record as records
+from results.errors import ResultsError
 from slurm.outcome import Lost
 from slurm.pool import SlurmPool
 from slurm.profile import Profile
@@ -25,6 +30,8 @@ _HANDED_OVER = (
     "SEGSHIFT_CACHE", "DETECTRON2_DATASETS", "XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME", "FVCORE_CACHE", "MASTER_PORT"
 )  # fmt: skip
 
+_THREADS = 16  # that mark runs as pending: on a file server each waits for some twenty answers
+
 
 class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
     """Runs of one output folder in SLURM's queue; what is submitted is written down there."""
@@ -33,7 +40,7 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         """Copies the code that jobs will run, if it is not there. Raises LauncherError."""
         self._output = output
         self._left_out: dict[int, str] = {}
-        super().__init__(make_run, parallel, submitter(output, profile), scheduler or Scheduler())
+        super().__init__(make_run_in_job, parallel, submitter(output, profile), scheduler or Scheduler())
 
     def __enter__(self) -> SlurmRuns:
         return self
@@ -66,15 +73,19 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         Raises:
             RunLocked: another process has one; LauncherError: sbatch refused.
         """
-        waiting = {}
-        for index, job in jobs.items():
-            mark_pending(job)
-            waiting[index] = job._replace(force=False)  # it was cleared: a job that is queued again must go on
+        # Cleared before: a job that is queued again must go on.
+        waiting = {index: job._replace(force=False) for index, job in jobs.items()}
+        marks = dict[int, Future[None]]()
         try:
+            with ThreadPoolExecutor(_THREADS) as threads:
+                marks |= {index: threads.submit(mark_pending, job) for index, job in jobs.items()}
+            for mark in marks.values():
+                mark.result()
             super().submit_all(waiting)
         except BaseException:
-            for index in waiting.keys() - self._jobs.keys():
-                mark_lost(waiting[index].folder, "it could not be submitted")
+            for index in marks.keys() - self._jobs.keys():
+                if not marks[index].exception():
+                    mark_lost(waiting[index].folder, "it could not be submitted")
             raise
 
     def submitted(self, jobs: Mapping[str, WorkerJob]) -> None:
@@ -89,6 +100,26 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         except SchedulerSilent as error:
             self.silent = str(error)
             return True
+
+
+def mark_pending(job: WorkerJob) -> None:
+    """Let the record of a run say that it was submitted to a queue; it is made if there is none.
+
+    What an earlier session measured stays in it, unless the run is forced: then all that it left is removed now, not
+    by the job, which may be started several times.
+
+    Raises:
+        RunLocked: another process has the run.
+    """
+    with locked(job.folder):
+        if job.force:
+            clear(job.folder)
+        try:
+            known = records.read_record(job.folder)
+        except ResultsError:
+            known = None
+        records.write_text(job.folder / "config.yaml", dumped(job.cfg))
+        records.write_record(job.folder, (known or described(job.cfg)) | {"status": records.PENDING, "reason": ""})
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:
@@ -148,12 +179,11 @@ def make_on_slurm(
         if job.folder in there:
             pool.adopt(index, there[job.folder].job)
             continue
-        try:
-            with locked(job.folder):
-                to_submit[index] = job
-        except RunLocked as error:
+        if line := held_by(job.folder):
             left.discard(index)
-            progress.ended(index, str(error))
+            progress.ended(index, line)
+        else:
+            to_submit[index] = job
     if len(left) > len(to_submit):
         say(f"{len(left) - len(to_submit)} runs have a job in the queue already")
     if to_submit:

@@ -8,28 +8,31 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
 from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
 from benchmarks.environment import code_state, hardware, job_id, versions
-from benchmarks.errors import ConfigError
+from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
 from benchmarks.spec import run_id
+from benchmarks.together import agreed, check_ranks, same_everywhere
 from benchmarks.trainer import Diverged, Trainer
 from datasets.pairs import batches
 from methods.networks import Segmentor, build_segmentor
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
+from methods.networks.sync_norm import synchronize_norms
 from methods.networks.weights import load_weights
 from methods.randomness import seed_pass
 from methods.recipes import Recipe, parse
@@ -37,6 +40,7 @@ from methods.teacher import Teacher
 from methods.term import TERMS, Term
 from results.errors import ResultsError
 from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
+from slurm.ranks import failure_of_another, is_loss_of_another
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,17 +65,32 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
     that says so and why; its traceback is in log.txt. An interrupt leaves it to be picked up. While the run goes on,
     its record.json has what is measured so far, written after each evaluation.
 
+    Several processes that train the run together (`slurm.ranks.joined`) all call this. The lock and all files but logs
+    of the others (log-rank1.txt, ...) are rank 0's. A failure of one is raised in each: rank 0 has written it down,
+    unless another process just vanished, which those who started them see better.
+
     Raises:
         RunLocked: another process has the run.
     """
-    with locked(folder):
-        if force:
-            clear(folder)
-        record = _known(folder)
+    check_ranks(cfg, comm.get_world_size())
+    with ExitStack() as stack:
+        record, refused = None, None
+        if comm.is_main_process():
+            try:
+                stack.enter_context(locked(folder))
+                if force:
+                    clear(folder)
+                record = _known(folder)
+            except RunLocked as error:
+                refused = error
+        record, refused = agreed((record, refused))
+        if refused is not None:
+            raise refused
         if record is not None and record["status"] in (FINISHED, DIVERGED):
             return record
-        with _log_file(folder / "log.txt"):
-            return _run(cfg, folder, watcher)
+        log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
+        stack.enter_context(_log_file(folder / log))
+        return _run(cfg, folder, watcher)
 
 
 def _known(folder: Path) -> dict[str, Any] | None:
@@ -93,13 +112,14 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
 
     def note() -> None:
         assert trainer is not None
-        write_record(folder, record | _measured(trainer, device) | {"status": RUNNING})
+        _write(folder, record | _measured(trainer, device) | {"status": RUNNING})
 
     try:
-        write_text(folder / "config.yaml", cfg.dump())
-        if diff:
-            write_text(folder / "code.diff", diff)
-        write_record(folder, record | {"status": RUNNING})
+        if comm.is_main_process():
+            write_text(folder / "config.yaml", cfg.dump())
+            if diff:
+                write_text(folder / "code.diff", diff)
+        _write(folder, record | {"status": RUNNING})
         start_peak(device)
         trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)
         record["parameters"] = _parameters(trainer)
@@ -109,23 +129,34 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
         watcher.started(trainer.start_iter)
         trainer.train(trainer.start_iter, trainer.max_iter)
         outcome = {"status": FINISHED, "result": _result(evaluation)}
-        remove_superseded(folder)
+        if comm.is_main_process():
+            remove_superseded(folder)
     except Diverged as error:
         _LOGGER.error("diverged: %s", error)
         outcome = {"status": DIVERGED, "reason": str(error)}
     except Exception as error:  # whatever it was, the runs beside this one go on and the table shows it
         _LOGGER.exception("failed")
-        outcome = {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
+        reason = failure_of_another() or f"{type(error).__name__}: {error}"
+        if comm.get_world_size() > 1:
+            if comm.is_main_process() and (failure_of_another() or not is_loss_of_another(error)):
+                _write(folder, record | {"status": FAILED, "reason": reason})
+            raise
+        outcome = {"status": FAILED, "reason": reason}
     if trainer is not None:
         record |= _measured(trainer, device)
     record |= outcome
     try:
-        write_record(folder, record)
+        _write(folder, record)
     except OSError as error:  # a full disk: what can be told is told here
         record = {key: value for key, value in record.items() if key != "result"} | {"status": FAILED}
         record["reason"] = record["reason"] or f"{type(error).__name__}: {error}"
         _LOGGER.warning("%s: failed, %s; its record could not be written (%s)", folder, record["reason"], error)
     return record
+
+
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    if comm.is_main_process():
+        write_record(folder, record)
 
 
 def _prepare(
@@ -136,6 +167,8 @@ def _prepare(
     student = build_student(cfg).to(device)
     student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if comm.get_world_size() > 1:
+        synchronize_norms(student)  # before it is copied: the teacher's are such, too
     terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
     teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
     trainer = Trainer(
@@ -148,6 +181,7 @@ def _prepare(
     )
     saver = checkpointer(trainer, folder)
     trainer.start_iter = resume(saver)
+    same_everywhere([student, trainer.terms, *([teacher] if teacher else [])])
     evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note)
     trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher))
     return trainer, evaluation
@@ -264,7 +298,7 @@ def clear(folder: Path) -> None:
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
-    """While a run lasts, everything logged from INFO up goes to its log.txt; warnings still reach the terminal."""
+    """While a run lasts, all that is logged from INFO up goes to its log; rank 0's warnings also to the terminal."""
     root = logging.getLogger()
     level = root.level
     file, terminal = _LogFile(path), logging.StreamHandler()
@@ -272,7 +306,7 @@ def _log_file(path: Path) -> Iterator[None]:
     terminal.setLevel(logging.WARNING)
     terminal.addFilter(_for_terminal)
     root.setLevel(logging.INFO)
-    for handler in (file, terminal):
+    for handler in (file, terminal) if comm.is_main_process() else (file,):
         root.addHandler(handler)
     try:
         yield

@@ -13,8 +13,10 @@ from detectron2.engine import TrainerBase
 
 from benchmarks.config import settings
 from benchmarks.optimizer import build_optimizer, build_scheduler
+from benchmarks.together import average_gradients, mean_of_all
 from datasets.pairs import Batch
 from methods.networks import Segmentor
+from methods.share import Share
 from methods.step import SelfTraining, Source, TrainingStep
 from methods.teacher import Teacher
 from methods.term import OWN, Term
@@ -32,6 +34,8 @@ class Diverged(RuntimeError):
 
 class Trainer(TrainerBase):
     """One optimizer step an iteration: the losses of each view are backpropagated together and its graph is freed.
+
+    Several processes (torch.distributed) share each batch; losses, gradients and what is trained are those of one.
 
     Attributes:
         student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
@@ -59,6 +63,7 @@ class Trainer(TrainerBase):
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.progress = ProgressState()
         self.device, self._seed = device, cfg.SEED
+        self._share = Share.of_this_process()
         self._settings: SelfTraining = settings(SelfTraining, cfg.SELF_TRAINING)
         self._batches_from = batches
         self._batches: Iterator[Batch] | None = None
@@ -79,6 +84,23 @@ class Trainer(TrainerBase):
         assert self._batches is not None
         step = self._training_step(next(self._batches))
         self.optimizer.zero_grad(set_to_none=True)
+        with self._share.noise():
+            seen = self._backpropagate(step)
+        average_gradients([*self.student.parameters(), *self.terms.parameters()])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.teacher is not None:
+            self.teacher.update(self.student, self.iter)
+            for term in self._terms:
+                term.update(self.student, self.iter)
+            seen["pseudo_label_confidence"] = step.pseudo.confidence
+        self._unread.append((self.iter, seen))
+        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
+            self.read_losses()
+        self.progress.seconds.append(time.perf_counter() - started)
+
+    def _backpropagate(self, step: TrainingStep) -> dict[str, torch.Tensor]:
+        """The weighted losses by name, of this process's share of the batch."""
         seen: dict[str, torch.Tensor] = {}
         for view, members in self._groups:
             with self._autocast():
@@ -92,17 +114,7 @@ class Trainer(TrainerBase):
             seen |= {name: loss.detach() for name, loss in losses.items()}
             step.release(view)
             del losses, total
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.teacher is not None:
-            self.teacher.update(self.student, self.iter)
-            for term in self._terms:
-                term.update(self.student, self.iter)
-            seen["pseudo_label_confidence"] = step.pseudo.confidence
-        self._unread.append((self.iter, seen))
-        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
-            self.read_losses()
-        self.progress.seconds.append(time.perf_counter() - started)
+        return seen
 
     def read_losses(self) -> None:
         """Look at the losses since the last look and store those of this iteration.
@@ -122,7 +134,8 @@ class Trainer(TrainerBase):
         """
         values: dict[str, float] = {}
         for iteration, losses in self._unread:
-            values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+            of_all = mean_of_all(torch.stack(list(losses.values())))  # so that all processes see one that is not finite
+            values = dict(zip(losses, of_all.tolist(), strict=True))
             for name, value in values.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, iteration)
@@ -141,6 +154,7 @@ class Trainer(TrainerBase):
             settings=self._settings,
             seed=self._seed,
             iteration=self.iter,
+            share=self._share,
         )
 
     def _images(self, images: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,12 @@ from benchmarks.lock import locked
 from benchmarks.marks import iteration, mark_lost
 from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
-from benchmarks.runner import RunWatcher, clear, described, run_one
+from benchmarks.runner import RunWatcher, clear, described, pick_device, run_one
 from results.errors import ResultsError
-from results.record import PENDING, read_record, write_record, write_text
+from results.record import PENDING, RUNNING, read_record, write_record, write_text
 from slurm.local import LocalPool, LocalWatcher, run_local
 from slurm.outcome import Lost
+from slurm.ranks import Rank, RanksFailed, joined, run_ranks, slurm_rank
 
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
 _NAMED = 4  # of the runs that are under way, in such a line
@@ -93,7 +94,32 @@ class LocalRuns(LocalPool["WorkerJob", "str | None"]):
 
 
 def make_run(job: WorkerJob) -> str | None:
-    """What a worker does, in its process; the line of the error where another process has the run."""
+    """What a worker does, in its process; the line of the error where another process has the run.
+
+    A run on several GPUs has a process for each, which this one watches.
+    """
+    if job.gpus == 1:
+        return _make(job)
+    try:
+        return run_ranks(make_shared_run, job, job.gpus)
+    except RanksFailed as error:
+        mark_lost(job.folder, str(error))  # unless rank 0 has written down what happened
+        return None
+
+
+def make_run_in_job(job: WorkerJob) -> str | None:
+    """As `make_run`, in a task of a SLURM job, which has one for each GPU."""
+    rank = slurm_rank()
+    return _make(job) if rank.ranks == 1 else make_shared_run(job, rank)
+
+
+def make_shared_run(job: WorkerJob, rank: Rank) -> str | None:
+    """What each of the processes does that make a run together."""
+    with joined(rank, pick_device(job.cfg).type == "cuda"):
+        return _make(job)
+
+
+def _make(job: WorkerJob) -> str | None:
     check_checkout()
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
@@ -144,8 +170,10 @@ class WorkerProgress(LocalWatcher["str | None"]):
         if outcome is None:
             self._ended(index)
         elif isinstance(outcome, Lost):
-            self._say(f"{job.label}: lost, {outcome.reason} (see {outcome.log})")
-            mark_lost(job.folder, outcome.reason)
+            if mark_lost(job.folder, outcome.reason) or not _is_over(job.folder):
+                self._say(f"{job.label}: lost, {outcome.reason} (see {outcome.log})")
+            else:  # it could write down what happened
+                self._ended(index)
         else:
             self.left_out.append(RunLocked(outcome))
             self._say(f"{job.label}: left out, {outcome}")
@@ -171,6 +199,14 @@ class WorkerProgress(LocalWatcher["str | None"]):
         left = sum(self._jobs[index].cfg.SOLVER.ITERS for index in self._waiting)
         left += sum(self._jobs[index].cfg.SOLVER.ITERS - done[index] for index in done)
         return f"time left {clock(left * (now - self._begun) / worked)}"
+
+
+def _is_over(folder: Path) -> bool:
+    try:
+        record = read_record(folder)
+    except ResultsError:
+        return False
+    return record is not None and record["status"] not in (PENDING, RUNNING)
 
 
 def mark_pending(job: WorkerJob) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,15 +54,22 @@ class PairedBatches(Dataset):
         seed: int,
         rare_classes: RareClassSampler | None = None,
         cache_bytes: int = 512 * 2**20,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each domain.
 
+        Of `ranks` processes that have a batch together the `rank`-th gets its images alone, in the batch's order.
+
         `cache_bytes` bounds the decoded and resized images kept in memory, over all workers.
-        Raises `DataError` for an empty domain, a source image without label, a target without view, or `rare_classes`
-        of another number of images.
+        Raises `DataError` for an empty domain, a source image without label, a target without view, `rare_classes` of
+        another number of images, or a batch that is no multiple of `ranks`.
         """
         if batch_size < 1:
             raise DataError(f"batch_size: expected at least 1 image, found {batch_size}")
+        if batch_size % ranks:
+            raise DataError(f"batch_size: expected a multiple of the {ranks} processes, found {batch_size}")
+        places = _Places(batch_size, rank * batch_size // ranks, batch_size // ranks)
         for item in source:
             if "sem_seg_file_name" not in item:
                 raise DataError(f"{item['file_name']}: expected a label, as of every source image, found none")
@@ -72,11 +79,11 @@ class PairedBatches(Dataset):
             raise DataError(f"rare_classes: expected one of {len(source)} source images, found {rare_classes.images}")
         cache = ArrayCache(cache_bytes)
         self._source = _Domain(
-            "source", source, source_view, batch_size, seed, cache, labelled=True, rare_classes=rare_classes
+            "source", source, source_view, places, seed, cache, labelled=True, rare_classes=rare_classes
         )
         self._target = None
         if target is not None and target_view is not None:
-            self._target = _Domain("target", target, target_view, batch_size, seed, cache, labelled=False)
+            self._target = _Domain("target", target, target_view, places, seed, cache, labelled=False)
         self._reported: set[str] = set()
 
     def __getitem__(self, iteration: int) -> Batch:
@@ -113,6 +120,14 @@ def batches(dataset: PairedBatches, start: int, stop: int, workers: int, pin_mem
         yield batch
 
 
+class _Places(NamedTuple):
+    """Of a batch of `batch` images, the `mine` from `first` on."""
+
+    batch: int
+    first: int
+    mine: int
+
+
 class _Domain:
     """The images of one domain: which come when, and how they are seen."""
 
@@ -121,7 +136,7 @@ class _Domain:
         name: str,
         items: Sequence[dict[str, Any]],
         view: View,
-        batch_size: int,
+        places: _Places,
         seed: int,
         cache: ArrayCache,
         labelled: bool,
@@ -129,25 +144,25 @@ class _Domain:
     ) -> None:
         if not items:
             raise DataError(f"{name}: expected at least one image, found none")
-        self._name, self._items, self._view, self._batch_size = name, items, view, batch_size
+        self._name, self._items, self._view, self._places = name, items, view, places
         self._seed, self._cache, self._labelled, self._rare_classes = seed, cache, labelled, rare_classes
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._mismatched: Skipped = {}
 
     def batch(self, iteration: int, skipped: Skipped) -> dict[str, torch.Tensor]:
         width, height = self._view.crop
-        images = np.empty((self._batch_size, 3, height, width), np.uint8)
-        labels = np.empty((self._batch_size, height, width), np.uint8)
-        for i in range(self._batch_size):
+        images = np.empty((self._places.mine, 3, height, width), np.uint8)
+        labels = np.empty((self._places.mine, height, width), np.uint8)
+        for row, i in enumerate(range(self._places.first, self._places.first + self._places.mine)):
             image, label, wanted = self._sample(iteration, i, skipped)
             if not self._labelled and any(self._view.margins):
                 # The margins go through crop and flip as a label does; what is drawn is the same without them.
                 label = self._view.inside_margins(*image.shape[:2])
             rng = keyed_rng(self._seed, f"{self._name}-view", iteration, i)
             image, label = crop_and_flip(self._view, image, label, rng, wanted)
-            images[i] = image.transpose(2, 0, 1)
+            images[row] = image.transpose(2, 0, 1)
             if label is not None:
-                labels[i] = label
+                labels[row] = label
         batch = {"images": torch.from_numpy(images)}
         if self._labelled:
             batch["labels"] = torch.from_numpy(labels)
@@ -172,7 +187,7 @@ class _Domain:
         if self._rare_classes is not None:
             return self._rare_classes.draw(self._seed, iteration, i, attempt)
         if attempt == 0:
-            return self._index(iteration * self._batch_size + i), None
+            return self._index(iteration * self._places.batch + i), None
         rng = keyed_rng(self._seed, f"{self._name}-redraw", iteration, i, attempt - 1)
         return int(rng.integers(len(self._items))), None
 

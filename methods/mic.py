@@ -13,6 +13,7 @@ from methods.networks import Segmentor
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.randomness import to_device
 from methods.recipes import Part, register
+from methods.share import Share
 from methods.step import SOURCE, TARGET, TrainingStep
 from methods.teacher import Teacher
 from methods.term import OWN, Term, TermSettings, term
@@ -84,12 +85,12 @@ class MIC(Term[MICSettings]):
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         images, labels, weights = self._whole(step)
         if self.settings.augment:
-            images = step.settings.strong(images, step.generator("mic/augmentation"))
+            images = step.settings.strong(images, step.generator("mic/augmentation"), step.share)
         batch, _, height, width = images.shape
         mask = block_mask(
-            batch, height, width, self.settings.block, self.settings.ratio, step.generator("mic/mask")
+            step.share.whole(batch), height, width, self.settings.block, self.settings.ratio, step.generator("mic/mask")
         )
-        mask = to_device(mask, images)
+        mask = to_device(step.share.mine(mask), images)
         masked = torch.where(mask.bool(), step.student.encoder.pixel_mean.to(images.dtype), images)
         return {"loss_mic": step.view("mic", masked, labels, weights).loss()}
 
@@ -105,17 +106,29 @@ class MIC(Term[MICSettings]):
             weights = ones if step.target_valid is None else ones * step.target_valid
         if self.settings.domain == TARGET:
             return step.plain_target, pseudo.labels, weights
-        half = (len(source.images) + 1) // 2
         return (
-            torch.cat([source.images[:half], step.plain_target[:half]]),
-            torch.cat([source.labels[:half], pseudo.labels[:half]]),
-            torch.cat([torch.ones_like(weights[:half]), weights[:half]]),
+            _halves(source.images, step.plain_target, step.share),
+            _halves(source.labels, pseudo.labels, step.share),
+            _halves(torch.ones_like(weights), weights, step.share),
         )
 
     def _pseudo(self, step: TrainingStep) -> PseudoLabels:
         if self.teacher is None:
             return step.pseudo
-        return pseudo_labels(self.teacher.logits(step.plain_target), step.settings.threshold, step.target_valid)
+        logits = self.teacher.logits(step.plain_target)
+        return pseudo_labels(logits, step.settings.threshold, step.target_valid, step.share)
+
+
+def _halves(source: torch.Tensor, target: torch.Tensor, share: Share) -> torch.Tensor:
+    """The first half, rounded up, of the source and of the target batch; of that, this process's rows.
+
+    Raises MethodError for an odd batch of several processes, which cannot share it.
+    """
+    batch = share.whole(len(source))
+    if share.ranks > 1 and batch % 2:
+        raise MethodError(f"TERMS.MIC.DOMAIN is {BOTH!r} and SOLVER.BATCH {batch}: several GPUs expect an even batch")
+    half = (batch + 1) // 2
+    return share.mine(torch.cat([share.gathered(source)[:half], share.gathered(target)[:half]]))
 
 
 register(

@@ -109,6 +109,7 @@ register(
         "feature mixup between the samples of a batch (Verma et al., 2019; arXiv 2509.13801, Eq. 9)",
         terms=("mixup",),
         min_batch=2,
+        one_process=True,
     )
 )
 register(
@@ -117,6 +118,7 @@ register(
         "feature mixup at masked tokens, with another sample's features (arXiv 2509.13801, supplement 8.4)",
         terms=("mixup",),
         min_batch=2,
+        one_process=True,
         config={"TERMS.MIXUP.SCOPE": LOCAL},
     )
 )

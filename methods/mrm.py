@@ -170,7 +170,7 @@ class MRM(Term[MRMSettings]):
             with _constants(step.student) if self.settings.trained == ENCODER else nullcontext():
                 return {loss: view.loss(view.predict(fused, f"{draws}/decoder"))}
         if self.settings.objective == PIXELS:
-            return {loss: self._pixel_loss(step.student, view, scales, masks)}
+            return {loss: self._pixel_loss(step, view, scales, masks)}
         return {loss: self._feature_loss(step, view, scales, masks)}
 
     def _masks(self, step: TrainingStep, view: View, draws: str) -> list[torch.Tensor]:
@@ -180,7 +180,7 @@ class MRM(Term[MRMSettings]):
         probability = none if view.probability is None else _by_scale(view, view.probability)
         names = (f"{draws}/mask", f"{draws}/mask/detail")[: len(labels)]
         return [
-            self.masker.draw(label, sure, step.generator(name))
+            self.masker.draw(label, sure, step.generator(name), step.share)
             for label, sure, name in zip(labels, probability, names, strict=True)
         ]
 
@@ -191,16 +191,16 @@ class MRM(Term[MRMSettings]):
         return self.rebuilder(features, mask)
 
     def _pixel_loss(
-        self, student: Segmentor, view: View, scales: list[list[torch.Tensor]], masks: list[torch.Tensor]
+        self, step: TrainingStep, view: View, scales: list[list[torch.Tensor]], masks: list[torch.Tensor]
     ) -> torch.Tensor:
         assert self.rebuilder is not None and self.pixel_head is not None
         losses = []
-        images, sizes = _by_scale(view, view.images), student.scale_sizes(view.size)
+        images, sizes = _by_scale(view, view.images), step.student.scale_sizes(view.size)
         for features, mask, image, size in zip(scales, masks, images, sizes, strict=True):
             if image.shape[-2:] != size:
                 image = F.interpolate(image, size, mode="bilinear", align_corners=False)
             predicted = self.pixel_head(self.rebuilder(features[-1:], mask)[0], size)
-            losses.append(masked_mean_square(predicted, student.encoder.normalise(image), mask))
+            losses.append(masked_mean_square(predicted, step.student.encoder.normalise(image), mask, step.share))
         return torch.stack(losses).mean()
 
     def _feature_loss(
@@ -213,7 +213,7 @@ class MRM(Term[MRMSettings]):
                 raise RuntimeError("a term asked for the teacher's features, but the recipe has no teacher")
             targets = step.student.scales(teacher_features(step.teacher.segmentor, view.images, view.window))
         losses = [
-            masked_feature_loss(self.rebuilder(features, mask), target, mask)
+            masked_feature_loss(self.rebuilder(features, mask), target, mask, step.share)
             for features, target, mask in zip(scales, targets, masks, strict=True)
         ]
         return torch.stack(losses).mean()

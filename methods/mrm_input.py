@@ -57,8 +57,9 @@ class MRMInput(Term[MRMInputSettings]):
         # The shared view's graph may be gone by now; its images are drawn again, equal, and cost no pass.
         shared: View = getattr(step, self.settings.view)
         side = self.settings.resolution
-        mask = bernoulli_mask(len(shared.images), side, side, self.settings.ratio, step.generator("mrm-input/mask"))
-        images = self.masked(shared.images, to_device(mask, shared.images), step.student)
+        batch = step.share.whole(len(shared.images))
+        mask = bernoulli_mask(batch, side, side, self.settings.ratio, step.generator("mrm-input/mask"))
+        images = self.masked(shared.images, to_device(step.share.mine(mask), shared.images), step.student)
         view = step.view("mrm-input", images, shared.labels, shared.weights, shared.probability)
         return {"loss_mrm_input": view.loss()}
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from methods.share import ALONE, Share
+
 
 class PseudoLabels(NamedTuple):
     """The teacher's verdict on the plain target images.
@@ -20,7 +22,9 @@ class PseudoLabels(NamedTuple):
     confidence: torch.Tensor
 
 
-def pseudo_labels(logits: torch.Tensor, threshold: float, valid: torch.Tensor | None = None) -> PseudoLabels:
+def pseudo_labels(
+    logits: torch.Tensor, threshold: float, valid: torch.Tensor | None = None, share: Share = ALONE
+) -> PseudoLabels:
     """Label every pixel by the teacher's arg max and weigh all of them by one share of confident pixels.
 
     Args:
@@ -29,9 +33,10 @@ def pseudo_labels(logits: torch.Tensor, threshold: float, valid: torch.Tensor | 
         valid: (B, H, W) bool, False where a pixel gets weight 0 (rectification artefacts and the ego vehicle at the
             borders of Cityscapes' images); None: True everywhere. The share q is taken over the whole batch before
             that, as published.
+        share: of a batch that several processes have together.
     """
     probability, labels = logits.softmax(dim=1).max(dim=1)
-    confidence = (probability >= threshold).float().mean()
+    confidence = share.mean((probability >= threshold).float().mean())
     weights = confidence.expand(labels.shape)
     if valid is not None:
         weights = weights * valid

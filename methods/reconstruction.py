@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from methods.masking import resize_mask
 from methods.networks import Segmentor, Window
+from methods.share import ALONE, Share
 
 
 class PixelHead(nn.Module):
@@ -43,21 +44,27 @@ class PixelHead(nn.Module):
         return self.arrange(self.predict(feature))[..., : size[0], : size[1]]
 
 
-def masked_mean_square(prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def masked_mean_square(
+    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, share: Share = ALONE
+) -> torch.Tensor:
     """Mean of (prediction - target)^2 over channels and masked places.
 
     Args:
         prediction: (B, C, H, W).
         target: (B, C, H, W).
         mask: (B, 1, h, w), 1 where masked; resized to H x W by nearest neighbour.
+        share: of a batch that several processes have together.
     """
     masked = resize_mask(mask, (target.shape[-2], target.shape[-1]))
     error = (prediction.float() - target.float()).square().mean(dim=1, keepdim=True)
-    return (error * masked).sum() / masked.sum().clamp_min(1)
+    return (error * masked).sum() / share.divisor(masked.sum())
 
 
 def masked_feature_loss(
-    rebuilt: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], mask: torch.Tensor
+    rebuilt: Sequence[torch.Tensor],
+    targets: Sequence[torch.Tensor],
+    mask: torch.Tensor,
+    share: Share = ALONE,
 ) -> torch.Tensor:
     """Mean square between rebuilt features and normalised targets at masked places, averaged over stages.
 
@@ -68,9 +75,10 @@ def masked_feature_loss(
         rebuilt: (B, C_i, h_i, w_i).
         targets: in the same shapes.
         mask: (B, 1, h, w), 1 where masked.
+        share: of a batch that several processes have together.
     """
     losses = [
-        masked_mean_square(new, _normalised(target.detach()), mask)
+        masked_mean_square(new, _normalised(target.detach()), mask, share)
         for new, target in zip(rebuilt, targets, strict=True)
     ]
     return torch.stack(losses).mean()

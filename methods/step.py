@@ -13,6 +13,7 @@ from methods.loss import segmentation_loss
 from methods.networks import Prediction, Segmentor, Window
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.randomness import keyed_generator, seed_pass
+from methods.share import ALONE, Share
 from methods.strong_augmentation import StrongAugmentation
 from methods.teacher import Teacher
 
@@ -126,8 +127,12 @@ class TrainingStep:
         seed: int,
         iteration: int,
         target_valid: torch.Tensor | None = None,
+        share: Share = ALONE,
     ) -> None:
-        """``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere."""
+        """``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere.
+
+        ``share``: of a batch that several processes have together, of which the images given are this one's.
+        """
         self.student = student
         self.teacher = teacher
         self.source_batch = source_batch
@@ -135,6 +140,7 @@ class TrainingStep:
         self.target_valid = target_valid
         self.settings = settings
         self.iteration = iteration
+        self.share = share
         self._seed = seed
 
     def generator(self, name: str) -> torch.Generator:
@@ -177,7 +183,8 @@ class TrainingStep:
         """The teacher's pseudo-labels on the plain target images."""
         if self.teacher is None:
             raise RuntimeError("a term asked for pseudo-labels, but the recipe has no teacher")
-        return pseudo_labels(self.teacher.logits(self.plain_target), self.settings.threshold, self.target_valid)
+        logits = self.teacher.logits(self.plain_target)
+        return pseudo_labels(logits, self.settings.threshold, self.target_valid, self.share)
 
     @cached_property
     def target(self) -> View:
@@ -189,13 +196,14 @@ class TrainingStep:
     def mixed(self) -> View:
         """The class-mixed, strongly augmented images (DACS). Pasted pixels carry the source label with weight 1."""
         source, pseudo = self.source_batch, self.pseudo
-        chosen = choose_classes(source.classes, self.generator("mixed/classes"), self.settings.mix_ignored)
+        present, draw = self.share.listed(source.classes), self.generator("mixed/classes")
+        chosen = self.share.mine_of(choose_classes(present, draw, self.settings.mix_ignored))
         mask = paste_mask(source.labels, chosen)
         images = mix(mask, source.images, self.plain_target)
         ones = torch.ones_like(pseudo.weights)
         return self.view(
             MIXED,
-            self.settings.strong(images, self.generator("mixed/augmentation")),
+            self.settings.strong(images, self.generator("mixed/augmentation"), self.share),
             mix(mask, source.labels, pseudo.labels),
             mix(mask, ones, pseudo.weights),
             mix(mask, ones, pseudo.probability),

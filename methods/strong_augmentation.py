@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from methods.randomness import to_device
+from methods.share import ALONE, Share
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,19 @@ class StrongAugmentation:
     jitter_strength: float = 0.2
     blur_probability: float = 0.5
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same shape and range."""
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, share: Share = ALONE
+    ) -> torch.Tensor:
+        """(B, 3, H, W) in [0, 1] -> the same shape and range; ``share`` of a batch that several processes have."""
+        batch = share.whole(len(images))
         decide_jitter, decide_blur = torch.rand(2, generator=generator).tolist()
-        factors = 1 + self.jitter_strength * (2 * torch.rand(4, len(images), generator=generator) - 1)
+        factors = 1 + self.jitter_strength * (2 * torch.rand(4, batch, generator=generator) - 1)
         order = torch.randperm(4, generator=generator).tolist()
-        sigma = 0.15 + torch.rand(len(images), generator=generator)
+        sigma = 0.15 + torch.rand(batch, generator=generator)
         if decide_jitter < self.jitter_probability:
-            images = colour_jitter(images, to_device(factors, images), order)
+            images = colour_jitter(images, to_device(share.mine(factors, 1), images), order)
         if decide_blur < self.blur_probability:
-            images = gaussian_blur(images, to_device(sigma, images))
+            images = gaussian_blur(images, to_device(share.mine(sigma), images))
         return images
 
 

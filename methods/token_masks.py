@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from methods.loss import IGNORE
 from methods.masking import bernoulli_mask, block_mask
 from methods.randomness import to_device
+from methods.share import ALONE, Share
 
 RANDOM, BLOCK, CONFIDENCE, CLASS = "random", "block", "confidence", "class"
 STRATEGIES = (RANDOM, BLOCK, CONFIDENCE, CLASS)
@@ -37,23 +38,34 @@ class TokenMasker:
     side: int
     block: int
 
-    def draw(self, labels: torch.Tensor, probability: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-        """A mask on the device of ``labels`` (B, H, W); ``probability`` (B, H, W) is read by ``confidence`` alone."""
-        batch, side = len(labels), self.side
+    def draw(
+        self,
+        labels: torch.Tensor,
+        probability: torch.Tensor | None,
+        generator: torch.Generator,
+        share: Share = ALONE,
+    ) -> torch.Tensor:
+        """A mask on the device of ``labels`` (B, H, W); ``probability`` (B, H, W) is read by ``confidence`` alone.
+
+        ``share`` is of a batch that several processes have together, of which the labels are this one's.
+        """
+        batch, side = share.whole(len(labels)), self.side
         if self.strategy == CLASS:
-            return class_mask(labels, side, self.ratio, generator)
+            return class_mask(labels, side, self.ratio, generator, share)
         if self.strategy == CONFIDENCE:
             if probability is None:
                 raise RuntimeError("masking by confidence was asked for on labels that no teacher made")
-            return confidence_mask(probability, side, self.ratio, generator)
+            return confidence_mask(probability, side, self.ratio, generator, share)
         if self.strategy == BLOCK:
             mask = block_mask(batch, side, side, self.block, self.ratio, generator)
         else:
             mask = bernoulli_mask(batch, side, side, self.ratio, generator)
-        return to_device(mask, labels)
+        return to_device(share.mine(mask), labels)
 
 
-def confidence_mask(probability: torch.Tensor, side: int, ratio: float, generator: torch.Generator) -> torch.Tensor:
+def confidence_mask(
+    probability: torch.Tensor, side: int, ratio: float, generator: torch.Generator, share: Share = ALONE
+) -> torch.Tensor:
     """Mask the round(ratio * N) tokens of each image where the teacher is least sure.
 
     Args:
@@ -62,12 +74,14 @@ def confidence_mask(probability: torch.Tensor, side: int, ratio: float, generato
         side: S.
         ratio: in [0, 1].
         generator: of the random order.
+        share: of a batch that several processes have together.
 
     Returns:
         (B, 1, S, S) float.
     """
     batch, tokens = len(probability), side * side
-    shuffle = to_device(torch.rand(batch, tokens, generator=generator).argsort(dim=1), probability)
+    drawn = torch.rand(share.whole(batch), tokens, generator=generator)
+    shuffle = to_device(share.mine(drawn).argsort(dim=1), probability)
     certainty = F.adaptive_avg_pool2d(probability[:, None].float(), (side, side)).flatten(1).gather(1, shuffle)
     order = shuffle.gather(1, certainty.argsort(dim=1, stable=True))  # tokens from the least to the most sure
     masked = order[:, : round(ratio * tokens)]
@@ -75,7 +89,9 @@ def confidence_mask(probability: torch.Tensor, side: int, ratio: float, generato
     return mask.scatter_(1, masked, 1.0).view(batch, 1, side, side)
 
 
-def class_mask(labels: torch.Tensor, side: int, ratio: float, generator: torch.Generator) -> torch.Tensor:
+def class_mask(
+    labels: torch.Tensor, side: int, ratio: float, generator: torch.Generator, share: Share = ALONE
+) -> torch.Tensor:
     """Mask all tokens of some classes: classes in random order, as many as bring the masked share nearest to ``ratio``.
 
     A token's class is the label at its centre: over tokens, classes then have the share of their area, which a majority
@@ -87,6 +103,7 @@ def class_mask(labels: torch.Tensor, side: int, ratio: float, generator: torch.G
         side: S.
         ratio: share of the N tokens, in [0, 1].
         generator: of the order of classes.
+        share: of a batch that several processes have together.
 
     Returns:
         (B, 1, S, S) float.
@@ -95,10 +112,11 @@ def class_mask(labels: torch.Tensor, side: int, ratio: float, generator: torch.G
     middles = 2 * torch.arange(side, device=labels.device) + 1  # in half tokens
     rows, columns = middles * height // (2 * side), middles * width // (2 * side)
     classes = labels[:, rows][:, :, columns].flatten(1)  # (B, N)
-    order = to_device(torch.rand(batch, IGNORE, generator=generator).argsort(dim=1), labels)  # (B, 255)
+    drawn = torch.rand(share.whole(batch), IGNORE, generator=generator)
+    order = to_device(share.mine(drawn).argsort(dim=1), labels)  # (B, 255)
     counts = (classes[:, :, None] == torch.arange(IGNORE, device=labels.device)).sum(1)
-    share = F.pad(counts.gather(1, order).cumsum(1), (1, 0)) / (side * side)  # after 0, 1, ... classes
-    taken = (share - ratio).abs().argmin(1, keepdim=True)
+    covered = F.pad(counts.gather(1, order).cumsum(1), (1, 0)) / (side * side)  # after 0, 1, ... classes
+    taken = (covered - ratio).abs().argmin(1, keepdim=True)
     chosen = torch.zeros(batch, IGNORE + 1, dtype=torch.bool, device=labels.device)
     chosen.scatter_(1, order, torch.arange(IGNORE, device=labels.device) < taken)
     return chosen.gather(1, classes).float().view(batch, 1, side, side)

@@ -259,9 +259,9 @@ def test_each_scale_is_masked_by_what_it_shows(strategy: str, monkeypatch: pytes
     view, seen = step.mixed, []
     draw = type(term.masker).draw
 
-    def keep(masker: Any, labels: torch.Tensor, probability: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def keep(masker: Any, labels: torch.Tensor, probability: torch.Tensor, *others: Any) -> torch.Tensor:
         seen.append((labels, probability))
-        return draw(masker, labels, probability, generator)
+        return draw(masker, labels, probability, *others)
 
     monkeypatch.setattr(type(term.masker), "draw", keep)
     assert total(term.losses(step)).isfinite()

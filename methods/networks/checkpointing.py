@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from methods.share import noise_as_now
+
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -36,9 +38,15 @@ def checkpointed(blocks: Iterable[nn.Module]) -> Iterator[None]:
 
 def _forward(block: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(block)
+        return nullcontext(), _again(block, noise_as_now())
 
     return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+
+
+@contextmanager
+def _again(block: nn.Module, noise: AbstractContextManager[None]) -> Iterator[None]:
+    with _statistics_kept(block), noise:
+        yield
 
 
 @contextmanager
