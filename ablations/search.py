@@ -187,7 +187,7 @@ def make_trials(
     trials = arguments.trials or points or USUAL_TRIALS
     print(f"study {search.name}: {trials} trials, {launcher.parallel} at a time, in {storage.shown}", flush=True)
     if trials_over(study) < trials:  # a report alone needs no data
-        check_runs([spec.resolve() for spec in search.ends()])
+        check_runs([spec.resolve() for spec in search.ends()], launcher)
     with run_pool(launcher, arguments.output) as pool, TrialProgress(study) as progress:
         Driver(study, storage.optuna, search, arguments.output, pool, progress).run(trials)
     return study

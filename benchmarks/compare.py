@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from detectron2.config import CfgNode
 
 from benchmarks.config import PLACE_KEYS
@@ -17,9 +18,10 @@ from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.label_space import scoring
 from benchmarks.launcher import Launcher, launch
 from benchmarks.progress import RunProgress, clock
-from benchmarks.run_options import INLINE
+from benchmarks.run_options import INLINE, SLURM
 from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
+from benchmarks.together import check_ranks
 from benchmarks.workers import WorkerJob
 from datasets.streets.progress import shown
 from methods.recipes import parse
@@ -126,7 +128,7 @@ def make_runs(
     finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
     missing = [job for job in jobs if job not in finished]
     if missing:  # a table alone needs neither
-        check_runs([job.cfg for job in missing])
+        check_runs([job.cfg for job in missing], launcher or Launcher())
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
         for job, record in finished.items():
@@ -158,13 +160,17 @@ def _jobs(specs: Sequence[RunSpec], output: Path, labels: Sequence[str] = ()) ->
     return list(jobs.values())
 
 
-def check_runs(configs: Sequence[CfgNode]) -> None:
-    """Find what would end a run before the first begins: device, data, weights, settings of terms.
+def check_runs(configs: Sequence[CfgNode], launcher: Launcher) -> None:
+    """Find what would end a run before the first begins: device, GPUs, data, weights, settings of terms.
 
     Raises:
         ConfigError, DataError, MethodError: what was found, in one line.
     """
-    pick_device(configs[0])
+    device = pick_device(configs[0]) if launcher.kind != SLURM else None  # another machine's is its own affair
+    if device is not None and device.type == "cuda" and launcher.gpus > torch.cuda.device_count():
+        raise ConfigError(f"--gpus is {launcher.gpus}, and this machine has {torch.cuda.device_count()} GPUs")
+    for cfg in configs:
+        check_ranks(cfg, launcher.ranks)
     with shown("drawing streets") as progress:
         data_root(configs[0], progress)
     # Seeds change nothing of this.

@@ -45,6 +45,11 @@ class Launcher:
     profile: Profile = field(default_factory=Profile)
     wait: bool = True
 
+    @property
+    def ranks(self) -> int:
+        """Processes that make one run together."""
+        return self.profile.ranks if self.kind == SLURM else self.gpus
+
 
 def read_launcher(arguments: argparse.Namespace) -> Launcher:
     """The launcher of a command line (`benchmarks.run_options.add_launcher_options`).

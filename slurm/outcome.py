@@ -32,6 +32,19 @@ def read_outcome(paths: JobPaths) -> Any:
     return result
 
 
+def error_of_another_task(paths: JobPaths) -> str:
+    """What ended a task other than the first, for which srun then ended all; "" where none left an exception."""
+    for path in sorted(paths.folder.glob(f"{paths.job_id}_*_result.pkl")):
+        try:
+            ended, result = pickle.loads(path.read_bytes())
+        except Exception:  # not yet whole
+            continue
+        if ended == "error":
+            task = path.name.removeprefix(f"{paths.job_id}_").split("_")[0]
+            return f"rank {task}: {result.strip().splitlines()[-1]}"
+    return ""
+
+
 def remove_files(paths: JobPaths) -> None:
     """What the processes exchanged, and the output."""
     for path in paths.folder.glob(f"{paths.job_id}_*"):

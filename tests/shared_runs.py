@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +16,7 @@ from detectron2.utils import comm
 
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.trainer import Trainer
+from benchmarks.workers import WorkerJob, make_shared_run
 from methods.networks.sync_norm import synchronize_norms
 from methods.share import Share
 from slurm.ranks import Rank, joined
@@ -81,6 +85,27 @@ def _make(cfg: CfgNode, folder: Path) -> Seen:
     seen.trained.extend(comm.all_gather(trained))
     seen.images.extend(comm.all_gather(images))
     return seen
+
+
+FAULT = "SEGSHIFT_TEST_FAULT"  # "RANK HOW AT": what happens to a rank in its AT-th step of this process
+
+
+def make_with_fault(job: WorkerJob, rank: Rank) -> str | None:
+    """In place of ``benchmarks.workers.make_shared_run``."""
+    who, how, at = os.environ[FAULT].split()
+    with pytest.MonkeyPatch.context() as patch:
+        if int(who) == rank.rank:
+            run_step, done = Trainer.run_step, itertools.count(1)
+
+            def step(trainer: Trainer) -> None:
+                if next(done) == int(at):
+                    if how == "kill":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    raise OSError(f"out of luck in step {at}")
+                run_step(trainer)
+
+            patch.setattr(Trainer, "run_step", step)
+        return make_shared_run(job, rank)
 
 
 def normalised(x: torch.Tensor, weight: torch.Tensor, norm: torch.nn.Module) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from detectron2.config import CfgNode
 from benchmarks import compare
 from benchmarks.checkout import PACKAGES, ROOT, check_checkout
 from benchmarks.errors import ConfigError, RunLocked, exit_in_one_line
+from benchmarks.launcher import Launcher
 from benchmarks.runner import RunWatcher
 from datasets.errors import DataError
 from methods.errors import MethodError
@@ -405,7 +406,7 @@ def test_weights_and_settings_are_checked_before_the_first_run(
     small_config: Callable[..., CfgNode], key: str, value: str
 ) -> None:
     with pytest.raises(MethodError, match=value):
-        compare.check_runs([small_config("mrm", overrides={key: value})])
+        compare.check_runs([small_config("mrm", overrides={key: value})], Launcher())
 
 
 def test_an_output_that_is_a_file_is_told_in_one_line(

@@ -19,6 +19,7 @@ from ablations.grid import grids, read_grid
 from benchmarks import compare
 from benchmarks.checkout import ROOT
 from benchmarks.errors import ConfigError
+from benchmarks.launcher import Launcher
 from benchmarks.runner import build_student, build_terms
 from benchmarks.spec import RunSpec, run_id
 from methods.errors import MethodError
@@ -178,7 +179,7 @@ def test_every_setting_is_checked_before_the_first_run(small_config: Callable[..
     configs = [small_config("mrm", overrides={"WEIGHTS": value}) for value in ("nowhere.pth", "none")]
     for pair in (configs, configs[::-1]):
         with pytest.raises(MethodError, match="nowhere"):
-            compare.check_runs(pair)
+            compare.check_runs(pair, Launcher())
 
 
 # A user's file

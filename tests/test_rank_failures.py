@@ -1,0 +1,96 @@
+"""A process of several that make a run together fails: the run says which, nobody waits for it, and it can go on."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMALL
+from detectron2.config import CfgNode
+from killed_runs import OF_A_SESSION, assert_same
+from shared_runs import FAULT, make_with_fault
+
+import benchmarks.workers
+from benchmarks.errors import ConfigError
+from benchmarks.lock import locked
+from benchmarks.spec import RunSpec
+from benchmarks.together import check_ranks
+from benchmarks.workers import WorkerJob, make_run
+from results.record import LOST, read_record
+
+
+def config(method: str = "dacs", **more: Any) -> CfgNode:
+    sizes = {"SOLVER.ITERS": 5, "TEST.PERIOD": 3, "CHECKPOINT_PERIOD": 2, "NUM_WORKERS": 1}
+    return RunSpec("streets", method, None, 0, SMALL | sizes | more).resolve()
+
+
+def made(folder: Path) -> dict[str, Any]:
+    """The record of the run, made by two processes."""
+    assert make_run(WorkerJob("run", config(), folder, False, 2)) is None
+    record = read_record(folder)
+    assert record is not None
+    return record
+
+
+@functools.cache
+def whole() -> Path:
+    """A run that was never stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="segshift-ranks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    assert made(folder)["status"] == "finished"
+    return folder
+
+
+def state(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    saved = torch.load(folder / "model_final.pth", weights_only=True)
+    del saved["progress"]["wall_seconds"]
+    record = read_record(folder)
+    assert record is not None
+    return saved, {key: value for key, value in record.items() if key not in OF_A_SESSION}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "goes_on"),
+    [
+        ("1 raise 4", "rank 1 of 2 on .*: OSError: out of luck in step 4", True),
+        ("0 raise 4", "OSError: out of luck in step 4", False),
+        ("1 kill 4", f"{LOST}rank 1 of 2 was ended by SIGKILL", False),
+        ("0 kill 4", f"{LOST}rank 0 of 2 was ended by SIGKILL", True),
+    ],
+)
+def test_a_failing_rank_is_told_of_and_the_run_goes_on_as_if_nothing_was(
+    fault: str, reason: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv(FAULT, fault)
+        patch.setattr(benchmarks.workers, "make_shared_run", make_with_fault)
+        record = made(tmp_path)
+    assert record["status"] == "failed"
+    assert re.fullmatch(reason, record["reason"]), record["reason"]
+    with locked(tmp_path):  # nobody has it any more
+        pass
+    if goes_on:
+        assert made(tmp_path)["resumed_at"] == 2
+        assert_same(state(tmp_path), state(whole()))
+
+
+def test_a_run_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        line = make_run(WorkerJob("run", config(), tmp_path, False, 2))
+    assert line is not None and "is being run by process" in line
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    check_ranks(config(), 2)
+    with pytest.raises(ConfigError, match=r"SOLVER\.BATCH is 2, which is shared by the 3 GPUs .* a multiple of 3"):
+        check_ranks(config(), 3)
+    check_ranks(config("mixup"), 1)
+    with pytest.raises(ConfigError, match="mixup joins images of a batch, which one GPU must have"):
+        check_ranks(config("mixup"), 2)
