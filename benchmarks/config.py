@@ -20,6 +20,7 @@ PLACE_KEYS = (
     "NUM_WORKERS",
     "CHECKPOINT_PERIOD",
     "SOLVER.ACTIVATION_CHECKPOINTING",
+    "SOLVER.DETERMINISTIC",
 )
 # Keys that are left out of the run's id while they are 0, since a run is then what it was before there were any.
 CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
@@ -81,7 +82,7 @@ def get_config() -> CN:
 
     cfg.SOLVER = CN()
     cfg.SOLVER.ITERS = 40000
-    cfg.SOLVER.BATCH = 2  # images of each domain
+    cfg.SOLVER.BATCH = 2  # images of each domain, of all GPUs of the run together
     cfg.SOLVER.OPTIMIZER = "adamw"  # betas 0.9 and 0.999; or "sgd"
     cfg.SOLVER.MOMENTUM = 0.9  # of sgd
     cfg.SOLVER.ENCODER_LR = 6e-5
@@ -92,6 +93,7 @@ def get_config() -> CN:
     cfg.SOLVER.POWER = 1.0  # of the polynomial decay to 0
     cfg.SOLVER.PRECISION = "fp32"  # or "bf16", "fp16": autocast, with a gradient scaler for fp16
     cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
+    cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
 
     cfg.TEST = CN()
     cfg.TEST.RESIZE = ()  # images are scaled to exactly this size, logits to the label's; empty: as is

@@ -20,6 +20,7 @@ from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
 from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
+from benchmarks.determinism import deterministic
 from benchmarks.environment import code_state, hardware, job_id, versions
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
@@ -90,6 +91,7 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         stack.enter_context(_log_file(folder / log))
+        stack.enter_context(deterministic(cfg.SOLVER.DETERMINISTIC))
         return _run(cfg, folder, watcher)
 
 
@@ -241,6 +243,7 @@ def described(cfg: CfgNode) -> dict[str, Any]:
         "iterations": 0,
         "max_iterations": cfg.SOLVER.ITERS,
         "precision": cfg.SOLVER.PRECISION,
+        "deterministic": cfg.SOLVER.DETERMINISTIC,
         "hardware": {"name": ""},
         "reason": "",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -71,6 +72,25 @@ def test_the_gradient_scaler_of_fp16_goes_on(tmp_path: Path) -> None:
     folder = stopped(run, tmp_path / "run")
     make(run.cfg, folder)
     assert_ends_as(folder, run)
+
+
+@pytest.mark.parametrize("method", ["daformer", "hrda", "dacs+mic+mrm"])
+def test_deterministic_kernels_are_there_for_all_that_is_computed(method: str, tmp_path: Path) -> None:
+    """And on the CPU they are those that are used anyway."""
+    run, seen = whole(method), list[bool]()
+
+    class Watcher(RunWatcher):
+        def step(self, done: int, losses: Any) -> None:
+            seen.append(torch.are_deterministic_algorithms_enabled())
+
+    record = make(config(method, **{"SOLVER.DETERMINISTIC": True}), tmp_path / "run", Watcher())
+    assert record["status"] == "finished", record["reason"]
+    assert seen == [True] * 5 and not torch.are_deterministic_algorithms_enabled()
+    saved, expected = (
+        torch.load(folder / "model_final.pth", weights_only=True)["model"] for folder in (tmp_path / "run", run.folder)
+    )
+    assert all(torch.equal(saved[name], value) for name, value in expected.items())
+    assert record["id"] == json.loads((run.folder / "record.json").read_text())["id"]
 
 
 @pytest.mark.parametrize(
