@@ -1,1 +1,1 @@
-"""Where runs run: today in this process."""
+"""Where runs run: this process, processes of this machine, jobs of SLURM; one process or several for a run."""

@@ -1,0 +1,82 @@
+"""What several GPUs save: ``python benchmarks/gpus_speed.py --gpus 1,2`` makes the same runs on each number of them.
+
+Without GPUs these are processes of the CPU, which share its cores: that shows what sharing a run costs, not what it
+saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/gpus_speed.py",
+        description="Seconds an iteration, and memory a process, of the same runs on several GPUs.",
+    )
+    parser.add_argument("--methods", default="dacs,dacs+mrm", help="comma-separated recipes (default: dacs,dacs+mrm)")
+    parser.add_argument("--gpus", default="1,2", help="numbers to compare, the first with all others (default: 1,2)")
+    parser.add_argument("--iters", type=int, default=30, help="iterations of each run (default: 30)")
+    parser.add_argument("--protocol", default="streets", help="default: streets")
+    parser.add_argument("--network", help="default: the protocol's")
+    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    from tabulate import tabulate
+
+    from benchmarks.compare import make_runs
+    from benchmarks.launcher import Launcher
+    from benchmarks.overrides import pairs
+    from benchmarks.run_options import LOCAL
+    from benchmarks.spec import RunSpec
+    from results.record import FINISHED, read_record
+
+    try:
+        numbers = [int(word) for word in arguments.gpus.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise ConfigError(f"--gpus is {arguments.gpus!r}, expected numbers such as 1,2")
+    values = {"SOLVER.ITERS": arguments.iters, "TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters}
+    if arguments.data_root is not None:
+        values["DATA.ROOT"] = arguments.data_root
+    values |= pairs(arguments.overrides)
+    specs = [
+        RunSpec(arguments.protocol, method.strip(), arguments.network, 0, values)
+        for method in arguments.methods.split(",")
+    ]
+    rows: list[list[Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        first: dict[str, float] = {}
+        for gpus in numbers:
+            for run in make_runs(specs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus)):
+                record = read_record(run)
+                if record is None or record["status"] != FINISHED:
+                    raise ConfigError(f"--gpus {gpus}: {record['reason'] if record else 'the run left no record'}")
+                method, seconds = record["spec"]["method"], record["seconds_per_iteration"]
+                share = first.setdefault(method, seconds) / seconds
+                rows.append([method, gpus, record["hardware"]["name"], seconds, share, record["peak_memory_mib"]])
+    heads = ["method", "GPUs", "of", "s/iteration", f"times as fast as {numbers[0]}", "MiB a process"]
+    rows.sort(key=lambda row: str(row[0]))
+    print(tabulate(rows, heads, floatfmt=("", "", "", ".3f", ".2f", ".0f")))
+    return 0
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)
