@@ -17,8 +17,8 @@ from ablations.samplers import GRID, sampler
 from ablations.study import BASE, DIVERGED, FOLDER, OUTCOME, PRUNED, REASON, RUN, Search
 from ablations.telling import Teller, counted, record_of, trials_over
 from ablations.trial_progress import TrialProgress
-from benchmarks.errors import ConfigError, RunLocked
-from benchmarks.lock import locked
+from benchmarks.errors import ConfigError
+from benchmarks.lock import held_by
 from benchmarks.marks import mark_begun, mark_lost, mark_stopped
 from benchmarks.spec import run_folder, run_id
 from benchmarks.workers import RunPool, WorkerJob
@@ -223,18 +223,7 @@ class Driver:
             self._pool.cancel(run.worker)
 
     def _is_free(self, folder: Path) -> bool:
-        return _is_unlocked(folder) and not self._pool.busy(folder)
+        return not held_by(folder) and not self._pool.busy(folder)
 
     def _lags(self, number: int) -> bool:
         return self._study.pruner.prune(self._study, self._tell.trial(number))
-
-
-def _is_unlocked(folder: Path) -> bool:
-    """Whether no process has the run."""
-    if not folder.is_dir():
-        return True
-    try:
-        with locked(folder):
-            return True
-    except RunLocked:
-        return False

@@ -71,7 +71,10 @@ def _in_queue(output: Path) -> tuple[dict[Path, SubmittedRun], str]:
 def _script(output: Path, profile: Profile, runs: int, known_size: bool) -> str:
     from benchmarks.on_slurm import dry_submitter
 
-    size = Scheduler().array_size if known_size else _USUAL_ARRAY
+    try:
+        size = Scheduler().array_size if known_size else _USUAL_ARRAY
+    except SchedulerSilent:
+        size = _USUAL_ARRAY
     calls = -(-runs // size)
     head = f"what sbatch is given{f' the first of {calls} times' if calls > 1 else ''}:"
     return f"{head}\n\n{dry_submitter(output, profile).script(min(runs, size))}"

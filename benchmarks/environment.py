@@ -71,7 +71,7 @@ def git_state() -> dict[str, Any]:
     if (ROOT / STATE).is_file():
         state: dict[str, Any] = json.loads((ROOT / STATE).read_text(encoding="utf-8"))
         return state
-    commit = _git(["rev-parse", "HEAD"])
+    commit = (_git(["rev-parse", "HEAD"]) or "").strip() or None
     diff = None if commit is None else _diff()
     if diff is not None and len(diff) > _LONGEST_DIFF:
         diff = f"{diff[:_LONGEST_DIFF]}\n[cut: {len(diff)} characters in all]"
@@ -87,6 +87,7 @@ def job_id() -> str | None:
 def _diff() -> str | None:
     """Against the last commit, by an index of our own that knows new files, too; the checkout's is left alone."""
     index = _git(["rev-parse", "--path-format=absolute", "--git-path", "index"])
+    index = index.strip() if index else None
     if index is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -112,4 +113,4 @@ def _git(words: list[str], environment: Mapping[str, str] | None = None) -> str 
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.errors import ConfigError
 from benchmarks.marks import mark_stopped
-from benchmarks.run_states import LOST, RunState
+from benchmarks.run_states import LOST, UNKNOWN, RunState
 from benchmarks.submissions import submitted_runs
 from results import record as records
 from slurm.profile import Profile, read_profile
@@ -41,8 +41,9 @@ def cancel(states: Sequence[RunState], scheduler: Scheduler, say: Callable[[str]
     Raises:
         SchedulerSilent: nothing was cancelled.
     """
-    alive = {state.job: state for state in states if state.job and not state.is_over}
+    alive = {state.job: state for state in states if state.in_queue}
     if not alive:
+        scheduler.states([state.job for state in states if state.status == UNKNOWN])  # raises where that is why
         say("nothing to cancel: none of these runs has a job in the queue")
         return
     scheduler.cancel(alive)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from benchmarks.errors import ConfigError
 from benchmarks.run_options import INLINE, LOCAL, SLURM
 from benchmarks.yaml_file import read_yaml
@@ -22,7 +20,7 @@ PROFILES = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 
 # Options that are keys of a profile.
 _KEYS = (
-    "partition", "account", "qos", "constraint", "nodes", "gpus", "gpu_type", "cpus", "memory", "time",
+    "partition", "account", "qos", "constraint", "gpus", "gpu_type", "nodes", "cpus", "memory", "time",
     "array_parallelism",
 )  # fmt: skip
 
@@ -77,7 +75,8 @@ def _here(arguments: argparse.Namespace, kind: str, parallel: int | None) -> Lau
     from slurm.local import usual_parallel
 
     for name in ("profile", *(key for key in _KEYS if key != "gpus"), "sbatch", "no_wait"):
-        if getattr(arguments, name, None):
+        value = getattr(arguments, name, None)
+        if value is not None and value is not False:
             raise ConfigError(f"--{name.replace('_', '-')} is an option of --launcher slurm; expected that beside")
     gpus = 1 if arguments.gpus is None else arguments.gpus
     if gpus < 1:
@@ -100,7 +99,7 @@ def read_profile_options(arguments: argparse.Namespace, usual: Profile) -> Profi
     more: dict[str, Any] = {}
     for option in arguments.sbatch or []:
         name, equals, value = option.partition("=")
-        more[name] = yaml.safe_load(value) if value.isdigit() else value if equals else True
+        more[name] = int(value) if value.isdigit() and str(int(value)) == value else value if equals else True
     return changed(profile, {"sbatch": {**profile.sbatch, **more}}, "--sbatch") if more else profile
 
 

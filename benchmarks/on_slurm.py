@@ -78,7 +78,8 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         marks = dict[int, Future[None]]()
         try:
             with ThreadPoolExecutor(_THREADS) as threads:
-                marks |= {index: threads.submit(mark_pending, job) for index, job in jobs.items()}
+                for index, job in jobs.items():
+                    marks[index] = threads.submit(mark_pending, job)
             for mark in marks.values():
                 mark.result()
             super().submit_all(waiting)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import RunLocked
-from benchmarks.lock import locked
+from benchmarks.lock import held_by
 from benchmarks.marks import iteration, mark_lost
 from benchmarks.submissions import SubmittedRun, submitted_runs
 from results import record as records
@@ -40,6 +41,7 @@ class RunState:
         miou: of the student at the last evaluation, in percent; None before the first.
         seconds_left: of a running run, by its pace in this session; None where that is not known.
         reason: why it waits, failed, or was lost.
+        in_queue: whether its job waits or runs on the cluster that was asked.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class RunState:
     miou: float | None
     seconds_left: float | None
     reason: str
+    in_queue: bool
 
     @property
     def is_over(self) -> bool:
@@ -109,6 +112,7 @@ def _state(
         curve[-1]["miou"] if curve else None,
         _seconds_left(folder, record, done) if status == records.RUNNING else None,
         reason,
+        job is not None and job.is_alive,
     )
 
 
@@ -124,6 +128,8 @@ def _status(
             return records.PENDING, job.reason
         started = status == records.RUNNING
         return records.RUNNING, "" if started else "starting"
+    if not folder.is_dir():
+        return LOST, "its folder is gone"
     if status not in (records.RUNNING, records.PENDING):
         lost = status == records.FAILED and reason.startswith(records.LOST)
         return (LOST, reason.removeprefix(records.LOST)) if lost else (status, reason)
@@ -140,25 +146,25 @@ def _gone(folder: Path, status: str, run: SubmittedRun | None, scheduler: Schedu
         reason = _GONE
     else:
         how = scheduler.how_ended(run.job)
-        if how == "COMPLETED" and _age(folder) < _LATE:
+        if how in ("COMPLETED", "") and _age(folder) < _LATE:
             return status, "its job has ended, its record has not yet arrived"
         reason = f"job {run.job} ended without a result" + (f": {how}" if how else "")
-    mark_lost(folder, reason)
+    with suppress(OSError):  # runs of others can be looked at
+        mark_lost(folder, reason)
     return LOST, reason
 
 
 def _age(folder: Path) -> float:
-    """Seconds since anything was written."""
-    return time.time() - max(path.stat().st_mtime for path in folder.iterdir())
+    """Seconds since anything was written; endless where nothing is."""
+    return time.time() - max((path.stat().st_mtime for path in folder.iterdir()), default=-math.inf)
 
 
 def _holder(folder: Path) -> str:
-    """Who has the run, in words; "" for nobody."""
+    """Who has the run, in words; "" for nobody, and for one whose lock this user may not try."""
     try:
-        with locked(folder):
-            return ""
-    except RunLocked as error:
-        return str(error).removeprefix(f"{folder} is being run by ")
+        return held_by(folder).removeprefix(f"{folder} is being run by ")
+    except OSError:
+        return ""
 
 
 def _seconds_left(folder: Path, record: Mapping[str, Any], done: int) -> float | None:

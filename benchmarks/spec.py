@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _check(cfg: CfgNode) -> None:
     for key, value in flatten(cfg).items():
         if expected := _expected(key, value):
             raise ConfigError(f"{key} is {value}, expected {expected}")
-    if cfg.SOLVER.OPTIMIZER == "adamw" and get_config().SOLVER.MOMENTUM != cfg.SOLVER.MOMENTUM:
+    if cfg.SOLVER.OPTIMIZER == "adamw" and _usual_momentum() != cfg.SOLVER.MOMENTUM:
         raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
     _check_margins(cfg)
     recipe = parse(cfg.METHOD)
@@ -166,6 +167,11 @@ def _check(cfg: CfgNode) -> None:
             raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
     settings(MultiResolution, cfg.HRDA)
     sliding(cfg)
+
+
+@cache
+def _usual_momentum() -> float:
+    return float(get_config().SOLVER.MOMENTUM)
 
 
 def _check_margins(cfg: CfgNode) -> None:

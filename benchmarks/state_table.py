@@ -88,6 +88,7 @@ def last_lines(state: RunState, lines: int, job_log: Path | None) -> str:
     parts = []
     for path in (state.folder / "log.txt", job_log):
         if path is not None and path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-            parts.append("\n".join([f"{path}:", *(f"    {line}" for line in text)]))
+            text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            last = text[max(0, len(text) - lines) :]
+            parts.append("\n".join([f"{path}:", *(f"    {line}" for line in last)]))
     return "\n".join(parts) or f"{state.folder}: nothing was logged"

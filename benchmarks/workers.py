@@ -12,18 +12,18 @@ from detectron2.config import CfgNode
 
 from benchmarks.checkout import check_checkout
 from benchmarks.errors import RunLocked
-from benchmarks.lock import locked
 from benchmarks.marks import iteration, mark_lost
 from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
-from benchmarks.runner import RunWatcher, clear, described, pick_device, run_one
+from benchmarks.runner import RunWatcher, pick_device, run_one
 from results.errors import ResultsError
-from results.record import PENDING, RUNNING, read_record, write_record, write_text
+from results.record import PENDING, RUNNING, read_record
 from slurm.local import LocalPool, LocalWatcher, run_local
 from slurm.outcome import Lost
-from slurm.ranks import Rank, RanksFailed, joined, run_ranks, slurm_rank
+from slurm.ranks import Rank, RanksFailed, is_loss_of_another, joined, run_ranks, slurm_rank
 
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
+_SRUN_SECONDS = 30.0  # that srun may take to end a job step in which a process has failed
 _NAMED = 4  # of the runs that are under way, in such a line
 
 
@@ -110,7 +110,14 @@ def make_run(job: WorkerJob) -> str | None:
 def make_run_in_job(job: WorkerJob) -> str | None:
     """As `make_run`, in a task of a SLURM job, which has one for each GPU."""
     rank = slurm_rank()
-    return _make(job) if rank.ranks == 1 else make_shared_run(job, rank)
+    if rank.ranks == 1:
+        return _make(job)
+    try:
+        return make_shared_run(job, rank)
+    except Exception as error:
+        if is_loss_of_another(error):  # srun is about to end this process, too, and SLURM's reason says more
+            time.sleep(_SRUN_SECONDS)
+        raise
 
 
 def make_shared_run(job: WorkerJob, rank: Rank) -> str | None:
@@ -184,13 +191,17 @@ class WorkerProgress(LocalWatcher["str | None"]):
         if not (self._running or queue) or now - self._last_line < STATE_SECONDS:
             return
         self._last_line = now
-        done = {index: iteration(self._jobs[index].folder) for index in self._running}
+        done = {index: self._done(index) for index in self._running}
         states = [f"{self._jobs[index].label} {done[index]}/{self._jobs[index].cfg.SOLVER.ITERS}" for index in done]
         if len(states) > _NAMED:
             states[_NAMED:] = [f"{len(states) - _NAMED} more"]
         running = f"running: {', '.join(states)}" if states else ""
         parts = (f"{self._over} of {len(self._jobs)} over", running, queue, self._time_left(done, now))
         self._say("; ".join(filter(None, parts)))
+
+    def _done(self, index: int) -> int:
+        job = self._jobs[index]
+        return min(iteration(job.folder), job.cfg.SOLVER.ITERS)  # the line of a last evaluation counts one more
 
     def _time_left(self, done: dict[int, int], now: float) -> str:
         worked = self._worked + sum(done[index] - first for index, first in self._running.items())
@@ -207,23 +218,3 @@ def _is_over(folder: Path) -> bool:
     except ResultsError:
         return False
     return record is not None and record["status"] not in (PENDING, RUNNING)
-
-
-def mark_pending(job: WorkerJob) -> None:
-    """Let the record of a run say that it was submitted to a queue; it is made if there is none.
-
-    What an earlier session measured stays in it, unless the run is forced: then all that it left is removed now, not
-    by the job, which may be started several times.
-
-    Raises:
-        RunLocked: another process has the run.
-    """
-    with locked(job.folder):
-        if job.force:
-            clear(job.folder)
-        try:
-            known = read_record(job.folder)
-        except ResultsError:
-            known = None
-        write_text(job.folder / "config.yaml", job.cfg.dump())
-        write_record(job.folder, (known or described(job.cfg)) | {"status": PENDING, "reason": ""})

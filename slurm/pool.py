@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from submitit.core.utils import JobPaths
 
-from slurm.outcome import Lost, read_outcome, remove_files
+from slurm.outcome import Lost, error_of_another_task, read_outcome, remove_files
 from slurm.scheduler import GONE, JobState, Scheduler, SchedulerSilent
 from slurm.submission import Submitter
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_SECONDS = 5.0
-# From the moment that a job has left the queue until its missing result is believed: what a node wrote reaches other
-# machines late over NFS, by up to a minute with its usual caching.
+# From the moment that a job has left the queue until its missing result is believed, where nobody says that it failed:
+# what a node wrote reaches other machines late over NFS, by up to a minute with its usual caching.
 SETTLE_SECONDS = 60.0
 
 
@@ -124,10 +124,12 @@ class SlurmPool(Generic[T, R]):
             outcome = read_outcome(paths)
         except Exception:  # nothing there, or not yet whole: a pickle can fail in any way
             since = self._gone.setdefault(index, time.monotonic())
-            if index not in self._cancelled and time.monotonic() - since < SETTLE_SECONDS:
-                return _UNKNOWN
             how = self.scheduler.how_ended(job)
-            outcome = Lost(f"job {job} ended without a result" + (f": {how}" if how else ""), paths.stdout)
+            may_come = how in ("", "COMPLETED") and index not in self._cancelled
+            if may_come and time.monotonic() - since < SETTLE_SECONDS:
+                return _UNKNOWN
+            said = error_of_another_task(paths) or how
+            outcome = Lost(f"job {job} ended without a result" + (f": {said}" if said else ""), paths.stdout)
         if index in self._cancelled or not isinstance(outcome, Lost):
             remove_files(paths)
         return outcome

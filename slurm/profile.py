@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm.errors import LauncherError
 
-_MEMORY = re.compile(r"\d+(\.\d+)?[KMGT]?B?", re.IGNORECASE)
+_MEMORY = re.compile(r"0|\d+[KMGT]B?", re.IGNORECASE)
 _TIME = re.compile(
     r"(?P<days>\d+)-(?P<d1>\d+)(?::(?P<d2>\d+))?(?::(?P<d3>\d+))?|(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?"
 )
@@ -32,6 +32,7 @@ _OURS = {
     "array": "array_parallelism",
     "ntasks": "gpus and nodes",
     "ntasks-per-node": "gpus",
+    "tasks-per-node": "gpus",
     "chdir": "",
     "output": "",
     "error": "",
@@ -40,6 +41,12 @@ _OURS = {
     "no-requeue": "",
     "job-name": "",
     "dependency": "",
+    "parsable": "",  # with it, or quiet, a job is queued whose id is not found
+    "quiet": "",
+    "wait": "",
+    "wrap": "",
+    "test-only": "",
+    "clusters": "",  # a job in the queue of another cluster would be taken for gone
 }
 
 
@@ -175,8 +182,10 @@ def _sbatch(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, option in value.items():
         plain = str(name).lstrip("-").replace("_", "-")
-        if plain in _OURS:
-            instead = f"the key {_OURS[plain]} instead" if _OURS[plain] else "none: it is decided here"
+        # sbatch takes the beginning of an option for the option.
+        ours = plain if plain in _OURS else next((each for each in _OURS if each.startswith(plain)), "")
+        if ours:
+            instead = f"the key {_OURS[ours]} instead" if _OURS[ours] else "none: it is decided here"
             raise ValueError(f"of {plain} {instead}")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", plain) or not isinstance(option, (str, int, float, bool)):
             raise ValueError(f"for {name} an option of sbatch in its long form, with a text, a number or true")

@@ -120,9 +120,10 @@ def joined(rank: Rank, cuda: bool) -> Iterator[None]:
         yield
         dist.barrier()  # who is done first does not leave the others without a partner
     except Exception as error:
-        with suppress(RuntimeError):
-            line = f"rank {rank.rank} of {rank.ranks} on {socket.gethostname()}: {type(error).__name__}: {error}"
-            _store.compare_set(_FAILED, "", line)
+        if not is_loss_of_another(error):
+            with suppress(RuntimeError):
+                line = f"rank {rank.rank} of {rank.ranks} on {socket.gethostname()}: {type(error).__name__}: {error}"
+                _store.compare_set(_FAILED, "", line)
         raise  # the group is left as it is: to take it down would be to wait for the others
     dist.destroy_process_group()
     _store = None
@@ -202,8 +203,9 @@ def _one(call: bytes, rank: Rank, send: connection.Connection) -> None:
     try:
         result = function(job, rank)
     except Exception as error:
-        said = str(error) if isinstance(error, LauncherError) else f"{type(error).__name__}: {error}"
-        store.compare_set(_FAILED, "", f"rank {rank.rank} of {rank.ranks}: {said}")
+        if not is_loss_of_another(error):
+            said = str(error) if isinstance(error, LauncherError) else f"{type(error).__name__}: {error}"
+            store.compare_set(_FAILED, "", f"rank {rank.rank} of {rank.ranks}: {said}")
         raise
     if rank.rank == 0:
         send.send_bytes(pickle.dumps(result))
@@ -230,7 +232,8 @@ def _watched(processes: Sequence[BaseProcess], receive: connection.Connection, s
         # By the same look: whose exit code came since then has a sentinel that is ready.
         going = [process.sentinel for index, process in enumerate(processes) if index not in ended]
         connection.wait([receive, *going])
-    index, code = next((index, code) for index, code in ended.items() if code)
+    # The one that was killed, where it is: others may have noticed that before this process looked.
+    index, code = min(((index, code) for index, code in ended.items() if code), key=lambda one: one[1])
     until = time.monotonic() + _LAST_WORDS
     for process in processes:
         process.join(max(0.0, until - time.monotonic()))

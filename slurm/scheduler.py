@@ -13,6 +13,7 @@ from slurm.errors import LauncherError
 
 PENDING, RUNNING, GONE = "PENDING", "RUNNING", "GONE"
 _SECONDS = 60.0  # that a command may take; a busy controller makes them wait
+_FILTERS = ("SQUEUE_", "SACCT_", "SCONTROL_", "SCANCEL_")
 _OVER = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
     "REVOKED",
@@ -47,7 +48,7 @@ class Scheduler:
     @cached_property
     def configuration(self) -> Mapping[str, str]:
         """The keys of ``scontrol show config``. Raises SchedulerSilent."""
-        found = re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", _output(["scontrol", "show", "config"]), re.MULTILINE)
+        found = re.findall(r"^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", _output(["scontrol", "show", "config"]), re.MULTILINE)
         return dict(found)
 
     @property
@@ -124,7 +125,9 @@ def _words(state: str, code: str) -> str:
 def _output(command: list[str]) -> str:
     """What a command of SLURM prints; SchedulerSilent with its first line of complaint where it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        # What a user has set for squeue, such as SQUEUE_STATES, hides jobs: they would be taken for gone.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_FILTERS)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_SECONDS)
     except FileNotFoundError:
         raise SchedulerSilent(f"{command[0]}: no such command, expected SLURM's on the PATH") from None
     except subprocess.TimeoutExpired:

@@ -22,6 +22,15 @@ from slurm.job import SlurmCall
 from slurm.profile import Profile
 from slurm.scheduler import Scheduler
 
+# Variables of sbatch, without SBATCH_, that say what is decided here; and those of keys that a profile may leave open.
+_SBATCH = (
+    "ARRAY_INX", "CPUS_PER_GPU", "GPUS", "GPUS_PER_NODE", "GPUS_PER_TASK", "GRES", "JOB_NAME", "NO_REQUEUE",
+    "OPEN_MODE", "REQUEUE", "SIGNAL", "TIMELIMIT", "WAIT",
+)  # fmt: skip
+_SBATCH_KEYS = {
+    "ACCOUNT": "account", "CONSTRAINT": "constraint", "MEM_PER_CPU": "memory", "MEM_PER_GPU": "memory",
+    "MEM_PER_NODE": "memory", "PARTITION": "partition", "QOS": "qos",
+}  # fmt: skip
 _NO_END = 1_000_000  # times that submitit queues a job again after a time limit: SlurmCall knows when it is in vain
 
 
@@ -69,7 +78,7 @@ class Submitter:
             executor = self._executor(before if self.profile.array_parallelism else "")
             calls = [self._call(function, job) for job in chunk]
             try:
-                with _outside_job(), redirect_stderr(StringIO()):  # what sbatch says is in the error
+                with _outside_job(self.profile), redirect_stderr(StringIO()):  # what sbatch says is in the error
                     made = self._submit(executor, calls)
             except (FailedJobError, FailedSubmissionError, OSError) as error:
                 raise LauncherError(f"sbatch: {_complaint(error)}") from None
@@ -96,7 +105,8 @@ class Submitter:
             job_name=self.name,
             setup=[*profile.setup, *self._setup()],
             stderr_to_stdout=True,
-            srun_args=["--kill-on-bad-exit=1"],  # ranks that wait for a dead one would wait for long
+            # Ranks that wait for a dead one would wait for long; where sbatch hands over nothing, srun does as it did.
+            srun_args=["--kill-on-bad-exit=1", "--export=ALL"],
             dependency=f"afterany:{after}" if after else None,
             additional_parameters=more,
         )
@@ -121,9 +131,14 @@ class Submitter:
 
 
 @contextmanager
-def _outside_job() -> Iterator[None]:
-    """In a job, such as an interactive one, sbatch would take over what that job asked for."""
+def _outside_job(profile: Profile) -> Iterator[None]:
+    """In a job, such as an interactive one, sbatch would take over what that job asked for.
+
+    It also prefers variables such as SBATCH_TIMELIMIT to the lines of the script: they count for what those leave open.
+    """
     kept = {name: value for name, value in os.environ.items() if name.startswith("SLURM_") and name != "SLURM_CONF"}
+    ours = [*_SBATCH, *(name for name, key in _SBATCH_KEYS.items() if getattr(profile, key) is not None)]
+    kept |= {name: os.environ[name] for name in (f"SBATCH_{each}" for each in ours) if name in os.environ}
     for name in kept:
         del os.environ[name]
     try:
@@ -133,8 +148,8 @@ def _outside_job() -> Iterator[None]:
 
 
 def _complaint(error: Exception) -> str:
-    """The line of sbatch that says why, from what submitit wraps it in."""
+    """What sbatch says, in one line, from what submitit wraps it in."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in lines if "error:" in line or "fatal:" in line]
-    text = (own or lines or [type(error).__name__])[-1]
-    return re.sub(r"^(sbatch:|error:|fatal:|\s)*", "", text)
+    said = own or lines[-1:] or [type(error).__name__]
+    return "; ".join(dict.fromkeys(re.sub(r"^(sbatch:|error:|fatal:|\s)*", "", line) for line in said))

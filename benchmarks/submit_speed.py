@@ -1,0 +1,130 @@
+"""How long submitting takes: ``python benchmarks/submit_speed.py`` queues grids on a SLURM of this machine's own.
+
+As ``ablations/run.py --launcher slurm --no-wait`` does once it knows the runs, beside the same runs one by one. The
+jobs are held, so that nothing trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.errors import ConfigError, exit_in_one_line
+
+if TYPE_CHECKING:
+    from benchmarks.workers import WorkerJob
+    from slurm.local_cluster import LocalCluster
+    from slurm.profile import Profile
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/submit_speed.py", description="Seconds and sbatch calls that submitting grids takes."
+    )
+    parser.add_argument("--runs", default="100,1000", help="of each grid, comma-separated (default: 100,1000)")
+    parser.add_argument("--singles", type=int, default=20, help="runs to submit one by one (default: 20)")
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    arguments = parse_arguments(sys.argv[1:])
+    try:
+        grids = [int(word) for word in arguments.runs.split(",")]
+    except ValueError:
+        raise ConfigError(f"--runs is {arguments.runs!r}, expected numbers such as 100,1000") from None
+    if min([arguments.singles, *grids]) < 1:
+        raise ConfigError("--runs and --singles: expected at least 1")
+    from tabulate import tabulate
+
+    from slurm.local_cluster import ClusterError, LocalCluster
+    from slurm.profile import Profile
+
+    profile = Profile(cpus=1, time="10", sbatch={"hold": True})
+    print("starting a SLURM of this machine's own ...", flush=True)
+    try:
+        with tempfile.TemporaryDirectory() as name, LocalCluster() as cluster, counted(cluster, Path(name)) as calls:
+            folder = Path(name)
+            one = measure(1, folder / "first", profile, calls)[0]  # what a first submission loads is not counted
+            single, single_calls = one_by_one(arguments.singles, folder / "singles", profile, calls)
+            each = single / arguments.singles
+            rows = [("first of all", 1, one, 1, None), ("one by one", arguments.singles, single, single_calls, None)]
+            for runs in grids:
+                seconds, number = measure(runs, folder / f"grid{runs}", profile, calls)
+                rows.append(("grid", runs, seconds, number, runs * each / seconds))
+    except ClusterError as error:
+        raise ConfigError(str(error)) from None
+    heads = ["submitted", "runs", "seconds", "sbatch calls", "times as fast as one by one"]
+    print(tabulate(rows, heads, floatfmt=("", "", ".2f", "", ".1f")))
+    return 0
+
+
+@contextmanager
+def counted(cluster: LocalCluster, folder: Path) -> Iterator[Callable[[], int]]:
+    """Let this process's commands go to ``cluster``; gives the number of sbatch's calls so far."""
+    from slurm.local_cluster import is_slurm_variable
+
+    before = dict(os.environ)
+    for name in [name for name in os.environ if is_slurm_variable(name)]:
+        del os.environ[name]
+    os.environ.update(cluster.environment)
+    calls = folder / "calls"
+    calls.touch()
+    (folder / "bin").mkdir()
+    sbatch = folder / "bin" / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\necho call >> {calls}\nexec {shutil.which("sbatch")} "$@"\n')
+    sbatch.chmod(0o755)
+    os.environ["PATH"] = f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}"
+    try:
+        yield lambda: len(calls.read_text().splitlines())
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def measure(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
+    """Seconds and calls of sbatch that a grid of so many runs takes."""
+    from benchmarks.on_slurm import make_on_slurm
+
+    jobs = made_up(runs, output)
+    before, began = calls(), time.perf_counter()
+    make_on_slurm(jobs, output, profile, lambda line: None, lambda index: None, wait=False)
+    return time.perf_counter() - began, calls() - before
+
+
+def one_by_one(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
+    """The same of runs that are jobs of their own."""
+    from benchmarks.on_slurm import SlurmRuns
+
+    jobs = made_up(runs, output)
+    before, began = calls(), time.perf_counter()
+    pool = SlurmRuns(output, profile)
+    for index, job in enumerate(jobs):
+        pool.submit_all({index: job})
+    return time.perf_counter() - began, calls() - before
+
+
+def made_up(runs: int, output: Path) -> Sequence[WorkerJob]:
+    """Runs that differ in their seed."""
+    from benchmarks.spec import RunSpec, run_folder
+    from benchmarks.workers import WorkerJob
+
+    configs = [RunSpec("streets", "dacs+mrm", None, seed, {}).resolve() for seed in range(runs)]
+    return [WorkerJob(f"seed {cfg.SEED}", cfg, run_folder(output, cfg), False) for cfg in configs]
+
+
+if __name__ == "__main__":
+    exit_in_one_line(main)
