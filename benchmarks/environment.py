@@ -30,7 +30,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {_cpu_name()}"
     found = {"name": name, "device": device.type, "threads": torch.get_num_threads()}
     ranks = comm.get_world_size()
-    return found | ({"processes": ranks} if ranks > 1 else {})
+    return found | ({"name": f"{ranks} x {name}", "processes": ranks} if ranks > 1 else {})
 
 
 def _cpu_name() -> str:

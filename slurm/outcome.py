@@ -45,7 +45,8 @@ def error_of_another_task(paths: JobPaths) -> str:
     return ""
 
 
-def remove_files(paths: JobPaths) -> None:
-    """What the processes exchanged, and the output."""
+def remove_files(paths: JobPaths, result: bool = True) -> None:
+    """What the processes exchanged, and the output; without ``result`` that one stays, for others that wait for it."""
     for path in paths.folder.glob(f"{paths.job_id}_*"):
-        path.unlink(missing_ok=True)
+        if result or path != paths.result_pickle:
+            path.unlink(missing_ok=True)

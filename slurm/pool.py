@@ -131,7 +131,7 @@ class SlurmPool(Generic[T, R]):
             said = error_of_another_task(paths) or how
             outcome = Lost(f"job {job} ended without a result" + (f": {said}" if said else ""), paths.stdout)
         if index in self._cancelled or not isinstance(outcome, Lost):
-            remove_files(paths)
+            remove_files(paths, result=False)
         return outcome
 
 

@@ -34,7 +34,7 @@ SILENT_SECONDS = 1800.0  # that one waits for the others in a collective; evalua
 _LAST_WORDS = 10.0  # seconds that the others have to write down what they can when one has failed
 _STOP_SECONDS = 3.0
 _PORTS = (15_000, 32_000)  # below those that systems give to clients
-_FAILED = "failed"
+_FAILED, _MET = "failed", "met"  # what the processes tell each other
 
 
 class RanksFailed(RuntimeError):
@@ -95,27 +95,22 @@ def joined(rank: Rank, cuda: bool) -> Iterator[None]:
     global _store
     if cuda:
         torch.cuda.set_device(_gpu(rank))
-    where = f"{rank.host}:{rank.port}"
     try:
-        patience = timedelta(seconds=MEET_SECONDS)
-        _store = dist.TCPStore(
-            rank.host, rank.port, rank.ranks, rank.keeper and rank.rank == 0, patience, wait_for_workers=False
-        )
+        _store = _meet(rank)
         dist.init_process_group(
             "nccl" if cuda else "gloo",
             store=dist.PrefixStore("group", _store),
             rank=rank.rank,
             world_size=rank.ranks,
-            timeout=patience,
+            timeout=timedelta(seconds=SILENT_SECONDS),
         )
         dist.barrier()
     except (RuntimeError, ValueError) as error:  # torch's DistError is a RuntimeError
         said = str(error).splitlines()[0]
         raise LauncherError(
-            f"rank {rank.rank} of {rank.ranks} on {socket.gethostname()} cannot meet the others at {where}: {said} "
-            "(MASTER_ADDR and MASTER_PORT choose another place)"
+            f"rank {rank.rank} of {rank.ranks} on {socket.gethostname()} cannot meet the others at "
+            f"{rank.host}:{rank.port}: {said} (MASTER_ADDR and MASTER_PORT choose another place)"
         ) from error
-    _set_timeout(timedelta(seconds=SILENT_SECONDS))
     try:
         yield
         dist.barrier()  # who is done first does not leave the others without a partner
@@ -129,8 +124,18 @@ def joined(rank: Rank, cuda: bool) -> Iterator[None]:
     _store = None
 
 
-def _set_timeout(limit: timedelta) -> None:
-    dist.distributed_c10d._set_pg_timeout(limit)
+def _meet(rank: Rank) -> dist.TCPStore:
+    """What all share, when all are there."""
+    keeps = rank.keeper and rank.rank == 0
+    patience = timedelta(seconds=MEET_SECONDS)
+    store = dist.TCPStore(rank.host, rank.port, rank.ranks, keeps, patience, wait_for_workers=False)
+    store.add(_MET, 1)
+    until = time.monotonic() + MEET_SECONDS
+    while (there := store.add(_MET, 0)) < rank.ranks:
+        if time.monotonic() > until:
+            raise RuntimeError(f"after {MEET_SECONDS:.0f} s {there} of {rank.ranks} are there")
+        time.sleep(0.1)
+    return store
 
 
 def _gpu(rank: Rank) -> int:

@@ -33,6 +33,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "source-only": {"TEST.SOURCE_IMAGES": 2},
     "target-only": {},
     "dacs": {},
+    "dacs-original": {},
     "daformer": {"TEST.SOURCE_IMAGES": 1, "TEST.CONFIDENCE_IMAGES": 2},  # and rare class sampling
     "hrda": {},
     "dacs+mic+mrm": {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.9},

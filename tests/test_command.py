@@ -323,7 +323,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(compare, "run_one", fake)
     # No data is drawn.
     monkeypatch.setattr(
-        compare, "check_runs", lambda configs: fake.checked.append([f"{cfg.METHOD} {cfg.SEED}" for cfg in configs])
+        compare, "check_runs", lambda configs, _: fake.checked.append([f"{cfg.METHOD} {cfg.SEED}" for cfg in configs])
     )
     return fake
 
@@ -412,7 +412,7 @@ def test_weights_and_settings_are_checked_before_the_first_run(
 def test_an_output_that_is_a_file_is_told_in_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(compare, "check_runs", lambda configs: None)
+    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
     (tmp_path / "out").write_text("")
     assert_one_line(command("--methods", "dacs", "--output", "out", "--force"), "out")
 

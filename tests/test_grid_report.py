@@ -288,7 +288,7 @@ def command(
         write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
 
     monkeypatch.setattr(compare, "run_one", write)
-    monkeypatch.setattr(compare, "check_runs", lambda configs: None)
+    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
     monkeypatch.chdir(tmp_path)
     return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)
 

@@ -6,6 +6,7 @@ import atexit
 import functools
 import re
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from benchmarks.spec import RunSpec
 from benchmarks.together import check_ranks
 from benchmarks.workers import WorkerJob, make_run
 from results.record import LOST, read_record
+from slurm import ranks
+from slurm.errors import LauncherError
+from slurm.ranks import Rank, joined, slurm_rank
 
 
 def config(method: str = "dacs", **more: Any) -> CfgNode:
@@ -78,6 +82,35 @@ def test_a_run_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
     with locked(tmp_path):
         line = make_run(WorkerJob("run", config(), tmp_path, False, 2))
     assert line is not None and "is being run by process" in line
+
+
+def test_who_waits_in_vain_for_the_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        taken.listen()
+        line = f"rank 0 of 2 on .* cannot meet the others at 127.0.0.1:{port}: "
+        with pytest.raises(LauncherError, match=line), joined(Rank(0, 2, 0, "127.0.0.1", port), cuda=False):
+            pass
+    monkeypatch.setattr(ranks, "MEET_SECONDS", 0.3)
+    line = r"after 0 s 1 of 2 are there \(MASTER_ADDR and MASTER_PORT choose another place\)"
+    with pytest.raises(LauncherError, match=line), joined(Rank(0, 2, 0, "127.0.0.1", port), cuda=False):
+        pass
+
+
+def test_tasks_of_a_job_meet_on_its_first_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"JOB_ID": "40", "PROCID": "5", "STEP_NUM_TASKS": "8", "LOCALID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("SLURM_LAUNCH_NODE_IPADDR", "10.1.2.3")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert slurm_rank() == Rank(5, 8, 1, "10.1.2.3", 15_040)
+    monkeypatch.setenv("MASTER_ADDR", "n1")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    assert (slurm_rank().host, slurm_rank().port) == ("n1", 29500)
+    monkeypatch.setenv("MASTER_PORT", "http")
+    with pytest.raises(LauncherError, match="MASTER_PORT is 'http', expected the number of a port"):
+        slurm_rank()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

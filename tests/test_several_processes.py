@@ -128,6 +128,7 @@ def test_checkpoint_and_record_are_those_of_one_process(name: str, ranks: int) -
                 assert torch.equal(saved[part][key], value), key
     record, before = read_record(together / name), read_record(alone / name)
     assert record is not None and before is not None and record["id"] == before["id"]
+    assert record["hardware"]["name"] == f"{ranks} x {before['hardware']['name']}"
     assert record["hardware"]["processes"] == ranks and "processes" not in before["hardware"]
     assert len(list((together / name).glob("log-rank*.txt"))) == ranks - 1
     if name != "lite":

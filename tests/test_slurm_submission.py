@@ -230,7 +230,7 @@ def test_what_becomes_of_jobs(
     for index in (0, 1):
         assert found[index].reason.startswith(f"job {ids[index]} ended without a result: CANCELLED")
     left = {path.name.split("_")[1] for path in (tmp_path / "jobs").glob("*_log.out")}
-    assert left - {"1"} == {"3", "4"}  # what went well, or was not wanted, leaves nothing
+    assert left - {"1"} == {"3", "4"}  # of what went well, or was not wanted, no output stays
 
 
 def without_result(folder: Path) -> tuple[SlurmPool[Any, Any], Path, bytes]:
@@ -282,11 +282,9 @@ def test_another_command_takes_over_what_one_left_in_the_queue(tmp_path: Path, c
     assert all_ended(second, 2) == {0: 42, 1: 48}
 
 
-@pytest.mark.xfail(strict=True, reason="the first that reads a result removes it")
 def test_two_commands_that_wait_for_a_job_both_get_its_result(
     tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second says lost of a run that is finished, after a minute."""
     monkeypatch.setattr(pool, "SETTLE_SECONDS", 0.5)
     first, second = make_pool(tmp_path), make_pool(tmp_path)
     first.submit(0, "6 * 7")
