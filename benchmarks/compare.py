@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from detectron2.config import CfgNode
 
-from benchmarks.config import PLACE_KEYS
+from benchmarks.config import PLACE_KEYS, flatten
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.label_space import scoring
@@ -179,8 +179,14 @@ def check_runs(configs: Sequence[CfgNode], launcher: Launcher) -> None:
         check_data(cfg, parse(cfg.METHOD), shown)
     for group in _alike(settings):
         segmentor = build_student(group[0])
-        for cfg in group:
-            build_terms(cfg, parse(cfg.METHOD), segmentor)
+        for cfg in _distinct(group, lambda cfg: (cfg.METHOD, cfg.INPUT.CROP, _shapes(cfg.TERMS))):
+            with torch.device("meta"):  # shapes tell what is wrong; values take a second for twenty Rebuilders
+                build_terms(cfg, parse(cfg.METHOD), segmentor)
+
+
+def _shapes(terms: CfgNode) -> dict[str, Any]:
+    """What of the settings of terms decides how they are built: not how large a ratio or weight is, unless it is 0."""
+    return {key: value != 0 if isinstance(value, float) else value for key, value in flatten(terms).items()}
 
 
 def _distinct(configs: Sequence[CfgNode], key: Callable[[CfgNode], Any]) -> list[CfgNode]:
