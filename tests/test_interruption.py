@@ -161,4 +161,4 @@ def test_on_a_cluster_a_job_that_is_told_to_goes_on_in_another_session(
             seen += [state.state for state in jobs.states.values() if state.state not in seen[-1:]]
     assert found == [(0, f"begun saved ; went on from {code / 'polled_job.py'}")]
     assert "PENDING" in seen and file.read_text() == "begun saved begun "
-    assert list((tmp_path / "jobs").glob(f"{job}_*")) == []
+    assert [path.name for path in (tmp_path / "jobs").glob(f"{job}_*")] == [f"{job}_0_result.pkl"]
