@@ -138,12 +138,12 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
         outcome = {"status": DIVERGED, "reason": str(error)}
     except Exception as error:  # whatever it was, the runs beside this one go on and the table shows it
         _LOGGER.exception("failed")
-        reason = failure_of_another() or f"{type(error).__name__}: {error}"
+        other = failure_of_another()
+        outcome = {"status": FAILED, "reason": other or f"{type(error).__name__}: {error}"}
         if comm.get_world_size() > 1:
-            if comm.is_main_process() and (failure_of_another() or not is_loss_of_another(error)):
-                _write(folder, record | {"status": FAILED, "reason": reason})
+            if other or not is_loss_of_another(error):
+                _write(folder, record | outcome)
             raise
-        outcome = {"status": FAILED, "reason": reason}
     if trainer is not None:
         record |= _measured(trainer, device)
     record |= outcome

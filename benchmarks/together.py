@@ -69,16 +69,6 @@ def _buckets(gradients: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         yield bucket
 
 
-def mean_of_all(values: torch.Tensor) -> torch.Tensor:
-    """The mean over processes, the same in each."""
-    ranks = comm.get_world_size()
-    if ranks == 1:
-        return values
-    total = values.clone()
-    dist.all_reduce(total)
-    return total / ranks
-
-
 def check_ranks(cfg: CfgNode, ranks: int) -> None:
     """Raises ConfigError where so many processes cannot share a batch of this run."""
     if ranks == 1:

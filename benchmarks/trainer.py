@@ -13,7 +13,7 @@ from detectron2.engine import TrainerBase
 
 from benchmarks.config import settings
 from benchmarks.optimizer import build_optimizer, build_scheduler
-from benchmarks.together import average_gradients, mean_of_all
+from benchmarks.together import average_gradients
 from datasets.pairs import Batch
 from methods.networks import Segmentor
 from methods.share import Share
@@ -134,7 +134,8 @@ class Trainer(TrainerBase):
         """
         values: dict[str, float] = {}
         for iteration, losses in self._unread:
-            of_all = mean_of_all(torch.stack(list(losses.values())))  # so that all processes see one that is not finite
+            # Of all processes, so that each sees one that is not finite.
+            of_all = self._share.mean(torch.stack(list(losses.values())))
             values = dict(zip(losses, of_all.tolist(), strict=True))
             for name, value in values.items():
                 if not math.isfinite(value):

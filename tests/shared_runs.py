@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from benchmarks.runner import RunWatcher, run_one
+from benchmarks.together import same_everywhere
 from benchmarks.trainer import Trainer
 from benchmarks.workers import WorkerJob, make_shared_run
 from methods.networks.sync_norm import synchronize_norms
@@ -120,5 +121,8 @@ def shared_norm(job: tuple[torch.Tensor, torch.Tensor, torch.nn.Module], rank: R
     x, weight, norm = job
     synchronize_norms(norm)
     with joined(rank, cuda=False):
+        with torch.no_grad():
+            norm.weight += rank.rank  # as drawn by another kind of processor
+        same_everywhere([norm])
         share = Share.of_this_process()
         return comm.all_gather(normalised(share.mine(x), share.mine(weight), norm))
