@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from held_runs import wait_for
 
 from slurm.cluster_files import find_programs
 from slurm.local_cluster import ClusterError, LocalCluster, is_slurm_variable
@@ -26,10 +27,17 @@ def slurm_installed() -> None:
 
 
 @pytest.fixture(scope="session")
-def slurm_cluster(slurm_installed: None) -> Iterator[LocalCluster]:
-    """Two nodes of 8 CPUs and 2 GPUs with a sacct. Leave its queue empty and its controller running."""
+def slurm_session(slurm_installed: None) -> Iterator[LocalCluster]:
     with LocalCluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def slurm_cluster(slurm_session: LocalCluster) -> Iterator[LocalCluster]:
+    """Two nodes of 8 CPUs and 2 GPUs with a sacct, and an empty queue. Leave its controller running."""
+    yield slurm_session
+    slurm_session.run("scancel", "--quiet", f"--user={os.getuid()}")  # of a test that failed
+    wait_for(lambda: not slurm_session.run("squeue", "-h").stdout, "an empty queue")
 
 
 @pytest.fixture

@@ -202,9 +202,9 @@ def test_nothing_is_held_out_or_measured_by_default(small_config: Callable[..., 
 def test_more_images_than_there_are_end_the_command_before_the_first_run(
     tmp_path: Path, key: str, value: int, expected: str
 ) -> None:
-    specs = [RunSpec("streets", "dacs", None, 0, SMALL | overrides) for overrides in ({}, {key: value})]
+    configs = [RunSpec("streets", "dacs", None, 0, SMALL | overrides).resolve() for overrides in ({}, {key: value})]
     with pytest.raises(DataError) as caught:
-        make_runs(specs, tmp_path)
+        make_runs(configs, tmp_path)
     assert str(caught.value).startswith(f"{key} is {value}, expected {expected}") and "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("record.json"))
 

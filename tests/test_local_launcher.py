@@ -108,12 +108,12 @@ def test_runs_made_by_workers_are_those_made_in_this_process(
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    specs = [RunSpec("streets", "dacs", None, seed, SMALL | {"TEST.PERIOD": 4}) for seed in (0, 1)]
-    (inline,) = make_runs(specs[1:], tmp_path / "inline")
-    first, second = (run_folder(tmp_path / "local", spec.resolve()) for spec in specs)
+    configs = [RunSpec("streets", "dacs", None, seed, SMALL | {"TEST.PERIOD": 4}).resolve() for seed in (0, 1)]
+    (inline,) = make_runs(configs[1:], tmp_path / "inline")
+    first, second = (run_folder(tmp_path / "local", cfg) for cfg in configs)
     capfd.readouterr()
     with locked(first):
-        made = make_runs(specs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
+        made = make_runs(configs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
     assert made == [first, second]
     out = capfd.readouterr().out
     assert "first: left out" in out and "is being run by process" in out

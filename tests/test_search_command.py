@@ -39,10 +39,10 @@ def test_a_search_survives_a_killed_worker_and_a_killed_command(tmp_path: Path) 
     with (tmp_path / "log").open("w") as log:
         first = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        killed, process = held_run(lambda: runs(tmp_path))
+        killed, process = held_run(lambda: runs(tmp_path), [first.pid])
         os.kill(process, signal.SIGKILL)
         wait_for(lambda: lost_trials(tmp_path), "a lost trial")
-        _, process = held_run(lambda: runs(tmp_path))
+        _, process = held_run(lambda: runs(tmp_path), [first.pid])
     finally:
         first.kill()
         first.wait()

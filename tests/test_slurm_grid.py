@@ -118,7 +118,6 @@ def place(tmp_path: Path, slurm_environment: LocalCluster) -> Iterator[Place]:
     for each in place.started:
         each.kill()
         each.wait()
-    slurm_environment.run("scancel", f"--user={os.getuid()}")
 
 
 def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalCluster) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from held_runs import held, wait_for
+from held_runs import PATIENCE, held, wait_for
 from killed_runs import assert_same, state
 from test_rank_failures import config, whole
 
@@ -47,28 +48,34 @@ def test_a_run_on_two_nodes_survives_a_lost_process_and_a_preemption(
     folder = run_folder(output, cfg)
     job = WorkerJob("shared", cfg, folder, False, PROFILE.gpus)
 
-    def submit() -> threading.Thread:
-        thread = threading.Thread(target=make_on_slurm, args=([job], output, PROFILE, said.append, said.append))
+    def submit() -> Callable[[], None]:
+        arguments = ([job], output, PROFILE, said.append, said.append)
+        thread = threading.Thread(target=make_on_slurm, args=arguments, daemon=True)  # a test that fails leaves it
         thread.start()
-        return thread
 
-    command = submit()
+        def end() -> None:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), said
+
+        return end
+
+    ended = submit()
     wait_for(lambda: held(folder), "the run under way")  # its first process stands still, so the other one waits
     first = submitted_runs(output)[folder].job
     nodes = slurm_environment.run("squeue", "-h", "-j", first, "-o", "%D %C").stdout.split()
     assert nodes == ["2", "2"]
     os.kill(rank_process(first, 1), signal.SIGKILL)
-    command.join()
+    ended()
     record = read_record(folder)
     assert record is not None and record["status"] == "failed"
     assert record["reason"].startswith(f"{LOST}job {first} ended without a result: FAILED (signal 9"), record["reason"]
 
-    command = submit()
+    ended = submit()
     process = wait_for(lambda: submitted_runs(output)[folder].job != first and held(folder), "the run going on")
     second = submitted_runs(output)[folder].job
     slurm_environment.run("scancel", "--signal=USR2", second)
     os.kill(process, signal.SIGCONT)
-    command.join()
+    ended()
     assert any("back in the queue" in line for line in said if isinstance(line, str)), said
     record = read_record(folder)
     assert record is not None and record["status"] == "finished" and record["hardware"]["processes"] == 2

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,6 @@ from search_trials import STUDY, assert_counted_once, lost_trials, runs, trials
 
 from benchmarks.checkout import ROOT
 from benchmarks.submissions import submitted_runs
-from slurm.local_cluster import LocalCluster
 from slurm.scheduler import Scheduler
 
 SIZES = SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0}
@@ -30,13 +28,8 @@ PROFILE = "partition: main\ngpus: 1\ncpus: 1\ntime: 10\n"
 TRIALS = 4
 
 
-@pytest.fixture
-def cluster(slurm_environment: LocalCluster) -> Iterator[LocalCluster]:
-    yield slurm_environment
-    slurm_environment.run("scancel", f"--user={os.getuid()}")
-
-
-def test_a_search_survives_a_killed_job(tmp_path: Path, cluster: LocalCluster) -> None:
+@pytest.mark.usefixtures("slurm_environment")
+def test_a_search_survives_a_killed_job(tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text(PROFILE)
     output = tmp_path / "runs"
     words = [
@@ -48,7 +41,7 @@ def test_a_search_survives_a_killed_job(tmp_path: Path, cluster: LocalCluster) -
     with (tmp_path / "log").open("w") as log:
         command = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        killed, process = held_run(lambda: runs(output))
+        killed, process = held_run(lambda: runs(output), [command.pid])
         job = submitted_runs(output)[killed].job
         os.kill(process, signal.SIGKILL)
         (lost,) = wait_for(lambda: lost_trials(output), "a lost trial")
