@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ class _Maker:
     host: str
     seeds: Sequence[int]
     overrides: Mapping[str, Any]
+    ids: dict[str, str] = field(default_factory=dict)  # most settings ask for the same few runs
 
     def row(self, points: Sequence[Point]) -> Row:
         changes = {key: value for point in points for key, value in point.changes.items()}
@@ -148,7 +149,14 @@ class _Maker:
     def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""
         others = {key: value for key, value in self.overrides.items() if not key.startswith(_METHOD_KEYS)}
-        return run_id(replace(run.spec, overrides={**changes, **others}).resolve()) == run_id(run.cfg)
+        alone = replace(run.spec, overrides={**changes, **others})
+        return alone == run.spec or self._id(alone) == run_id(run.cfg)
+
+    def _id(self, spec: RunSpec) -> str:
+        known = self.ids.get(key := repr(spec))
+        if known is None:
+            known = self.ids[key] = run_id(spec.resolve())
+        return known
 
     def _runs(
         self, method: str, host: str, network: str | None, changes: Mapping[str, Any], where: str

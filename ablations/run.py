@@ -70,7 +70,7 @@ def main() -> int:
         return 0
     runs = [(row, run) for row in rows for run in row.runs]
     folders = make_runs(
-        [run.spec for _, run in runs],
+        [run.cfg for _, run in runs],
         arguments.output,
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
         launcher=launcher,

@@ -69,12 +69,13 @@ def compare_methods(
     specs: Sequence[RunSpec], output: Path, *, force: bool, quick: bool, launcher: Launcher | None = None
 ) -> int:
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
-    folders = make_runs(specs, output, force=force, launcher=launcher)
+    configs = [spec.resolve() for spec in specs]
+    folders = make_runs(configs, output, force=force, launcher=launcher)
     runs = from_folders(folders)
     if not_waited_for(runs, launcher, output):
         return 0
     comparison = compare(runs)
-    first = specs[0].resolve()
+    first = configs[0]
     classes = " and ".join(map(str, scoring(first).class_sets))
     changed = ", ".join(f"{key} {value}" for key, value in specs[0].overrides.items() if key not in PLACE_KEYS)
     caption = (
@@ -102,29 +103,28 @@ def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) 
 
 
 def make_runs(
-    specs: Sequence[RunSpec],
+    configs: Sequence[CfgNode],
     output: Path,
     *,
     force: bool = False,
     labels: Sequence[str] = (),
     launcher: Launcher | None = None,
 ) -> list[Path]:
-    """Make the runs that are not finished below ``output``; returns the folders of all specs, each once.
+    """Make the runs that are not finished below ``output``; returns the folders of all, each once.
 
-    Names and keys of all, and data and weights of the runs to be made, are checked before the first run. A run that
-    fails does not stop the others.
+    Data and weights of the runs to be made are checked before the first run. A run that fails does not stop the others.
 
     Args:
-        specs: the runs. Those that come to the same numbers are one.
+        configs: the runs, resolved. Those that come to the same numbers are one.
         output: folder of run folders.
         force: make finished runs again.
-        labels: what each spec is called while it runs; without, method and seed.
+        labels: what each is called while it runs; without, method and seed.
         launcher: where runs are made; None: one after the other, in this process.
 
     Raises:
         RunLocked: other processes have all the runs.
     """
-    jobs = _jobs(specs, output, labels)
+    jobs = _jobs(configs, output, labels)
     finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
     missing = [job for job in jobs if job not in finished]
     if missing:  # a table alone needs neither
@@ -150,11 +150,10 @@ def make_runs(
     return [job.folder for job in jobs]
 
 
-def _jobs(specs: Sequence[RunSpec], output: Path, labels: Sequence[str] = ()) -> list[_Job]:
+def _jobs(configs: Sequence[CfgNode], output: Path, labels: Sequence[str] = ()) -> list[_Job]:
     """One job a folder: two names of one recipe are one run."""
     jobs: dict[Path, _Job] = {}
-    for spec, label in zip(specs, labels or [""] * len(specs), strict=True):
-        cfg = spec.resolve()
+    for cfg, label in zip(configs, labels or [""] * len(configs), strict=True):
         folder = run_folder(output, cfg)
         jobs.setdefault(folder, _Job(len(jobs), cfg, folder, label))
     return list(jobs.values())

@@ -57,15 +57,15 @@ def main() -> int:
     if arguments.data_root is not None:
         values["DATA.ROOT"] = arguments.data_root
     values |= pairs(arguments.overrides)
-    specs = [
-        RunSpec(arguments.protocol, method.strip(), arguments.network, 0, values)
+    configs = [
+        RunSpec(arguments.protocol, method.strip(), arguments.network, 0, values).resolve()
         for method in arguments.methods.split(",")
     ]
     rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         first: dict[str, float] = {}
         for gpus in numbers:
-            for run in make_runs(specs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus)):
+            for run in make_runs(configs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus)):
                 record = read_record(run)
                 if record is None or record["status"] != FINISHED:
                     raise ConfigError(f"--gpus {gpus}: {record['reason'] if record else 'the run left no record'}")
