@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ SMALL = {
     "TERMS.MRM.HEADS": 2,
     "TERMS.MRM.RESOLUTION": 4,
 }
+
+
+def pairs(values: Mapping[str, Any]) -> list[str]:
+    """Config keys and values as the KEY VALUE words of a command."""
+    words = []
+    for key, value in values.items():
+        words += [key, "x".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
 
 
 @pytest.fixture(scope="session", autouse=True)

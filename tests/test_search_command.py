@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL
+from conftest import SMALL, pairs
 from held_runs import held_run, wait_for
 from search_trials import STUDY, assert_counted_once, lost_trials, runs, trials
 
 from benchmarks.checkout import ROOT
 
-PAIRS = [
-    word
-    for key, value in {**SMALL, "SOLVER.ITERS": 12, "CHECKPOINT_PERIOD": 3, "TEST.PERIOD": 6}.items()
-    for word in (key, "x".join(map(str, value)) if isinstance(value, tuple) else str(value))
-]
+PAIRS = pairs({**SMALL, "SOLVER.ITERS": 12, "CHECKPOINT_PERIOD": 3, "TEST.PERIOD": 6})
 TRIALS = 4
 PATIENCE = 150.0
 

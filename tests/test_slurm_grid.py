@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import SMALL
+from conftest import SMALL, pairs
 from held_runs import PATIENCE, held_run, wait_for
 
 from benchmarks.checkout import ROOT
@@ -32,12 +32,7 @@ axes:
 """
 RATIOS = [round(0.05 * k, 2) for k in range(1, 12)]
 RUNS = 1 + len(RATIOS)
-SIZES = SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0}
-PAIRS = [
-    word
-    for key, value in SIZES.items()
-    for word in (key, "x".join(map(str, value)) if isinstance(value, tuple) else str(value))
-]
+PAIRS = pairs(SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0})
 PROFILE = "partition: main\ngpus: 1\ncpus: 1\ntime: 30\nsignal_seconds: 45\narray_parallelism: 4\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL
+from conftest import SMALL, pairs
 from held_runs import PATIENCE, held_run, wait_for
 from search_trials import STUDY, assert_counted_once, lost_trials, runs, trials
 
@@ -18,12 +18,7 @@ from benchmarks.checkout import ROOT
 from benchmarks.submissions import submitted_runs
 from slurm.scheduler import Scheduler
 
-SIZES = SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0}
-PAIRS = [
-    word
-    for key, value in SIZES.items()
-    for word in (key, "x".join(map(str, value)) if isinstance(value, tuple) else str(value))
-]
+PAIRS = pairs(SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0})
 PROFILE = "partition: main\ngpus: 1\ncpus: 1\ntime: 10\n"
 TRIALS = 4
 
