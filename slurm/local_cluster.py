@@ -26,6 +26,7 @@ from typing import NoReturn
 from slurm.cluster_files import (
     KILL_WAIT,
     PACKAGES,
+    PARTITIONS,
     ClusterError,
     Shape,
     SlurmMissingError,
@@ -96,7 +97,7 @@ class LocalCluster:
                         f"--pid-file={self.folder}/munged.pid", f"--log-file={self.folder}/munged.log",
                         f"--seed-file={self.folder}/munge.seed", "--num-threads=2")  # fmt: skip
             self._wait("munge answers", munge.exists)
-            self.start_controller()
+            self._start_controller()
             for node in self.shape.node_names:
                 self._start(f"slurmd.{node}", "-D", "-N", node, "-f", str(self.conf))
             self._wait("the nodes are idle", self._all_idle)
@@ -126,7 +127,16 @@ class LocalCluster:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
 
     def start_controller(self) -> None:
-        """Start slurmctld, with the queue that the last one left, and wait until it answers."""
+        """Start slurmctld with the queue that the last one left; returns when it answers and knows the nodes again."""
+        self._start_controller()
+        # Four seconds after its start it asks the nodes what they run. A slurmd that then meets a job between two
+        # system calls of its start (bind and listen) takes it for what a dead one left, and deletes its script. Both
+        # happen in the same turn of slurmctld's loop, so it is not rare: no job starts before the nodes have answered.
+        self._open_partitions(False)
+        self._wait("the nodes are registered", self._all_registered)
+        self._open_partitions(True)
+
+    def _start_controller(self) -> None:
         self._start("slurmctld", "-D", "-i", "-f", str(self.conf))
         self._wait("the controller answers", lambda: " UP" in self.run("scontrol", "ping").stdout)
         self._controlled = True
@@ -184,6 +194,15 @@ class LocalCluster:
     def _all_idle(self) -> bool:
         states = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").stdout.split()
         return states == ["idle"] * self.shape.nodes
+
+    def _all_registered(self) -> bool:
+        # When a node was booted is what it says itself, and what slurmctld does not keep.
+        nodes = self.run("scontrol", "show", "node", "-o").stdout
+        return len(re.findall(r" BootTime=\d", nodes)) == self.shape.nodes
+
+    def _open_partitions(self, is_open: bool) -> None:
+        for name in PARTITIONS:
+            self.run("scontrol", "update", f"PartitionName={name}", f"State={'UP' if is_open else 'DOWN'}")
 
 
 def is_slurm_variable(name: str) -> bool:

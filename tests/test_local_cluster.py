@@ -99,7 +99,8 @@ def test_cancel_and_requeue(slurm_cluster: LocalCluster, tmp_path: Path) -> None
 
 
 def test_the_queue_survives_its_controller(slurm_cluster: LocalCluster, tmp_path: Path) -> None:
-    """Running jobs go on, also to their end, while it is away; waiting ones are still there."""
+    """Running jobs go on, also to their end, while it is away; waiting ones are still there, and start only when the
+    nodes have registered: see `LocalCluster.start_controller` for what happened before."""
     runs = submit(slurm_cluster, tmp_path, f"echo > started; {UNTIL_GO}; echo > ended", "-N2", "--exclusive")
     waits = submit(slurm_cluster, tmp_path, "echo > second")
     held = submit(slurm_cluster, tmp_path, "true", "--hold")
@@ -111,6 +112,8 @@ def test_the_queue_survives_its_controller(slurm_cluster: LocalCluster, tmp_path
     assert "is DOWN" in slurm_cluster.run("scontrol", "ping").stdout
     assert not (tmp_path / "second").exists()
     slurm_cluster.start_controller()
+    assert slurm_cluster.run("scontrol", "show", "node", "-o").stdout.count(" BootTime=20") == 2
+    assert set(slurm_cluster.run("sinfo", "-h", "-o", "%a").stdout.split()) == {"up"}
     assert state(slurm_cluster, held) == "PENDING"
     wait_until(lambda: state(slurm_cluster, waits) == "COMPLETED" and (tmp_path / "second").exists())
     assert state(slurm_cluster, runs) == "COMPLETED"
