@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-PARTITIONS = ("main", "short", "preemptible")
 KILL_WAIT = 2  # seconds from a job's SIGTERM to its SIGKILL
 _DAEMONS = ("munged", "slurmctld", "slurmd")
 _COMMANDS = ("sbatch", "srun", "scancel", "scontrol", "sinfo", "squeue")

@@ -26,7 +26,6 @@ from typing import NoReturn
 from slurm.cluster_files import (
     KILL_WAIT,
     PACKAGES,
-    PARTITIONS,
     ClusterError,
     Shape,
     SlurmMissingError,
@@ -132,9 +131,9 @@ class LocalCluster:
         # Four seconds after its start it asks the nodes what they run. A slurmd that then meets a job between two
         # system calls of its start (bind and listen) takes it for what a dead one left, and deletes its script. Both
         # happen in the same turn of slurmctld's loop, so it is not rare: no job starts before the nodes have answered.
-        self._open_partitions(False)
+        self._set_partitions("DOWN")
         self._wait("the nodes are registered", self._all_registered)
-        self._open_partitions(True)
+        self._set_partitions("UP")
 
     def _start_controller(self) -> None:
         self._start("slurmctld", "-D", "-i", "-f", str(self.conf))
@@ -200,9 +199,11 @@ class LocalCluster:
         nodes = self.run("scontrol", "show", "node", "-o").stdout
         return len(re.findall(r" BootTime=\d", nodes)) == self.shape.nodes
 
-    def _open_partitions(self, is_open: bool) -> None:
-        for name in PARTITIONS:
-            self.run("scontrol", "update", f"PartitionName={name}", f"State={'UP' if is_open else 'DOWN'}")
+    def _set_partitions(self, state: str) -> None:
+        for name in set(self.run("sinfo", "-h", "-o", "%R").stdout.split()):
+            done = self.run("scontrol", "update", f"PartitionName={name}", f"State={state}")
+            if done.returncode:
+                raise ClusterError(f"local cluster: partition {name} cannot be {state}: {done.stderr.strip()}")
 
 
 def is_slurm_variable(name: str) -> bool:

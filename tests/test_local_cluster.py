@@ -112,10 +112,12 @@ def test_the_queue_survives_its_controller(slurm_cluster: LocalCluster, tmp_path
     assert "is DOWN" in slurm_cluster.run("scontrol", "ping").stdout
     assert not (tmp_path / "second").exists()
     slurm_cluster.start_controller()
+    back = time.time()
     assert slurm_cluster.run("scontrol", "show", "node", "-o").stdout.count(" BootTime=20") == 2
     assert set(slurm_cluster.run("sinfo", "-h", "-o", "%a").stdout.split()) == {"up"}
     assert state(slurm_cluster, held) == "PENDING"
     wait_until(lambda: state(slurm_cluster, waits) == "COMPLETED" and (tmp_path / "second").exists())
+    assert (tmp_path / "second").stat().st_mtime > back - 1.5  # it would start three seconds before they register
     assert state(slurm_cluster, runs) == "COMPLETED"
     slurm_cluster.run("scancel", held)
 
