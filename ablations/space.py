@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from benchmarks.config import flatten
 from benchmarks.errors import ConfigError
 from benchmarks.spec import RunSpec, run_id
+from results.bounded_yaml import load
 
 RANGE_FORM = "LOW..HIGH, LOW..HIGH:log or ONE|OTHER"
 # Trials are compared with each other: on the same data, equally long, scored in the same way.
@@ -139,7 +140,7 @@ def _read_range(name: str, text: str, default: Any) -> BaseDistribution:
 def _value(where: str, text: str, default: Any) -> Any:
     """A value in the default's type."""
     try:
-        value = yaml.safe_load(text)
+        value = load(text)
         if isinstance(default, bool) == isinstance(value, bool):
             if isinstance(default, float):
                 return float(value)  # YAML reads 1e-3 as text

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.config import WORD_KEYS, flatten
 from benchmarks.errors import ConfigError
+from results.bounded_yaml import load
 
 _KINDS = {
     float: "a number",
@@ -28,9 +29,9 @@ def pairs(words: Sequence[str]) -> dict[str, Any]:
     values = {}
     for key, text in zip(words[::2], words[1::2], strict=True):
         try:
-            values[key] = yaml.safe_load(text)
+            values[key] = load(text)
         except (yaml.YAMLError, ValueError):  # the latter for a date that is none
-            raise ConfigError(f"{key}: cannot read the value {text!r}") from None
+            raise ConfigError(f"{key}: cannot read the value {text!r:.80}") from None
     return values
 
 

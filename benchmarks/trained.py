@@ -21,6 +21,8 @@ from benchmarks.inference import Sliding, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
 from benchmarks.runner import build_student
 from methods.networks import Segmentor
+from results.bounded_yaml import load
+from results.plain_file import read_plain_text
 from results.record import FINISHED, RUNNING, read_record
 
 EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
@@ -148,7 +150,7 @@ def _find(name: str, runs: Path) -> Path:
 def _read_config(path: Path) -> CfgNode:
     cfg = get_config()
     try:
-        cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        cfg.merge_from_other_cfg(CfgNode(load(read_plain_text(path))))
     except (OSError, ValueError, KeyError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise ConfigError(f"{path}: {told[:200]}; expected the config of a run of this version") from None

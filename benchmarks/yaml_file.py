@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,20 @@ from typing import Any
 import yaml
 
 from benchmarks.errors import ConfigError
+from results.bounded_yaml import BoundedLoader, load
+from results.plain_file import read_plain_text
 
 
-class _NoKeyTwice(yaml.SafeLoader):
+class _NoKeyTwice(BoundedLoader):
     """PyYAML keeps the last of two equal keys without a word: of two ids, one would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        seen = set()
         for key in keys:
-            if keys.count(key) > 1:
+            if isinstance(key, Hashable) and key in seen:
                 raise ValueError(f"{key!r} twice in one mapping")
+            seen |= {key} if isinstance(key, Hashable) else set()  # PyYAML has a line for a list as a key
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
@@ -35,17 +39,18 @@ _NoKeyTwice.add_constructor("tag:yaml.org,2002:int", _NoKeyTwice.construct_yaml_
 
 @lru_cache(maxsize=8)  # a grid of a thousand runs asks for its protocol a thousand times
 def _parsed(text: str) -> Any:
-    return yaml.load(text, _NoKeyTwice)
+    return load(text, _NoKeyTwice)
 
 
 def read_yaml(path: Path, what: str) -> Any:
     """The content of a file that is to hold ``what``, such as "a grid".
 
     Raises:
-        ConfigError: one line naming the file, for one that is not there, no YAML, or has a key twice in one mapping.
+        ConfigError: one line naming the file, for one that is not there, no YAML, beyond the
+            bounds of `results.bounded_yaml`, or has a key twice in one mapping.
     """
     try:
-        return copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
+        return copy.deepcopy(_parsed(read_plain_text(path)))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file, expected {what} in YAML") from None
     except (OSError, UnicodeDecodeError) as error:

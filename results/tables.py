@@ -11,8 +11,10 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
+from results.bounded_yaml import load
 from results.collect import BY_CLASSES
 from results.errors import ResultsError
+from results.plain_file import read_plain_text
 from results.record import FINISHED
 
 FORMS = {"table": "simple", "markdown": "github", "latex": "latex_booktabs", "csv": ""}
@@ -52,7 +54,7 @@ def _config(folder: Path) -> dict[str, Any]:
     """The flat keys of a run's config."""
     path = folder / "config.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load(read_plain_text(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -1,0 +1,80 @@
+"""Files of folders that others may have made: plain files alone are read, and nothing is written through a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+MOST_BYTES = 64 * 2**20  # of a file that is read whole; records and configs have some ten thousand
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
+}
+
+
+def what_else(mode: int) -> str:
+    """``"a pipe"``, by the mode of `os.stat`; "" for a plain file."""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
+
+
+def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a plain file, or of one that a link leads to: a pipe would not end, nor would ``/dev/zero``.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it is no plain file, of more than ``most`` bytes, or cannot be read; ``strerror`` says which.
+    """
+    _check_plain(path, path.stat().st_mode)  # before it is opened: some devices act upon that
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        _check_plain(path, os.fstat(file.fileno()).st_mode)
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"more than {most // 2**20} MiB", str(path))
+    return content
+
+
+def read_plain_text(path: Path, most: int = MOST_BYTES, errors: str = "strict") -> str:
+    """As `read_plain`, decoded from UTF-8; a UnicodeDecodeError (a ValueError) where it is none and that is an error.
+
+    Ends of lines are as `Path.read_text` gives them.
+    """
+    return read_plain(path, most).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def create_plain(path: Path) -> BinaryIO:
+    """A new, empty file in place of what has this name, which is removed: a link, not what it leads to.
+
+    Raises:
+        OSError: it cannot be made, as where a folder has the name.
+    """
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+def only_plain(path: Path) -> str:
+    """Make ``path`` a name that can be appended to: what is no plain file is removed; returns what that was, or "".
+
+    Raises:
+        OSError: a folder has the name, or it cannot be removed.
+    """
+    try:
+        what = what_else(path.lstat().st_mode)
+    except FileNotFoundError:
+        return ""
+    if what:
+        path.unlink()
+    return what
+
+
+def _check_plain(path: Path, mode: int) -> None:
+    if what := what_else(mode):
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, f"it is {what}, no plain file", str(path))
