@@ -22,8 +22,9 @@ PLACE_KEYS = (
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
 )
-# Keys that are left out of the run's id while they are 0, since a run is then what it was before there were any.
 CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
+# Keys that are left out of the run's id while they are 0 or empty: a run is then what it was before there were any.
+LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS")
 
 
 def get_config() -> CN:
@@ -39,6 +40,10 @@ def get_config() -> CN:
     cfg.NETWORK = ""  # name of the network; the protocol sets a default
     cfg.WEIGHTS = "imagenet"  # a known name, a path, or "none"
     cfg.SEED = 0  # decides initialization, data order, augmentation, masks: everything drawn
+
+    # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run
+    # from before the mend is another run.
+    cfg.NUMERICS = ()
 
     # Where images come from. FOLDER is below ROOT.
     cfg.DATA = CN()
@@ -123,7 +128,7 @@ def get_config() -> CN:
 
 
 # Keys that hold a list of words.
-WORD_KEYS = {"DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
+WORD_KEYS = {"NUMERICS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
 

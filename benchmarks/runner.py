@@ -27,7 +27,7 @@ from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
-from benchmarks.spec import run_id
+from benchmarks.spec import numerics, run_id
 from benchmarks.together import agreed, check_ranks, same_everywhere
 from benchmarks.trainer import Diverged, Trainer
 from datasets.pairs import batches
@@ -164,6 +164,7 @@ def _write(folder: Path, record: dict[str, Any]) -> None:
 def _prepare(
     cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher, note: Callable[[], None]
 ) -> tuple[Trainer, Evaluation]:
+    _check_numerics(cfg)
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
     student = build_student(cfg).to(device)
@@ -187,6 +188,16 @@ def _prepare(
     evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note)
     trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher))
     return trainer, evaluation
+
+
+def _check_numerics(cfg: CfgNode) -> None:
+    """A run that was begun before a term was mended is not gone on with: it would be neither the one nor the other."""
+    if (now := numerics(cfg)) != cfg.NUMERICS:
+        begun, current = (" and ".join(names) or "before there were any" for names in (cfg.NUMERICS, now))
+        raise ConfigError(
+            f"NUMERICS is {begun}, {current} in this version of the code, which computes other losses from the same "
+            "settings: expected a new run (the command that made this one makes it, with an id of its own)"
+        )
 
 
 def build_student(cfg: CfgNode) -> Segmentor:

@@ -15,7 +15,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config import CRITERIA_KEYS, PLACE_KEYS, config_name, flatten, get_config, settings
+from benchmarks.config import LATER_KEYS, PLACE_KEYS, config_name, flatten, get_config, settings
 from benchmarks.errors import ConfigError
 from benchmarks.inference import sliding
 from benchmarks.label_space import check_classes, reported
@@ -54,6 +54,7 @@ _SET_ELSEWHERE = {
     "SEED": "--seeds",
     "DESCRIPTION": "the protocol's file",
     "DATA.STREETS.VERSION": "the code that draws",
+    "NUMERICS": "the code of the methods",
 }
 
 
@@ -91,6 +92,7 @@ class RunSpec:
         if cfg.DATA.STREETS.SOURCE_IMAGES:
             cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
         _check(cfg)
+        cfg.NUMERICS = numerics(cfg)
         cfg.freeze()
         return cfg
 
@@ -126,7 +128,7 @@ def run_id(cfg: CfgNode) -> str:
         key: value
         for key, value in flatten(cfg).items()
         if key not in (*PLACE_KEYS, "DESCRIPTION", "DATA.COLOURS") and not key.startswith(foreign)
-        if value != 0 or key not in CRITERIA_KEYS
+        if value or key not in LATER_KEYS
     }
     if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
         values["WEIGHTS"] = "imagenet"
@@ -134,6 +136,16 @@ def run_id(cfg: CfgNode) -> str:
         # A path decides nothing, the file's content does.
         values["WEIGHTS"] = file_sha256(file)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def numerics(cfg: CfgNode) -> tuple[str, ...]:
+    """The terms that this code trains with other numbers than its first version, as "mrm 2" (``Term.numerics``)."""
+    found = []
+    for name in parse(cfg.METHOD).terms:
+        values = settings(TERMS[name].Settings, cfg.TERMS[config_name(name)])
+        if values.weight and (number := TERMS[name].numerics(values)) > 1:
+            found.append(f"{name} {number}")
+    return tuple(found)
 
 
 def run_folder(output: Path, cfg: CfgNode) -> Path:

@@ -142,6 +142,11 @@ class MRM(Term[MRMSettings]):
         if settings.objective == PIXELS:
             self.pixel_head = PixelHead(encoder.channels[-1], encoder.strides[-1])
 
+    @classmethod
+    def numerics(cls, settings: MRMSettings) -> int:
+        """2 since the Rebuilder's channel norms have the authors' eps, 1e-6 in place of 1e-5."""
+        return 1 if settings.objective == MASK_ONLY else 2
+
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         return {name: loss for make in self.losses_by_view().values() for name, loss in make(step).items()}
 

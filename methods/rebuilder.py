@@ -95,7 +95,13 @@ class Rebuilder(nn.Module):
 
 
 class ChannelLayerNorm(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, H, W)."""
+    """LayerNorm over the channels of (B, C, H, W); eps is 1e-6, as timm's LayerNorm2d in the authors' module has it.
+
+    The norms of the Transformer are torch's, with 1e-5, as theirs.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

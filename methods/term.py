@@ -49,6 +49,15 @@ class Term(nn.Module, Generic[S]):
         """Unweighted scalar losses by name."""
         raise NotImplementedError
 
+    @classmethod
+    def numerics(cls, settings: S) -> int:
+        """Which numbers the term computes from these settings: 1 at first.
+
+        A mend that changes the losses of given settings raises it, so that runs from before it are other runs, with
+        another id, and no table takes one for the other.
+        """
+        return 1
+
     def losses_by_view(self) -> Mapping[str, Callable[[TrainingStep], dict[str, torch.Tensor]]]:
         """What makes the losses in each view's graph; a term on several views overrides it."""
         return {self.view: self.losses}

@@ -231,7 +231,7 @@ def test_an_oracle_holds_no_source_image_out() -> None:
     ("spec", "expected"),
     [
         (RunSpec("gta-cityscapes", "daformer+mic", seed=1, overrides={"TEST.PERIOD": 2000}), "d3f06f7f4ef2"),
-        (RunSpec("synthia-cityscapes", "dacs+mrm", "daformer-mitb5"), "8a5528bda92d"),
+        (RunSpec("synthia-cityscapes", "dacs+mrm", "daformer-mitb5"), "6740c29ee408"),  # NUMERICS "mrm 2"
         (RunSpec("cityscapes-acdc", "source-only", seed=2, overrides={"SOLVER.ITERS": 100}), "a9583cf48f27"),
         (RunSpec("gta-cityscapes", "target-only"), "764969e67e3c"),
     ],

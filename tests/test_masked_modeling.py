@@ -12,7 +12,7 @@ from methods.masking import bernoulli_mask, block_mask, fuse, resize_mask
 from methods.mrm import MRM, MRMSettings
 from methods.networks import build_segmentor
 from methods.randomness import keyed_generator
-from methods.rebuilder import Rebuilder, sincos_position, upsampling
+from methods.rebuilder import Rebuilder, projector, sincos_position, upsampling
 
 
 def test_bernoulli_mask_has_its_ratio() -> None:
@@ -58,6 +58,30 @@ def test_every_stage_is_rebuilt_in_its_shape(side: int) -> None:
 
 def test_upsampling_is_the_nearest_doubling() -> None:
     assert [upsampling((side, side), 16) for side in (4, 16, 32, 64, 128, 512)] == [0, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(("dim", "doublings"), [(16, 0), (16, 1), (8, 3)])
+def test_projectors_norm_channels_with_the_authors_epsilon(dim: int, doublings: int) -> None:
+    """timm's LayerNorm2d, 1e-6: on small features 1e-5 is another number. Norms between and at the end alike."""
+    torch.manual_seed(0)
+    made = projector(dim, 5, doublings).double()
+    features = 0.003 * torch.randn(2, dim, 4, 4, dtype=torch.float64)
+    expected, norms = features, 0
+    for layer in made:
+        if not isinstance(layer, torch.nn.LayerNorm):
+            expected = layer(expected)
+            continue
+        norms += 1
+        centred = expected - expected.mean(1, keepdim=True)
+        expected = centred / (centred.square().mean(1, keepdim=True) + 1e-6).sqrt()
+    assert norms == max(1, doublings)
+    torch.testing.assert_close(made(features), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_norms_of_the_rebuilders_transformer_keep_torchs_epsilon() -> None:
+    rebuilder = Rebuilder([6], [(4, 4)], dim=16, heads=2, resolution=4)
+    norms = [m for m in (*rebuilder.blocks.modules(), rebuilder.norm) if isinstance(m, torch.nn.LayerNorm)]
+    assert [norm.eps for norm in norms] == 5 * [1e-5]
 
 
 def test_rebuilder_does_not_see_what_is_masked() -> None:
