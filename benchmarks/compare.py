@@ -74,6 +74,8 @@ def compare_methods(
     runs = from_folders(folders)
     if not_waited_for(runs, launcher, output):
         return 0
+    if runs.empty:  # each said why
+        return 1
     comparison = compare(runs)
     first = configs[0]
     classes = " and ".join(map(str, scoring(first).class_sets))
@@ -88,7 +90,7 @@ def compare_methods(
     runs_id = hashlib.sha256(" ".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:8]
     csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_id}")
     print(f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}")
-    return 0 if (runs["status"] == FINISHED).all() else 1
+    return 0 if len(runs) == len(folders) and (runs["status"] == FINISHED).all() else 1
 
 
 def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) -> bool:
@@ -110,14 +112,15 @@ def make_runs(
     labels: Sequence[str] = (),
     launcher: Launcher | None = None,
 ) -> list[Path]:
-    """Make the runs that are not finished below ``output``; returns the folders of all, each once.
+    """Make the runs that are not over below ``output``; returns the folders of all, each once.
 
-    Data and weights of the runs to be made are checked before the first run. A run that fails does not stop the others.
+    A run that is finished, or that has diverged, is over. Data and weights of the runs to be made are checked before
+    the first of them; where there is none, neither is looked for. A run that fails does not stop the others.
 
     Args:
         configs: the runs, resolved. Those that come to the same numbers are one.
         output: folder of run folders.
-        force: make finished runs again.
+        force: make runs again that are over.
         labels: what each is called while it runs; without, method and seed.
         launcher: where runs are made; None: one after the other, in this process.
 
@@ -125,15 +128,16 @@ def make_runs(
         RunLocked: other processes have all the runs.
     """
     jobs = _jobs(configs, output, labels)
-    finished = {} if force else {job: record for job in jobs if (record := _finished(job)) is not None}
-    missing = [job for job in jobs if job not in finished]
+    over = {} if force else {job: record for job in jobs if (record := _over(job)) is not None}
+    missing = [job for job in jobs if job not in over]
     if missing:  # a table alone needs neither
         check_runs([job.cfg for job in missing], launcher or Launcher())
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
-        for job, record in finished.items():
+        for job, record in over.items():
             progress.skip(job.index)
-            progress.say(f"{job.label}: finished before, mIoU {_miou(record)}")
+            how = f"mIoU {_miou(record)}" if record["status"] == FINISHED else str(record["reason"])
+            progress.say(f"{job.label}: {record['status']} before, {how}")
         here = launcher is None or (launcher.kind == INLINE and launcher.gpus == 1)
         if here:
             left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
@@ -143,7 +147,7 @@ def make_runs(
             [WorkerJob(job.label, job.cfg, job.folder, force, launcher.gpus) for job in missing],
             output,
             progress.say,
-            lambda index: _tell(missing[index], progress),
+            lambda index: _tell(missing[index], _left(missing[index]), progress),
         )
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
@@ -212,13 +216,21 @@ def _make_folder(output: Path) -> None:
         raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
 
 
-def _finished(job: _Job) -> dict[str, Any] | None:
-    """The record of a finished run; a record that cannot be read is no record, and its run is made again."""
+def _over(job: _Job) -> dict[str, Any] | None:
+    """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
     try:
         record = read_record(job.folder)
     except ResultsError:
         return None
-    return record if record is not None and record["status"] == FINISHED else None
+    return record if record is not None and record["status"] in (FINISHED, DIVERGED) else None
+
+
+def _left(job: _Job) -> dict[str, Any] | None:
+    """What a run that another process made has left."""
+    try:
+        return read_record(job.folder)
+    except ResultsError as error:
+        return {"status": FAILED, "reason": str(error)}
 
 
 def _miou(record: Mapping[str, Any]) -> str:
@@ -227,23 +239,24 @@ def _miou(record: Mapping[str, Any]) -> str:
 
 
 def _make(job: _Job, progress: RunProgress, force: bool) -> RunLocked | None:
-    """Make one run; the error where another process has it."""
+    """Make one run; the error where another process has it, or where its folder cannot be written."""
     try:
-        run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
-    except RunLocked as error:
+        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
+    except (RunLocked, OSError) as error:
         progress.skip(job.index)
-        progress.say(f"{job.label}: left out, {error}")
-        return error
+        refused = error if isinstance(error, RunLocked) else RunLocked(f"{job.folder}: {error.strerror or error}")
+        progress.say(f"{job.label}: left out, {refused}")
+        return refused
     progress.end(job.index)
-    _tell(job, progress)
+    _tell(job, record, progress)
     return None
 
 
-def _tell(job: _Job, progress: RunProgress) -> None:
-    """Say how a run ended."""
-    record = read_record(job.folder)
-    assert record is not None
-    if record["status"] == FINISHED:
+def _tell(job: _Job, record: Mapping[str, Any] | None, progress: RunProgress) -> None:
+    """Say how a run ended; without a record, which a full disk has no place for, that there is none."""
+    if record is None:
+        progress.say(f"{job.label}: left no record (see {job.folder / 'log.txt'})")
+    elif record["status"] == FINISHED:
         progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record['wall_seconds'])}")
     else:
         progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {job.folder / 'log.txt'})")

@@ -35,7 +35,7 @@ from benchmarks.lock_holder import FREE, Content, Holder, read_content, this_pro
 BEAT = 10.0  # seconds between signs of life
 STALE = 60.0  # seconds without one, after which a holder is taken for dead
 LOCKED_STALE = 300.0  # the same, while the server says it has the file locked: also one that was only suspended
-_PATIENCE = 0.1  # seconds for one that only looks whether the run is free
+_PATIENCE = 0.1  # seconds between looks, all together, for one that only looks whether the run is free
 _NAME = ".lock"
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
@@ -52,10 +52,13 @@ def locked(folder: Path) -> Iterator[None]:
     finds the run taken from it, as after having been suspended for long, is interrupted (KeyboardInterrupt).
 
     Raises:
-        RunLocked: naming the process that has the run.
+        RunLocked: naming the process that has the run, or why there can be no lock, as on a disk that is read-only.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    hold = _patiently(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        hold = _patiently(folder)
+    except OSError as error:
+        raise RunLocked(f"{folder} cannot be locked: {error.strerror or error}") from error
     _held.add(hold)
     beats = threading.Thread(target=hold.keep_up, name="lock", daemon=True)
     try:
@@ -86,6 +89,8 @@ def held_by(folder: Path) -> str:
         with locked(folder):
             return ""
     except RunLocked as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
         return str(error)
 
 
@@ -98,14 +103,16 @@ class _Refused(Exception):
 
 def _patiently(folder: Path) -> _Hold:
     begun, told = time.monotonic(), False
+    rested = 0.0  # without the looks themselves, of which each may take long on a busy machine
     while True:
         me = this_process()
         try:
             return _take(folder, me)
         except _Refused as refused:
             waited, holder = time.monotonic() - begun, refused.holder
-            if refused.is_passing and waited < _PATIENCE:
+            if refused.is_passing and rested < _PATIENCE:
                 pause(_PATIENCE / 10)
+                rested += _PATIENCE / 10
             elif holder and holder.is_before(me) and waited < STALE + BEAT:
                 if not told:
                     line = "%s: waiting up to %.0f s for an earlier start of this job to end (%s)"

@@ -52,5 +52,5 @@ def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:
                 return False
             write_record(folder, record | {"status": status, "reason": reason})
             return True
-    except (RunLocked, ResultsError):
+    except (RunLocked, ResultsError, OSError):  # a full disk has no place for it
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -393,6 +394,48 @@ def test_a_run_that_another_process_has_is_told_in_one_line(command: Command, ru
     runs.raised["dacs 0"] = RunLocked("out/x is being run by process 3 on there")
     ended = command("--methods", "dacs", "--output", "out")
     assert (ended.code, ended.err) == (2, "error: out/x is being run by process 3 on there\n")
+
+
+def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
+    command: Command, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first leaves no record; the second cannot even begin."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.txt")
+
+    def no_place(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
+        if cfg.METHOD == "dacs":
+            return {"status": "failed", "reason": f"OSError: {full.strerror}"}
+        return runs(cfg, folder, watcher, force)
+
+    monkeypatch.setattr(compare, "run_one", no_place)
+    runs.raised["dacs+mic 0"] = full
+    ended = command("--methods", "dacs,mic,mrm", "--output", "out")
+    assert (ended.code, ended.err) == (1, "")
+    rows = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "dacs seed 0: failed, OSError: No space left on device (see out/streets/dacs/" in ended.out
+    assert any(row.startswith("dacs+mic seed 0: left out, ") and full.strerror in row for row in rows)
+    assert "dacs+mrm 50.0 - 350 0.500 700 MiB" in rows
+    assert command("--methods", "dacs", "--output", "out").code == 1  # no table, and no traceback either
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is there, as a folder of another user; the runs that are finished in it are shown."""
+    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
+    mkdir = Path.mkdir
+    (tmp_path / "out").mkdir()
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> None:
+        if "streets" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    ended = command("--methods", "dacs,mic", "--output", "out")
+    assert ended.code == 2
+    assert ended.err.startswith("error: out/streets/dacs/") and ended.err.endswith("locked: Permission denied\n")
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_a_run_without_a_score_is_still_in_the_table(command: Command, runs: Runs) -> None:

@@ -441,3 +441,45 @@ def test_what_no_holder_wrote_counts_for_a_minute(tmp_path: Path) -> None:
         pass
     last_sign(tmp_path, 61)
     assert_free(tmp_path)
+
+
+def test_a_look_that_takes_long_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine one look can take longer than all the patience there is: it says nothing of the holder."""
+    take, looks = lock._take, iter([5.0, 5.0])
+    clock = [time.monotonic()]
+
+    def slow(folder: Path, me: lock_holder.Holder) -> Any:
+        if seconds := next(looks, 0.0):
+            clock[0] += seconds
+            raise lock._Refused(None, is_passing=True)
+        return take(folder, me)
+
+    monkeypatch.setattr(lock, "_take", slow)
+    monkeypatch.setattr(lock.time, "monotonic", lambda: clock[0])
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("fails", ["mkdir", "open"])
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, fails, read_only)
+    with pytest.raises(RunLocked) as caught, locked(tmp_path / "run"):
+        pass
+    assert str(caught.value) == f"{tmp_path / 'run'} cannot be locked: {os.strerror(errno.EROFS)}"
+
+
+def test_who_holds_a_lock_that_may_not_be_tried_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another user's folder on a disk that is read-only: it is not told as held."""
+    (tmp_path / ".lock").write_text("process 7 on elsewhere")
+
+    def read_only(folder: Path, me: lock_holder.Holder) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(lock, "_take", read_only)
+    with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+        held_by(tmp_path)
