@@ -29,7 +29,7 @@ _LOGGER = logging.getLogger(__name__)
 Shown = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Shows that long work goes on: a context, given the work's title, of a callable for (labels done, labels in all)."""
 
-_FORMAT = 1  # of the file: raise it whenever the same labels give other contents
+_FORMAT = 2  # of the file: raise it whenever the same labels give other contents
 _CHUNK = 32  # labels that a process counts between two reports
 _PER_PROCESS = 400  # labels that are worth the second which one more process takes to start
 

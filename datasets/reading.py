@@ -1,43 +1,99 @@
-"""Reading images and labels from the files that the data sets ship."""
+"""Reading images and labels from the files that the data sets ship: images as a viewer shows them, ids as stored."""
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from datasets.errors import DataError, SizeMismatch
+from datasets.label_file import check_bmp, check_label, check_synthia, stored_ids
 from datasets.labels import SYNTHIA, TRAIN_ID_TABLES, UNKNOWN, storage_of, train_id_table
+from datasets.picture_file import MAX_PIXELS, opened, orientation, size_shown, upright
 
 # Loader workers are the parallelism: threads of OpenCV's own would compete with them, and do not survive a fork.
 cv2.setNumThreads(0)
 
+_LOGGER = logging.getLogger(__name__)
 
-def read_image(path: str | Path) -> np.ndarray:
-    """The image at `path`: uint8 (H, W, 3), RGB, 0..255.
+_IMAGE, _LABEL = "an RGB image", "a label of 8 bits a pixel, grey or palette"
+_SYNTHIA_LABEL = "a SYNTHIA label, a PNG of three 16-bit channels"
+_HEADER_BUFFER = 2**13
+_COLOURS = ("RGB", "RGBA", "RGBX", "YCbCr")
+_CONVERTED = {
+    **dict.fromkeys(("1", "L", "LA"), "grey, read as RGB of three equal channels"),
+    **dict.fromkeys(("P", "PA"), "of palette colours, read as the RGB that they stand for"),
+}
+_REFUSED = {"CMYK": "the colours of print", "LAB": "no RGB", "HSV": "no RGB"}
+_said: set[str] = set()
 
-    Raises `DataError` if the file is missing, damaged, or neither RGB nor RGBA (alpha is dropped).
+
+class Header(NamedTuple):
+    """What the header of a picture says."""
+
+    width: int  # as shown, with the turn that an EXIF orientation asks for
+    height: int
+    note: str = ""  # how an image that is not RGB is read as RGB, in words
+
+
+def image_header(path: str | Path, max_pixels: int = MAX_PIXELS) -> Header:
+    """What `read_image` will make of the file, from its header: no pixel is decoded, unless notes of a PNG follow them.
+
+    Raises `DataError` as `read_image` does, but for damaged pixels.
     """
-    expected = "an RGB image"
-    image = _decoded(path, _contents(path, expected), expected)
-    if image.mode not in ("RGB", "RGBA"):
-        raise DataError(f"{path}: expected {expected}, found mode {image.mode} (is it a label?)")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    with opened(path, _IMAGE, max_pixels, _HEADER_BUFFER) as image:
+        return Header(*size_shown(image), _note(path, image))
+
+
+def label_header(path: str | Path, encoding: str) -> Header:
+    """What `read_label` will make of the file, from its header, as `image_header`.
+
+    Raises `DataError` as `read_label` does, but for damaged pixels and unknown ids.
+    """
+    expected, check = (_SYNTHIA_LABEL, check_synthia) if _is_synthia(encoding) else (_LABEL, check_label)
+    with opened(path, expected, buffer=_HEADER_BUFFER) as image:
+        check(path, image, expected)
+        return Header(*size_shown(image))
+
+
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The image at `path` as a viewer shows it: uint8 (H, W, 3), RGB, 0..255, turned by its EXIF orientation.
+
+    Alpha is dropped, grey and palette pictures are read as RGB, with one warning, and of 16 bits a channel the upper 8
+    count.
+    Raises `DataError` if the file is missing, no plain file, damaged, larger than `max_pixels`, several pictures in
+    one, or of another kind: CMYK, floating point, grey of more than 8 bits that is no PNG.
+    """
+    with opened(path, _IMAGE, max_pixels) as image:
+        note = _note(path, image)
+        image.load()
+        image.info.pop("transparency", None)  # dropped as alpha is, without a warning of Pillow's
+        if image.mode.startswith("I"):
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            pixels = np.repeat(grey[:, :, None], 3, axis=2)
+        else:
+            pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        if note:
+            say_once(path, note)
+        return upright(pixels, orientation(image))
 
 
 def read_label(path: str | Path, encoding: str) -> np.ndarray:
-    """The label map at `path`: uint8 (H, W), train ids (0..18 in Cityscapes' classes) or 255 (ignored).
+    """The label map at `path`: uint8 (H, W), train ids 0..K-1 or 255 (ignored), turned by its EXIF orientation.
 
     `encoding` says how the file stores classes: a key of `labels.TRAIN_ID_TABLES`, or what `labels.own_encoding` gave.
-    Raises `DataError` if the file is missing, damaged, stored in another form, or holds ids that the encoding lacks.
+    Ids are those in the file, also in fewer than 8 bits a pixel.
+    Raises `DataError` if the file is missing, no plain file, damaged, stored in another form or in a lossy format (by
+    its content, not its name), or holds ids that the encoding lacks.
     """
-    table = train_id_table(encoding)
-    stored = _stored_synthia(path) if storage_of(encoding) == SYNTHIA else _stored_bytes(path)
-    train_ids = np.take(table, stored, mode="clip")
+    stored = _stored_synthia(path) if _is_synthia(encoding) else _stored_bytes(path)
+    train_ids = np.take(train_id_table(encoding), stored, mode="clip")
     unknown = train_ids == UNKNOWN
     if unknown.any():
         ids = np.unique(stored[unknown])
@@ -62,17 +118,37 @@ def read_pair(item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return image, label
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
+def say_once(path: str | Path, note: str) -> None:
+    """Warn of the `note` in an image's header: each note once, and not from workers, which would all say it."""
+    if note not in _said and multiprocessing.parent_process() is None:
+        _said.add(note)
+        _LOGGER.warning("%s is %s; so are others like it", path, note)
+
+
+def _is_synthia(encoding: str) -> bool:
+    train_id_table(encoding)  # an unknown one is told by name
+    return storage_of(encoding) == SYNTHIA
+
+
+def _note(path: str | Path, image: Image.Image) -> str:
+    """How an image is read as RGB, empty where it is RGB. Raises `DataError` where it cannot be."""
+    mode = image.mode
+    if mode in _COLOURS:
+        return ""
+    if image.format == "PNG" and mode.startswith("I"):  # 16 bits; versions of Pillow differ in the mode
+        return _CONVERTED["L"]
+    if mode not in _CONVERTED:
+        why = _REFUSED.get(mode, "not 8 bits a channel")
+        raise DataError(f"{path}: expected {_IMAGE}, found mode {mode} ({why})")
+    check_bmp(path, image, _IMAGE)
+    return _CONVERTED[mode]
 
 
 def _stored_bytes(path: str | Path) -> np.ndarray:
     """uint8 (H, W): grey values, or the palette's indices, for GTA's colours are only for the eye."""
-    expected = "a label of 8 bits a pixel, grey or palette"
-    image = _decoded(path, _contents(path, expected), expected)
-    if image.mode not in ("L", "P"):
-        raise DataError(f"{path}: expected {expected}, found mode {image.mode}")
-    return np.array(image)
+    with opened(path, _LABEL) as image:
+        stored = stored_ids(path, image, _LABEL)
+        return upright(stored, orientation(image))
 
 
 def _stored_synthia(path: str | Path) -> np.ndarray:
@@ -80,38 +156,28 @@ def _stored_synthia(path: str | Path) -> np.ndarray:
 
     Pillow reduces 16-bit colour to 8 bits and loses the ids, so OpenCV decodes, whose channel order is blue first.
     """
-    expected = "a SYNTHIA label, a PNG of three 16-bit channels"
-    contents = _contents(path, expected)
-    # OpenCV versions differ in what they return for a damaged file; the check sums tell.
-    _decoded(path, contents, expected, check_only=True)
-    stored = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        raise DataError(f"{path}: damaged, expected {expected}")
-    if stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] != 3:
-        channels = stored.shape[2] if stored.ndim == 3 else 1
-        raise DataError(f"{path}: expected {expected}, found {channels} of {stored.dtype.itemsize * 8} bits")
-    return stored[:, :, 2]
+    with opened(path, _SYNTHIA_LABEL) as image:
+        check_synthia(path, image, _SYNTHIA_LABEL)
+        contents = _contents(path, image)
+        # OpenCV versions differ in what they return for a damaged file; the check sums tell.
+        Image.open(BytesIO(contents), formats=["PNG"]).verify()
+        stored = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
+        if stored is None or stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] != 3:
+            raise DataError(f"{path}: damaged, expected {_SYNTHIA_LABEL}")
+        return upright(stored[:, :, 2], orientation(image))
 
 
-def _contents(path: str | Path, expected: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file, expected {expected}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}), expected {expected}") from error
+def _contents(path: str | Path, image: Image.Image) -> bytes:
+    """All of an opened file, which is not much larger than its pixels are."""
+    file: BinaryIO = image.fp  # type: ignore[attr-defined]
+    before, most = file.tell(), 2 * 6 * image.size[0] * image.size[1] + 2**24
+    file.seek(0)
+    contents = file.read(most + 1)
+    file.seek(before)
+    if len(contents) > most:
+        raise DataError(f"{path}: damaged (far larger than its pixels), expected {_SYNTHIA_LABEL}")
+    return contents
 
 
-def _decoded(path: str | Path, contents: bytes, expected: str, check_only: bool = False) -> Image.Image:
-    """The image in `contents`; with `check_only` its structure and check sums are tested and no pixel is decoded."""
-    try:
-        image = Image.open(BytesIO(contents))
-        if check_only:
-            image.verify()
-        else:
-            image.load()
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image, expected {expected}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them on damaged files
-        raise DataError(f"{path}: damaged ({error}), expected {expected}") from error
-    return image
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

@@ -176,7 +176,6 @@ def test_not_an_image_is_named(tmp_path: Path) -> None:
 def test_wrong_kind_of_picture_is_refused(tmp_path: Path) -> None:
     save_image(tmp_path / "rgb.png")
     save_palette(tmp_path / "p.png", [[7]])
-    assert "found mode P" in message(lambda: read_image(tmp_path / "p.png"))
     assert "found mode RGB" in message(lambda: read_label(tmp_path / "rgb.png", "label-ids"))
     assert "found 3 of 8 bits" in message(lambda: read_label(tmp_path / "rgb.png", "synthia"))
     assert cv2.imwrite(str(tmp_path / "deep.png"), np.full((2, 2), 7, np.uint16))

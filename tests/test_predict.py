@@ -269,7 +269,7 @@ def test_an_unfinished_run_is_predicted_with_what_it_has(predict: Command, tmp_p
         ("b.png", "'b.png': no such file"),
         ("none/*.png", "'none/*.png': no such file"),
         ("empty", "'empty': holds no image"),
-        ("grey.png", "grey.png: expected an RGB image, found mode L"),
+        ("print.jpg", "print.jpg: expected an RGB image, found mode CMYK (the colours of print)"),
         ("broken.png", "broken.png: not an image"),
         ("a.png --output a.png", "a.png/labels/a.png: cannot be written"),
         ("a.png --device nonsense", "DEVICE 'nonsense' cannot be used"),
@@ -282,7 +282,7 @@ def test_an_unfinished_run_is_predicted_with_what_it_has(predict: Command, tmp_p
 def test_what_cannot_be_predicted_is_told_in_one_line(predict: Command, tmp_path: Path, words: str, line: str) -> None:
     noise(tmp_path / "a.png", 16, 16)
     (tmp_path / "empty").mkdir()
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "grey.png")
+    Image.new("CMYK", (4, 4)).save(tmp_path / "print.jpg")
     (tmp_path / "broken.png").write_bytes(b"broken")
     assert_one_line(predict("--run", str(trained()), *words.split()), line)
     assert not (tmp_path / "predictions").exists()
