@@ -47,7 +47,9 @@ def main() -> int:
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     run = open_run(arguments.run, arguments.runs)
-    images = find_images(arguments.images, left_out=arguments.output)
+    images, left_out = find_images(arguments.images, left_out=arguments.output)
+    for line in left_out:
+        print(f"left out: {line}")
     cfg = placed(run.cfg, arguments.device, arguments.data_root)
     device = pick_device(cfg)
     checkpoint = run.checkpoint()

@@ -171,7 +171,7 @@ def test_a_folder_is_taken_whole_but_for_the_results_and_each_image_once(tmp_pat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     words = [str(tmp_path / "a.png"), str(tmp_path), str(tmp_path / "**/*.png")]
-    found = find_images(words, left_out=tmp_path / "out")
+    found, _ = find_images(words, left_out=tmp_path / "out")
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a.png", "x/b.JPG"]
 
 
