@@ -234,7 +234,7 @@ def _left(job: _Job) -> dict[str, Any] | None:
 
 
 def _miou(record: Mapping[str, Any]) -> str:
-    miou = record["result"]["student"]["miou"]
+    miou = ((record.get("result") or {}).get("student") or {}).get("miou")
     return "-" if miou is None else f"{miou:.1f}"
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
@@ -155,7 +155,7 @@ class MetricsHook(HookBase):
             return
         start, path = self.trainer.start_iter, self._folder / "metrics.json"
         keep_before(path, start)
-        self._writers = [JSONWriter(str(path)), _EventFiles(str(self._folder), purge_step=start)]
+        self._writers = [_MetricsFile(str(path)), _EventFiles(str(self._folder), purge_step=start)]
 
     def after_step(self) -> None:
         done = self.trainer.iter + 1
@@ -177,6 +177,27 @@ class MetricsHook(HookBase):
     def _write(self) -> None:
         for writer in self._writers:
             writer.write()
+
+
+class _MetricsFile(JSONWriter):
+    """JSONWriter with null for a score of which nothing was there to be measured: JSON has no NaN."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._file_handle = _FiniteLines(self._file_handle)
+
+
+class _FiniteLines:
+    """A file of JSON lines, through which numbers that are none become null."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.flush, self.fileno, self.close = file.flush, file.fileno, file.close
+
+    def write(self, line: str) -> None:
+        if "NaN" in line or "Infinity" in line:
+            line = json.dumps(json.loads(line, parse_constant=lambda _: None), sort_keys=True) + "\n"
+        self._file.write(line)
 
 
 class _EventFiles(TensorboardXWriter):

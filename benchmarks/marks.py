@@ -10,15 +10,16 @@ from typing import Any
 from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
 from results.errors import ResultsError
+from results.plain_file import read_plain_text
 from results.record import FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
 
 
 def iteration(folder: Path) -> int:
     """Of a run that is going on, from its metrics.json; 0 before the first line."""
     try:
-        last = (folder / "metrics.json").read_text(encoding="utf-8").splitlines()[-1]
+        last = read_plain_text(folder / "metrics.json").splitlines()[-1]
         return int(json.loads(last)["iteration"]) + 1
-    except (OSError, ValueError, KeyError, IndexError):
+    except (OSError, ValueError, OverflowError, KeyError, IndexError, TypeError, RecursionError):
         return 0
 
 

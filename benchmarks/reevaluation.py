@@ -30,7 +30,8 @@ from benchmarks.trained import Predictor, TrainedRun, load_segmentor, placed, si
 from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
 from datasets.streets.progress import shown
-from results.record import write_text
+from results.plain_file import read_plain_text
+from results.record import as_json, write_text
 
 FILE = "evaluation.json"
 SCHEMA = 1
@@ -213,10 +214,10 @@ def _add(path: Path, entry: Mapping[str, Any]) -> None:
     """Put ``entry`` into the file, in place of an earlier one of the same model, protocol and checkpoint."""
     key = ("model", "protocol", "checkpoint")
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"evaluations": []}
+        content = json.loads(read_plain_text(path)) if path.exists() else {"evaluations": []}
         kept = [old for old in content["evaluations"] if any(old[name] != entry[name] for name in key)]
-        write_text(path, json.dumps({"schema": SCHEMA, "evaluations": [*kept, entry]}, indent=1) + "\n")
-    except (ValueError, KeyError, TypeError) as error:
+        write_text(path, as_json({"schema": SCHEMA, "evaluations": [*kept, entry]}))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: expected what this command writes ({error}); move it away") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,8 @@ from benchmarks.marks import iteration, mark_lost
 from benchmarks.submissions import SubmittedRun, submitted_runs
 from results import record as records
 from results.errors import ResultsError
+from results.folders import run_folders
+from results.text import one_line
 from slurm import scheduler as queue
 from slurm.scheduler import JobState, Scheduler, SchedulerSilent
 
@@ -75,18 +76,9 @@ def run_states(output: Path, scheduler: Scheduler) -> tuple[list[RunState], str]
         except SchedulerSilent as error:
             silent = str(error)
     # Records after the queue: a run that ends in between is found ended, not lost.
-    folders = dict.fromkeys([*submitted, *_with_record(output)])
+    folders = dict.fromkeys([*submitted, *run_folders(output).folders])
     states = [_state(folder, submitted.get(folder), jobs, scheduler) for folder in folders]
     return sorted(states, key=lambda state: (ORDER.index(state.status), str(state.folder))), silent
-
-
-def _with_record(output: Path) -> list[Path]:
-    found = []
-    for base, names, files in os.walk(output):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        if records.FILE in files:
-            found.append(Path(base))
-    return found
 
 
 def _state(
@@ -101,17 +93,17 @@ def _state(
     planned = int(record.get("max_iterations", run.iterations if run else 0))
     done = min(planned, max(iteration(folder), int(record.get("iterations", 0))))
     curve = record.get("curve") or []
-    spec = record.get("spec", {})
+    spec = record.get("spec") or {}
     return RunState(
         folder,
-        f"{spec['method']} seed {spec['seed']}" if spec else run.label if run else folder.name,
+        one_line(f"{spec.get('method')} seed {spec.get('seed')}" if spec else str(run.label) if run else folder.name),
         status,
         run.job if run else "",
         done,
         planned,
-        curve[-1]["miou"] if curve else None,
+        curve[-1].get("miou") if curve else None,
         _seconds_left(folder, record, done) if status == records.RUNNING else None,
-        reason,
+        one_line(reason),
         job is not None and job.is_alive,
     )
 
@@ -156,7 +148,7 @@ def _gone(folder: Path, status: str, run: SubmittedRun | None, scheduler: Schedu
 
 def _age(folder: Path) -> float:
     """Seconds since anything was written; endless where nothing is."""
-    return time.time() - max((path.stat().st_mtime for path in folder.iterdir()), default=-math.inf)
+    return time.time() - max((path.lstat().st_mtime for path in folder.iterdir()), default=-math.inf)
 
 
 def _holder(folder: Path) -> str:
@@ -171,7 +163,7 @@ def _seconds_left(folder: Path, record: Mapping[str, Any], done: int) -> float |
     try:
         worked = done - int(record["resumed_at"])
         seconds = (folder / "metrics.json").stat().st_mtime - float(record["session_began"])
-    except (KeyError, OSError):
+    except (KeyError, TypeError, OSError):
         return None
     if worked <= 0 or seconds <= 0:
         return None

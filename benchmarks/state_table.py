@@ -16,6 +16,7 @@ from tabulate import tabulate
 from benchmarks.progress import clock
 from benchmarks.run_states import LOST, ORDER, RunState
 from results import record as records
+from results.text import clean, one_line
 
 _HEAD = ("run", "method", "state", "iteration", "mIoU", "time left", "job", "reason")
 _COLOURS = {records.FINISHED: "green", records.RUNNING: "cyan", records.FAILED: "red", LOST: "red"}
@@ -64,7 +65,7 @@ def summary(states: Sequence[RunState], silent: str) -> str:
 
 
 def _row(state: RunState) -> tuple[str, ...]:
-    return (
+    cells = (
         state.folder.name,
         state.label,
         state.status,
@@ -74,6 +75,7 @@ def _row(state: RunState) -> tuple[str, ...]:
         state.job,
         state.reason,
     )
+    return tuple(map(one_line, cells))
 
 
 def _rich(states: Sequence[RunState], silent: str) -> Table:
@@ -88,7 +90,7 @@ def last_lines(state: RunState, lines: int, job_log: Path | None) -> str:
     parts = []
     for path in (state.folder / "log.txt", job_log):
         if path is not None and path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = clean(path.read_text(encoding="utf-8", errors="replace")).splitlines()
             last = text[max(0, len(text) - lines) :]
             parts.append("\n".join([f"{path}:", *(f"    {line}" for line in last)]))
     return "\n".join(parts) or f"{state.folder}: nothing was logged"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from results.errors import ResultsError
+from results.folders import run_folders
 from results.record import FILE, read_record
+from results.text import one_line
 
 BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
 COLUMNS = {
@@ -45,37 +46,42 @@ COLUMNS = {
 }
 
 
-def collect(path: str | Path) -> pd.DataFrame:
+def say(line: str) -> None:
+    """Tell beside a table what it leaves out: on stderr, so that the table can go on to another program."""
+    print(one_line(line), file=sys.stderr)
+
+
+def collect(path: str | Path, say: Callable[[str], None] = say) -> pd.DataFrame:
     """Every record below ``path``, one row a run, in the columns of ``from_folders``, sorted by folder.
 
+    ``say`` gets a line for each damaged record, and one for the folders that were not looked into.
+
     Raises:
-        ResultsError: no such folder, or a record.json that is none.
+        ResultsError: no such folder.
     """
-    if not Path(path).is_dir():
-        raise ResultsError(f"{path}: no such folder, expected one that holds run folders")
-    folders = []
-    for base, names, files in os.walk(path):
-        names[:] = sorted(name for name in names if not name.startswith("."))  # those hold no runs
-        if FILE in files:
-            folders.append(Path(base))
-    return from_folders(folders)
+    found = run_folders(path)
+    if found.left_out:
+        say(found.left_out)
+    return from_folders(found.folders, say)
 
 
-def from_folders(folders: Iterable[Path]) -> pd.DataFrame:
+def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> pd.DataFrame:
     """The records of these run folders, in this order; a folder without a record is left out.
+
+    So is one whose record is damaged, and ``say`` gets the line that tells: one bad file takes no table away.
 
     The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
     mIoU of the student in percent, missing where the run was not scored on it.
     """
     rows = []
     for folder in folders:
-        record = read_record(folder)
-        if record is None:
-            continue
         try:
-            rows.append(_row(folder, record))
+            if (record := read_record(folder)) is not None:
+                rows.append(_row(folder, record))
+        except ResultsError as error:
+            say(f"left out: {error}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ResultsError(f"{folder / FILE}: a field is missing or of another kind ({error})") from None
+            say(f"left out: {folder / FILE}: a field is missing or of another kind ({error})")
     by_classes = sorted({key for row in rows for key in row} - set(COLUMNS), key=_size, reverse=True)
     return pd.DataFrame(rows, columns=[*COLUMNS, *by_classes])
 
@@ -119,30 +125,43 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(words: list[str]) -> int:
-    """The command; returns the exit code. What the user got wrong is one line on stderr and exit code 2."""
+    """The command; returns the exit code: 1 where a damaged file is left out of the table.
+
+    What the user got wrong is one line on stderr and exit code 2.
+    """
     from results.tables import FORMS, runs_table, with_settings
 
     parser = argparse.ArgumentParser(
         prog="results/collect.py",
         description="All runs below a folder, one row each; failed and diverged ones too.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="columns of csv:\n" + "\n".join(f"  {name}: {meaning}" for name, meaning in COLUMNS.items()),
+        epilog="columns of csv, where text that a spreadsheet would run has an apostrophe before it:\n"
+        + "\n".join(f"  {name}: {meaning}" for name, meaning in COLUMNS.items()),
     )
     parser.add_argument("path", nargs="?", default="runs", help="folder that holds run folders (default: runs)")
     parser.add_argument("--format", choices=list(FORMS), default="table", help="csv has all columns (default: table)")
     parser.add_argument("--keys", default="", help="config keys as further columns, such as TERMS.MRM.RATIO,WEIGHTS")
     arguments = parser.parse_args(words)
     keys = [key.strip() for key in arguments.keys.split(",") if key.strip()]
+    damaged: list[str] = []
+
+    def tell(line: str) -> None:
+        damaged.append(line)
+        say(line)
+
     try:
-        runs = collect(arguments.path)
+        found = run_folders(arguments.path)
+        if found.left_out:
+            say(found.left_out)
+        runs = from_folders(found.folders, tell)
         if runs.empty:
             raise ResultsError(f"{arguments.path}: no run there, expected run folders with a record.json")
-        runs = with_settings(runs, keys)
+        runs = with_settings(runs, keys, tell)
         print(runs_table(runs, arguments.format, keys).rstrip("\n"))
     except ResultsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
-    return 0
+    return 1 if damaged else 0
 
 
 if __name__ == "__main__":

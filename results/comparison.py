@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
+from results.cells import MARKDOWN, as_csv, markdown, tabulated
 from results.collect import BY_CLASSES
 from results.errors import ResultsError
 from results.record import FINISHED, write_text
@@ -126,16 +126,12 @@ def _number(value: float, form: str, unit: str = "") -> str:
 
 def render(comparison: pd.DataFrame, form: str) -> str:
     """The printable table, as tabulate's ``form``: ``simple`` for a terminal, ``github`` for Markdown."""
-    table = printable(comparison)
-    align = ["left", *["right"] * (len(table.columns) - 1)]
-    return tabulate(
-        table.to_dict("list"), headers="keys", tablefmt=form, disable_numparse=True, colalign=align
-    )
+    return tabulated({str(head): list(texts) for head, texts in printable(comparison).items()}, form)
 
 
 def write_tables(comparison: pd.DataFrame, caption: str, stem: Path) -> tuple[Path, Path]:
     """Write ``stem``.csv (full precision) and ``stem``.md (as printed, with the caption). Returns both paths."""
-    csv, markdown = stem.with_suffix(".csv"), stem.with_suffix(".md")
-    write_text(csv, comparison.to_csv(index=False))
-    write_text(markdown, f"{render(comparison, 'github')}\n\n{caption}\n")
-    return csv, markdown
+    csv, text = stem.with_suffix(".csv"), stem.with_suffix(".md")
+    write_text(csv, as_csv(comparison))
+    write_text(text, f"{render(comparison, MARKDOWN)}\n\n{markdown(caption)}\n")
+    return csv, text

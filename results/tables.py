@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from tabulate import tabulate
 
 from results.bounded_yaml import load
-from results.collect import BY_CLASSES
+from results.cells import MARKDOWN, as_csv, tabulated
+from results.collect import BY_CLASSES, say
 from results.errors import ResultsError
 from results.plain_file import read_plain_text
 from results.record import FINISHED
 
-FORMS = {"table": "simple", "markdown": "github", "latex": "latex_booktabs", "csv": ""}
+FORMS = {"table": "simple", "markdown": MARKDOWN, "latex": "latex_booktabs", "csv": ""}
 # What of a run people read: heads and columns; CSV has all columns.
 _SHOWN = {
     "run": "run",
@@ -29,17 +29,25 @@ _SHOWN = {
 }
 
 
-def with_settings(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def with_settings(
+    runs: pd.DataFrame, keys: Sequence[str], say: Callable[[str], None] = say
+) -> pd.DataFrame:
     """``runs`` with a column for each config key, as TERMS.MRM.RATIO, read from the config.yaml of the run folders.
 
-    A run without config.yaml, or whose config has no such key, has none.
+    A run without config.yaml, or whose config has no such key, has none; of a damaged one ``say`` is told.
 
     Raises:
-        ResultsError: a key that no run has (with the nearest), or a config.yaml that is none.
+        ResultsError: a key that no run has (with the nearest).
     """
     if not keys:
         return runs
-    configs = [_config(Path(folder)) for folder in runs["folder"]]
+    configs = []
+    for folder in runs["folder"]:
+        try:
+            configs.append(_config(Path(folder)))
+        except ResultsError as error:
+            say(f"left out: {error}")
+            configs.append({})
     known = sorted({key for config in configs for key in config})
     for key in keys:
         if known and key not in known:
@@ -80,7 +88,7 @@ def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
         keys: further columns to show.
     """
     if form == "csv":
-        return runs.to_csv(index=False)
+        return as_csv(runs)
     sizes = [column for column in map(str, runs.columns) if column.startswith(BY_CLASSES)]
     shown = {head: [str(value) for value in runs[column]] for head, column in _SHOWN.items()}
     shown |= {key: ["-" if value is None else str(value) for value in runs[key]] for key in keys}
@@ -108,5 +116,4 @@ def _number(value: Any, form: str) -> str:
 
 def render_table(columns: dict[str, list[str]], form: str) -> str:
     """Columns of text as ``table``, ``markdown`` or ``latex``; the first is on the left, the others on the right."""
-    align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt=FORMS[form], disable_numparse=True, colalign=align)
+    return tabulated(columns, FORMS[form])

@@ -49,7 +49,9 @@ def main() -> int:
     from benchmarks.run_states import LOST, RunState, run_states
     from benchmarks.state_table import last_lines, state_table, watch
     from benchmarks.submissions import jobs_folder
+    from results.folders import run_folders
     from results.record import FAILED
+    from results.text import one_line
     from slurm.scheduler import Scheduler
 
     output: Path = arguments.output
@@ -64,6 +66,8 @@ def main() -> int:
         return (selected(states, arguments.runs) if arguments.runs else states), silent
 
     states, silent = look()
+    if left_out := run_folders(output).left_out:
+        print(one_line(left_out), file=sys.stderr)
     if not states:
         raise ConfigError(f"--output {output}: no run there, expected run folders with a record.json")
     if arguments.action == SHOW and not arguments.watch:
@@ -71,7 +75,7 @@ def main() -> int:
     elif arguments.action == LOG:
         for state in states:
             job_log = jobs_folder(output) / f"{state.job}_0_log.out" if state.job else None
-            print(f"{state.label}, {state.folder.name}: {state.status} {state.reason}".rstrip())
+            print(one_line(f"{state.label}, {state.folder.name}: {state.status} {state.reason}").rstrip())
             print(last_lines(state, arguments.lines, job_log) + "\n")
     elif arguments.action == CANCEL:
         if not arguments.runs and not arguments.all:
