@@ -7,22 +7,22 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-
-def bernoulli_mask(batch: int, height: int, width: int, ratio: float, generator: torch.Generator) -> torch.Tensor:
-    """(B, 1, H, W) float mask, each cell masked independently with probability ``ratio`` in [0, 1]; on the CPU."""
-    return (torch.rand(batch, 1, height, width, generator=generator) < ratio).float()
+from methods.draws import Draws
 
 
-def block_mask(
-    batch: int, height: int, width: int, block: int, ratio: float, generator: torch.Generator
-) -> torch.Tensor:
+def bernoulli_mask(batch: int, height: int, width: int, ratio: float, draws: Draws) -> torch.Tensor:
+    """(B, 1, H, W) float mask, each cell masked independently with probability ``ratio`` in [0, 1]."""
+    return (draws.rand((batch, 1, height, width)) < ratio).float()
+
+
+def block_mask(batch: int, height: int, width: int, block: int, ratio: float, draws: Draws) -> torch.Tensor:
     """(B, 1, H, W) float mask of square blocks of ``block`` cells, each masked with probability ``ratio``.
 
     Blocks at the right and lower border are cut off where the side is not a multiple of ``block``
     (MIC, Eq. 4: Hoyer et al., 2023).
     """
     rows, columns = -(-height // block), -(-width // block)
-    cells = bernoulli_mask(batch, rows, columns, ratio, generator)
+    cells = bernoulli_mask(batch, rows, columns, ratio, draws)
     return cells.repeat_interleave(block, 2).repeat_interleave(block, 3)[:, :, :height, :width]
 
 

@@ -11,7 +11,6 @@ from methods.errors import MethodError
 from methods.masking import block_mask
 from methods.networks import Segmentor
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
-from methods.randomness import to_device
 from methods.recipes import Part, register
 from methods.share import Share
 from methods.step import SOURCE, TARGET, TrainingStep
@@ -85,12 +84,9 @@ class MIC(Term[MICSettings]):
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         images, labels, weights = self._whole(step)
         if self.settings.augment:
-            images = step.settings.strong(images, step.generator("mic/augmentation"), step.share)
+            images = step.settings.strong(images, step.draws("mic/augmentation"))
         batch, _, height, width = images.shape
-        mask = block_mask(
-            step.share.whole(batch), height, width, self.settings.block, self.settings.ratio, step.generator("mic/mask")
-        )
-        mask = to_device(step.share.mine(mask), images)
+        mask = block_mask(batch, height, width, self.settings.block, self.settings.ratio, step.draws("mic/mask"))
         masked = torch.where(mask.bool(), step.student.encoder.pixel_mean.to(images.dtype), images)
         return {"loss_mic": step.view("mic", masked, labels, weights).loss()}
 

@@ -11,7 +11,6 @@ from methods.choices import check_choice
 from methods.loss import segmentation_loss
 from methods.masking import bernoulli_mask, fuse, resize_mask
 from methods.networks import Prediction, Segmentor
-from methods.randomness import to_device
 from methods.recipes import Part, register
 from methods.step import MIXED, TARGET, TrainingStep, View
 from methods.term import Term, TermSettings, term
@@ -68,8 +67,8 @@ class Mixup(Term[MixupSettings]):
 
     def _local(self, step: TrainingStep, view: View) -> torch.Tensor:
         side = self.settings.resolution
-        mask = bernoulli_mask(len(view.images), side, side, self.settings.ratio, step.generator("mixup/mask"))
-        pixels = resize_mask(to_device(mask, view.images), view.size)
+        mask = bernoulli_mask(len(view.images), side, side, self.settings.ratio, step.draws("mixup/mask"))
+        pixels = resize_mask(mask, view.size)
         masks = [pixels] if view.window is None else [pixels, view.window.of(pixels)]
         fused = [
             feature

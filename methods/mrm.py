@@ -185,7 +185,7 @@ class MRM(Term[MRMSettings]):
         probability = none if view.probability is None else _by_scale(view, view.probability)
         names = (f"{draws}/mask", f"{draws}/mask/detail")[: len(labels)]
         return [
-            self.masker.draw(label, sure, step.generator(name), step.share)
+            self.masker.draw(label, sure, step.draws(name))
             for label, sure, name in zip(labels, probability, names, strict=True)
         ]
 

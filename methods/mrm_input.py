@@ -12,7 +12,6 @@ from torch import nn
 from methods.choices import check_choice
 from methods.masking import bernoulli_mask, resize_mask
 from methods.networks import Segmentor
-from methods.randomness import to_device
 from methods.recipes import Part, register
 from methods.step import MIXED, TARGET, TrainingStep, View
 from methods.term import OWN, Term, TermSettings, term
@@ -57,9 +56,8 @@ class MRMInput(Term[MRMInputSettings]):
         # The shared view's graph may be gone by now; its images are drawn again, equal, and cost no pass.
         shared: View = getattr(step, self.settings.view)
         side = self.settings.resolution
-        batch = step.share.whole(len(shared.images))
-        mask = bernoulli_mask(batch, side, side, self.settings.ratio, step.generator("mrm-input/mask"))
-        images = self.masked(shared.images, to_device(step.share.mine(mask), shared.images), step.student)
+        mask = bernoulli_mask(len(shared.images), side, side, self.settings.ratio, step.draws("mrm-input/mask"))
+        images = self.masked(shared.images, mask, step.student)
         view = step.view("mrm-input", images, shared.labels, shared.weights, shared.probability)
         return {"loss_mrm_input": view.loss()}
 

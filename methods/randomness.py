@@ -26,8 +26,3 @@ def keyed_generator(*key: int | str) -> torch.Generator:
 def seed_pass(*key: int | str) -> None:
     """Seed torch's global generators before a network pass (dropout, drop path) or before a network is initialized."""
     torch.manual_seed(key_seed(*key))
-
-
-def to_device(draw: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Move a small CPU draw beside ``like`` without making the host wait for the device."""
-    return draw.to(like.device, non_blocking=True)

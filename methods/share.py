@@ -105,11 +105,18 @@ class _WholeBatchNoise(TorchFunctionMode):
     """Dropout and drop path of networks, also of libraries: drawn as one process would, of which the rows are kept.
 
     All processes seed a pass alike; so the noise of an image does not depend on how many there are. Drop path, as
-    libraries write it, is ``torch.rand`` with a row an image.
+    libraries write it, is ``torch.rand`` with a row an image. What else draws from the global generators would give
+    the images of each process the draws of the first's, without a word: it is refused.
     """
 
     _DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
-    _OTHERS = (F.alpha_dropout, F.feature_alpha_dropout, torch.bernoulli, torch.randn)
+    _OTHERS = (
+        *(F.alpha_dropout, F.feature_alpha_dropout, F.gumbel_softmax),
+        *(torch.rand_like, torch.randn, torch.randn_like, torch.randint, torch.randint_like, torch.randperm),
+        *(torch.bernoulli, torch.multinomial, torch.normal, torch.poisson),
+        *(torch.Tensor.bernoulli, torch.Tensor.bernoulli_, torch.Tensor.exponential_, torch.Tensor.multinomial),
+        *(torch.Tensor.normal_, torch.Tensor.random_, torch.Tensor.uniform_),
+    )
 
     def __init__(self, share: Share) -> None:
         super().__init__()
@@ -122,12 +129,16 @@ class _WholeBatchNoise(TorchFunctionMode):
         if func in self._DROPOUT:
             return self._dropout(func, *args, **kwargs)
         if func is torch.rand and kwargs.get("generator") is None:
-            size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+            given = kwargs.pop("size", args[0] if len(args) == 1 else args)
+            size = (given,) if isinstance(given, int) else tuple(given)
+            if not size:  # one number for all images
+                return func(size, **kwargs)
             with torch._C.DisableTorchFunction():  # also of a mode around this one
                 return self._share.mine(torch.rand((self._share.whole(size[0]), *size[1:]), **kwargs))
         if func in self._OTHERS and kwargs.get("generator") is None and kwargs.get("training", True):
             raise MethodError(
-                f"a network draws by {func.__name__}, which several processes cannot share; expected dropout or rand"
+                f"a network or term draws by {func.__name__}, which several processes cannot share; expected dropout, "
+                "torch.rand or step.rand"
             )
         return func(*args, **kwargs)
 

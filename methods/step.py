@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 
 from methods.class_mix import choose_classes, mix, paste_mask
+from methods.draws import Draws
 from methods.loss import segmentation_loss
 from methods.networks import Prediction, Segmentor, Window
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
@@ -143,8 +144,22 @@ class TrainingStep:
         self.share = share
         self._seed = seed
 
+    def rand(self, name: str, shape: Sequence[int]) -> torch.Tensor:
+        """Uniform draws in [0, 1) called ``name``, (B, ...) for this process's B images, on the images' device.
+
+        Each image of the whole batch has its own, the same ones for any number of processes and in a resumed run.
+        """
+        return self.draws(name).rand(shape)
+
+    def draws(self, name: str) -> Draws:
+        """What the draw called ``name`` at this iteration draws from, image by image."""
+        return Draws(self.generator(name), self.share, self.source_batch.images.device)
+
     def generator(self, name: str) -> torch.Generator:
-        """The CPU generator of the draw called ``name`` at this iteration."""
+        """The CPU generator of the draw called ``name``, the same in every process: for what is one for all images.
+
+        Drawn from it image by image, the images of each process would get those of the first: see ``rand``.
+        """
         return keyed_generator(self._seed, name, self.iteration)
 
     def seed(self, name: str) -> None:
@@ -203,7 +218,7 @@ class TrainingStep:
         ones = torch.ones_like(pseudo.weights)
         return self.view(
             MIXED,
-            self.settings.strong(images, self.generator("mixed/augmentation"), self.share),
+            self.settings.strong(images, self.draws("mixed/augmentation")),
             mix(mask, source.labels, pseudo.labels),
             mix(mask, ones, pseudo.weights),
             mix(mask, ones, pseudo.probability),

@@ -13,31 +13,27 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from methods.randomness import to_device
-from methods.share import ALONE, Share
+from methods.draws import Draws
 
 
 @dataclass(frozen=True)
 class StrongAugmentation:
-    """Colour jitter and blur; apply it with a keyed generator."""
+    """Colour jitter and blur; apply it with the draws of a step."""
 
     jitter_probability: float = 0.8
     jitter_strength: float = 0.2
     blur_probability: float = 0.5
 
-    def __call__(
-        self, images: torch.Tensor, generator: torch.Generator, share: Share = ALONE
-    ) -> torch.Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same shape and range; ``share`` of a batch that several processes have."""
-        batch = share.whole(len(images))
-        decide_jitter, decide_blur = torch.rand(2, generator=generator).tolist()
-        factors = 1 + self.jitter_strength * (2 * torch.rand(4, batch, generator=generator) - 1)
-        order = torch.randperm(4, generator=generator).tolist()
-        sigma = 0.15 + torch.rand(batch, generator=generator)
+    def __call__(self, images: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """(B, 3, H, W) in [0, 1] -> the same shape and range."""
+        decide_jitter, decide_blur = torch.rand(2, generator=draws.generator).tolist()
+        factors = 1 + self.jitter_strength * (2 * draws.rand((4, len(images)), dim=1) - 1)
+        order = torch.randperm(4, generator=draws.generator).tolist()
+        sigma = 0.15 + draws.rand((len(images),))
         if decide_jitter < self.jitter_probability:
-            images = colour_jitter(images, to_device(share.mine(factors, 1), images), order)
+            images = colour_jitter(images, factors, order)
         if decide_blur < self.blur_probability:
-            images = gaussian_blur(images, to_device(share.mine(sigma), images))
+            images = gaussian_blur(images, sigma)
         return images
 
 

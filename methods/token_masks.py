@@ -1,8 +1,7 @@
 """Which tokens MRM masks: at random (published), in blocks, where the teacher is unsure, or whole classes.
 
-B batch, S side of the square token grid, N = S * S tokens, H x W the size of the labels in pixels. Draws are made on
-the CPU; what depends on labels or on the teacher is computed where those are, in fixed sizes, so that nothing waits for
-the device.
+B batch, S side of the square token grid, N = S * S tokens, H x W the size of the labels in pixels. Masks come in fixed
+sizes, on the device of the draws, which is that of the labels, so that nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from methods.draws import Draws
 from methods.loss import IGNORE
 from methods.masking import bernoulli_mask, block_mask
-from methods.randomness import to_device
-from methods.share import ALONE, Share
 
 RANDOM, BLOCK, CONFIDENCE, CLASS = "random", "block", "confidence", "class"
 STRATEGIES = (RANDOM, BLOCK, CONFIDENCE, CLASS)
@@ -38,34 +36,21 @@ class TokenMasker:
     side: int
     block: int
 
-    def draw(
-        self,
-        labels: torch.Tensor,
-        probability: torch.Tensor | None,
-        generator: torch.Generator,
-        share: Share = ALONE,
-    ) -> torch.Tensor:
-        """A mask on the device of ``labels`` (B, H, W); ``probability`` (B, H, W) is read by ``confidence`` alone.
-
-        ``share`` is of a batch that several processes have together, of which the labels are this one's.
-        """
-        batch, side = share.whole(len(labels)), self.side
+    def draw(self, labels: torch.Tensor, probability: torch.Tensor | None, draws: Draws) -> torch.Tensor:
+        """A mask for ``labels`` (B, H, W); ``probability`` (B, H, W) is read by ``confidence`` alone."""
+        batch, side = len(labels), self.side
         if self.strategy == CLASS:
-            return class_mask(labels, side, self.ratio, generator, share)
+            return class_mask(labels, side, self.ratio, draws)
         if self.strategy == CONFIDENCE:
             if probability is None:
                 raise RuntimeError("masking by confidence was asked for on labels that no teacher made")
-            return confidence_mask(probability, side, self.ratio, generator, share)
+            return confidence_mask(probability, side, self.ratio, draws)
         if self.strategy == BLOCK:
-            mask = block_mask(batch, side, side, self.block, self.ratio, generator)
-        else:
-            mask = bernoulli_mask(batch, side, side, self.ratio, generator)
-        return to_device(share.mine(mask), labels)
+            return block_mask(batch, side, side, self.block, self.ratio, draws)
+        return bernoulli_mask(batch, side, side, self.ratio, draws)
 
 
-def confidence_mask(
-    probability: torch.Tensor, side: int, ratio: float, generator: torch.Generator, share: Share = ALONE
-) -> torch.Tensor:
+def confidence_mask(probability: torch.Tensor, side: int, ratio: float, draws: Draws) -> torch.Tensor:
     """Mask the round(ratio * N) tokens of each image where the teacher is least sure.
 
     Args:
@@ -73,15 +58,13 @@ def confidence_mask(
             mean. Of equally sure tokens (pasted ones, mostly) those of a random order are masked first.
         side: S.
         ratio: in [0, 1].
-        generator: of the random order.
-        share: of a batch that several processes have together.
+        draws: of the random order.
 
     Returns:
         (B, 1, S, S) float.
     """
     batch, tokens = len(probability), side * side
-    drawn = torch.rand(share.whole(batch), tokens, generator=generator)
-    shuffle = to_device(share.mine(drawn).argsort(dim=1), probability)
+    shuffle = draws.orders(batch, tokens)
     certainty = F.adaptive_avg_pool2d(probability[:, None].float(), (side, side)).flatten(1).gather(1, shuffle)
     order = shuffle.gather(1, certainty.argsort(dim=1, stable=True))  # tokens from the least to the most sure
     masked = order[:, : round(ratio * tokens)]
@@ -89,9 +72,7 @@ def confidence_mask(
     return mask.scatter_(1, masked, 1.0).view(batch, 1, side, side)
 
 
-def class_mask(
-    labels: torch.Tensor, side: int, ratio: float, generator: torch.Generator, share: Share = ALONE
-) -> torch.Tensor:
+def class_mask(labels: torch.Tensor, side: int, ratio: float, draws: Draws) -> torch.Tensor:
     """Mask all tokens of some classes: classes in random order, as many as bring the masked share nearest to ``ratio``.
 
     A token's class is the label at its centre: over tokens, classes then have the share of their area, which a majority
@@ -102,8 +83,7 @@ def class_mask(
         labels: (B, H, W) int64, train ids or 255.
         side: S.
         ratio: share of the N tokens, in [0, 1].
-        generator: of the order of classes.
-        share: of a batch that several processes have together.
+        draws: of the order of classes.
 
     Returns:
         (B, 1, S, S) float.
@@ -112,8 +92,7 @@ def class_mask(
     middles = 2 * torch.arange(side, device=labels.device) + 1  # in half tokens
     rows, columns = middles * height // (2 * side), middles * width // (2 * side)
     classes = labels[:, rows][:, :, columns].flatten(1)  # (B, N)
-    drawn = torch.rand(share.whole(batch), IGNORE, generator=generator)
-    order = to_device(share.mine(drawn).argsort(dim=1), labels)  # (B, 255)
+    order = draws.orders(batch, IGNORE)  # (B, 255)
     counts = (classes[:, :, None] == torch.arange(IGNORE, device=labels.device)).sum(1)
     covered = F.pad(counts.gather(1, order).cumsum(1), (1, 0)) / (side * side)  # after 0, 1, ... classes
     taken = (covered - ratio).abs().argmin(1, keepdim=True)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from methods.draws import Draws
 from methods.errors import MethodError
 from methods.masking import bernoulli_mask, block_mask, fuse, resize_mask
 from methods.mrm import MRM, MRMSettings
@@ -16,23 +17,23 @@ from methods.rebuilder import Rebuilder, projector, sincos_position, upsampling
 
 
 def test_bernoulli_mask_has_its_ratio() -> None:
-    mask = bernoulli_mask(64, 16, 16, 0.4, keyed_generator(0, "test"))
+    mask = bernoulli_mask(64, 16, 16, 0.4, Draws(keyed_generator(0, "test")))
     assert mask.shape == (64, 1, 16, 16)
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     deviation = math.sqrt(0.4 * 0.6 / mask.numel())
     assert abs(mask.mean().item() - 0.4) < 4 * deviation
-    assert bernoulli_mask(2, 4, 4, 0.0, keyed_generator(0)).sum() == 0
-    assert bernoulli_mask(2, 4, 4, 1.0, keyed_generator(0)).mean() == 1
+    assert bernoulli_mask(2, 4, 4, 0.0, Draws(keyed_generator(0))).sum() == 0
+    assert bernoulli_mask(2, 4, 4, 1.0, Draws(keyed_generator(0))).mean() == 1
 
 
 def test_block_mask_is_made_of_blocks_and_cut_at_the_border() -> None:
-    mask = block_mask(8, 40, 70, 16, 0.7, keyed_generator(0, "test"))
+    mask = block_mask(8, 40, 70, 16, 0.7, Draws(keyed_generator(0, "test")))
     assert mask.shape == (8, 1, 40, 70)
     for top in range(0, 40, 16):
         for left in range(0, 70, 16):
             block = mask[:, :, top : top + 16, left : left + 16]
             assert torch.equal(block.amin((2, 3)), block.amax((2, 3)))
-    many = block_mask(500, 32, 32, 16, 0.7, keyed_generator(0, "many"))
+    many = block_mask(500, 32, 32, 16, 0.7, Draws(keyed_generator(0, "many")))
     assert abs(many.mean().item() - 0.7) < 0.05
 
 
@@ -112,7 +113,7 @@ def test_fusion_at_mask_0_and_1_and_between() -> None:
     for value, expected in ((0.0, kept), (1.0, new)):
         fused = fuse(kept, new, torch.full((2, 1, 4, 4), value))
         assert all(torch.equal(a, b) for a, b in zip(fused, expected, strict=True))
-    mask = bernoulli_mask(2, 4, 4, 0.5, keyed_generator(0, "test"))
+    mask = bernoulli_mask(2, 4, 4, 0.5, Draws(keyed_generator(0, "test")))
     for f_r, f_t, f_o in zip(fuse(kept, new, mask), kept, new, strict=True):
         m = resize_mask(mask, (f_r.shape[2], f_r.shape[3]))
         assert torch.allclose(f_r, m * f_o + (1 - m) * f_t)
@@ -124,7 +125,7 @@ def test_gradient_reaches_encoder_rebuilder_and_token() -> None:
     term = MRM(MRMSettings(dim=32, heads=2, resolution=4), segmentor, (64, 64))
     features = segmentor.encode(torch.rand(2, 3, 64, 64))
     assert term.rebuilder is not None
-    mask = bernoulli_mask(2, 4, 4, 0.5, keyed_generator(0, "test"))
+    mask = bernoulli_mask(2, 4, 4, 0.5, Draws(keyed_generator(0, "test")))
     segmentor.decode(fuse(features, term.rebuilder(features, mask), mask)).square().mean().backward()
     for parameter in (*term.parameters(), *segmentor.parameters()):
         assert parameter.grad is not None and parameter.grad.isfinite().all()

@@ -98,7 +98,7 @@ def test_colours_are_augmented_apart_from_the_hosts_draw(small_config: MakeConfi
     overrides = SURE | {"TERMS.MIC.RATIO": 0.0, "SELF_TRAINING.JITTER_PROBABILITY": 1.0}
     step, view = masked_view(small_config("mic", overrides=overrides))
     assert not torch.equal(view.images, step.plain_target)
-    assert not torch.equal(view.images, step.settings.strong(step.plain_target, step.generator("mixed/augmentation")))
+    assert not torch.equal(view.images, step.settings.strong(step.plain_target, step.draws("mixed/augmentation")))
 
 
 @pytest.mark.parametrize("domain", ["target", "both"])

@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from test_trainer import assert_same, make_trainer, state, train
 
 from benchmarks.errors import ConfigError
+from methods.draws import Draws
 from methods.errors import MethodError
 from methods.masking import bernoulli_mask
 from methods.mixup import Mixup, MixupSettings, blend, draw_share
@@ -155,7 +156,7 @@ def test_local_takes_features_labels_and_weights_of_the_partner(two: bool, monke
     )
     seen = decoded(student, monkeypatch)
     Mixup(MixupSettings(scope="local", resolution=8), student, CROP).losses(step)
-    pixels = bernoulli_mask(3, 8, 8, 0.4, keyed_generator(0, "mixup/mask", 5)).numpy().repeat(8, 2).repeat(8, 3)
+    pixels = bernoulli_mask(3, 8, 8, 0.4, Draws(keyed_generator(0, "mixup/mask", 5))).numpy().repeat(8, 2).repeat(8, 3)
     assert 0.2 < pixels.mean() < 0.6
     for index, (mixed, feature) in enumerate(zip(seen, whole, strict=True)):
         mask = pixels

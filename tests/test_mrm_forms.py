@@ -14,6 +14,7 @@ from test_trainer import assert_same, make_trainer, state, train
 
 from benchmarks.trainer import group_by_view
 from methods.dacs import SelfTrainingLoss
+from methods.draws import Draws
 from methods.errors import MethodError
 from methods.masking import bernoulli_mask
 from methods.mrm import MRM, MRMSettings
@@ -58,7 +59,7 @@ def make_step(student: Segmentor, teacher: Teacher | None = None) -> TrainingSte
 
 def drawn(name: str) -> np.ndarray:
     """The (2, 4, 4) random token mask that a step draws under this name."""
-    return bernoulli_mask(2, 4, 4, 0.4, keyed_generator(0, name, 5))[:, 0].numpy()
+    return bernoulli_mask(2, 4, 4, 0.4, Draws(keyed_generator(0, name, 5)))[:, 0].numpy()
 
 
 def resized(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from methods.class_mix import choose_classes, mix, paste_mask
+from methods.draws import Draws
 from methods.networks import build_segmentor
 from methods.pseudo_labels import pseudo_labels
 from methods.randomness import key_seed, keyed_generator
@@ -167,10 +168,11 @@ def test_kernel_sizes_are_the_published_ones() -> None:
 def test_strong_augmentation_decides_as_often_as_published() -> None:
     images = torch.rand(1, 3, 40, 40)
     unchanged = sum(
-        torch.equal(StrongAugmentation()(images, keyed_generator(0, "test", index)), images) for index in range(400)
+        torch.equal(StrongAugmentation()(images, Draws(keyed_generator(0, "test", index))), images)
+        for index in range(400)
     )
     assert abs(unchanged / 400 - 0.2 * 0.5) < 0.05
-    augmented = StrongAugmentation(1.0, 0.2, 1.0)(images, keyed_generator(0, "test"))
+    augmented = StrongAugmentation(1.0, 0.2, 1.0)(images, Draws(keyed_generator(0, "test")))
     assert augmented.min() >= 0 and augmented.max() <= 1 + 1e-6
 
 
