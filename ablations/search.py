@@ -109,6 +109,7 @@ def described(arguments: argparse.Namespace) -> Search:
     from ablations.samplers import NO_PRUNER
     from ablations.space import read_space
     from ablations.study import Search, read_objectives
+    from benchmarks.deciding import period_to_prune_by
     from benchmarks.spec import RunSpec
     from methods.recipes import parse
 
@@ -133,7 +134,7 @@ def described(arguments: argparse.Namespace) -> Search:
     cfg = base({}).resolve()
     if not several and "TEST.PERIOD" not in given:
         # Scores to prune by, at least five in a run; also without a pruner, so that one can be had later.
-        values["TEST.PERIOD"] = min(cfg.TEST.PERIOD, -(-cfg.SOLVER.ITERS // 5))
+        values["TEST.PERIOD"] = period_to_prune_by(cfg.TEST.PERIOD, cfg.SOLVER.ITERS)
     space = read_space(arguments.space, base)
     for dimension in space:
         if dimension.key in given:

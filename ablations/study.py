@@ -17,7 +17,7 @@ from ablations.samplers import GRID, pruner
 from ablations.space import Dimension, grid_points
 from benchmarks.config import PLACE_KEYS, flatten, get_config
 from benchmarks.errors import ConfigError
-from benchmarks.spec import RunSpec, run_id
+from benchmarks.spec import RunSpec, former_ids, run_id
 from methods.recipes import parse
 
 # User attributes of a trial.
@@ -201,6 +201,8 @@ def _is_begun(study: optuna.Study) -> bool:
 def _check(search: Search, study: optuna.Study) -> None:
     """Raise ConfigError where the study's trials were of another search, naming what differs."""
     known, ours = study.user_attrs[DEFINITION], search.definition()
+    if known.get("run") in former_ids(search.spec({}).resolve()):  # of an earlier version
+        ours["run"] = known["run"]
     if known == ours:
         return
     name = next((name for name in ours if known.get(name) != ours[name]), "other settings")

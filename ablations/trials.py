@@ -20,7 +20,7 @@ from ablations.trial_progress import TrialProgress
 from benchmarks.errors import ConfigError
 from benchmarks.lock import held_by
 from benchmarks.marks import mark_begun, mark_lost, mark_stopped
-from benchmarks.spec import run_folder, run_id
+from benchmarks.spec import run_folder
 from benchmarks.workers import RunPool, WorkerJob
 from methods.errors import MethodError
 from results import record as records
@@ -149,7 +149,7 @@ class Driver:
             return
         folder = run_folder(self._output, cfg)
         folder.mkdir(parents=True, exist_ok=True)
-        trial.set_user_attr(RUN, run_id(cfg))
+        trial.set_user_attr(RUN, folder.name)
         trial.set_user_attr(FOLDER, folder.relative_to(self._output).as_posix())
         for run in self._running:
             if run.folder == folder:

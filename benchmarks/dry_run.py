@@ -12,7 +12,7 @@ from tabulate import tabulate
 from benchmarks.launcher import Launcher
 from benchmarks.progress import clock
 from benchmarks.run_options import SLURM
-from benchmarks.spec import run_folder, run_id
+from benchmarks.spec import run_folder
 from benchmarks.submissions import SubmittedRun
 from results.collect import collect
 from results.errors import ResultsError
@@ -47,7 +47,7 @@ def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launche
             times.append(_seconds(cfg, paces))
             shown = "unknown" if times[-1] is None else clock(times[-1])
         known.add(folder)
-        lines.append((label, cfg.METHOD, cfg.NETWORK, cfg.SEED, run_id(cfg), state, shown))
+        lines.append((label, cfg.METHOD, cfg.NETWORK, cfg.SEED, folder.name, state, shown))
     head = ("setting", "method", "network", "seed", "run", "state", "time")
     waiting = f", {len(known) - ended - len(times)} in the queue" if queue else ""
     parallel = (launcher.profile.array_parallelism or len(times)) if launcher.kind == SLURM else launcher.parallel

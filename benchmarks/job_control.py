@@ -75,7 +75,7 @@ def resubmit(
         ConfigError: a run's config cannot be read; LauncherError: sbatch refused.
     """
     from benchmarks.on_slurm import SlurmRuns
-    from benchmarks.spec import run_folder
+    from benchmarks.spec import id_in, run_folder
     from benchmarks.trained import open_run
     from benchmarks.workers import WorkerJob
 
@@ -86,13 +86,14 @@ def resubmit(
     submitted = submitted_runs(output)
     groups: dict[str, tuple[Profile, dict[int, WorkerJob]]] = {}
     for index, state in enumerate(again):
-        known = submitted.get(state.folder)
-        before = read_profile(dict(known.profile), "profile") if known else Profile()
+        sent = submitted.get(state.folder)
+        before = read_profile(dict(sent.profile), "profile") if sent else Profile()
         profile = profile_of(before)
         cfg = open_run(str(state.folder), output).cfg
-        if run_folder(output, cfg) != state.folder:
+        known = id_in(state.folder, cfg)
+        if run_folder(output, cfg).with_name(known) != state.folder:
             raise ConfigError(
-                f"{state.folder}: its config.yaml is of another run now ({run_folder(output, cfg).name}), expected the "
+                f"{state.folder}: its config.yaml is of another run now ({known}), expected the "
                 "code, the data and the weights that it was made with"
             )
         _, jobs = groups.setdefault(str(profile.dump()), (profile, {}))

@@ -13,9 +13,9 @@ from benchmarks.errors import RunLocked
 from benchmarks.lock import held_by, locked
 from benchmarks.marks import mark_lost
 from benchmarks.runner import clear, described
+from benchmarks.stored_config import stored
 from benchmarks.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
 from benchmarks.workers import WorkerJob, WorkerProgress, make_run_in_job
-from benchmarks.yaml_file import dumped
 from results import record as records
 from results.errors import ResultsError
 from slurm.outcome import Lost
@@ -119,8 +119,9 @@ def mark_pending(job: WorkerJob) -> None:
             known = records.read_record(job.folder)
         except ResultsError:
             known = None
-        records.write_text(job.folder / "config.yaml", dumped(job.cfg))
-        records.write_record(job.folder, (known or described(job.cfg)) | {"status": records.PENDING, "reason": ""})
+        records.write_text(job.folder / "config.yaml", stored(job.cfg))
+        record = known or described(job.cfg, job.folder)
+        records.write_record(job.folder, record | {"status": records.PENDING, "reason": ""})
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:

@@ -27,12 +27,14 @@ from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
-from benchmarks.spec import numerics, run_id
+from benchmarks.spec import id_in, numerics
+from benchmarks.stored_config import stored
 from benchmarks.together import agreed, check_ranks, same_everywhere
 from benchmarks.trainer import Diverged, Trainer
 from datasets.pairs import batches
 from methods.networks import Segmentor, build_segmentor
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
+from methods.networks.registry import is_weights_name
 from methods.networks.sync_norm import synchronize_norms
 from methods.networks.weights import load_weights
 from methods.randomness import seed_pass
@@ -108,7 +110,8 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
     git, diff = code_state()
-    record = described(cfg) | {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
+    record = described(cfg, folder)
+    record |= {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 
@@ -118,7 +121,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
 
     try:
         if comm.is_main_process():
-            write_text(folder / "config.yaml", cfg.dump())
+            write_text(folder / "config.yaml", stored(cfg))
             if diff:
                 write_text(folder / "code.diff", diff)
         _write(folder, record | {"status": RUNNING})
@@ -210,7 +213,7 @@ def build_student(cfg: CfgNode) -> Segmentor:
     seed_pass(cfg.SEED, "initialize", "attention")
     width, height = cfg.INPUT.CROP
     student = MultiResolutionSegmentor(segmentor, resolutions, (height, width))
-    if Path(cfg.WEIGHTS).exists():
+    if not is_weights_name(cfg.NETWORK, cfg.WEIGHTS):
         load_weights(student, cfg.WEIGHTS)  # once more, for the attention that it may hold
     return student
 
@@ -242,11 +245,11 @@ def pick_device(cfg: CfgNode) -> torch.device:
     return device
 
 
-def described(cfg: CfgNode) -> dict[str, Any]:
+def described(cfg: CfgNode, folder: Path) -> dict[str, Any]:
     """What the record of a run that has not begun can say, but for its status."""
     recipe = parse(cfg.METHOD)
     return {
-        "id": run_id(cfg),
+        "id": id_in(folder, cfg),
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
         "oracle": recipe.oracle,
         "classes": cfg.TEST.CLASSES,

@@ -15,7 +15,8 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config import LATER_KEYS, PLACE_KEYS, config_name, flatten, get_config, settings
+from benchmarks.config import config_name, flatten, get_config, settings
+from benchmarks.deciding import PROTOCOLS, decisive, formerly_decisive
 from benchmarks.errors import ConfigError
 from benchmarks.inference import sliding
 from benchmarks.label_space import check_classes, reported
@@ -23,12 +24,12 @@ from benchmarks.overrides import apply
 from benchmarks.protocol_file import is_path, read_protocol
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
-from methods.networks.published_weights import file_sha256
-from methods.networks.weights import weights_file
 from methods.recipes import parse
 from methods.term import TERMS
+from results.errors import ResultsError
+from results.record import FILE as RECORD
+from results.record import FINISHED, read_record
 
-PROTOCOLS = Path(__file__).parent / "protocols"
 _AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD", "BLOCK", "DIM", "BLOCKS", "HEADS", "RESOLUTION"}
 _SHARES = {
     "RATIO",
@@ -116,25 +117,17 @@ def protocol_values(name: str) -> dict[str, Any]:
 
 def run_id(cfg: CfgNode) -> str:
     """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
-    recipe = parse(cfg.METHOD)
-    foreign = tuple(f"TERMS.{config_name(name)}." for name in TERMS if name not in recipe.terms)
-    if not recipe.host.teacher:
-        foreign += ("SELF_TRAINING.",)
-    if not cfg.SAMPLING.RARE_CLASSES:
-        foreign += ("SAMPLING.",)
-    if not cfg.HRDA.ENABLED:
-        foreign += ("HRDA.",)
-    values = {
-        key: value
-        for key, value in flatten(cfg).items()
-        if key not in (*PLACE_KEYS, "DESCRIPTION", "DATA.COLOURS") and not key.startswith(foreign)
-        if value or key not in LATER_KEYS
-    }
-    if NETWORKS[cfg.NETWORK].default_weights == cfg.WEIGHTS:
-        values["WEIGHTS"] = "imagenet"
-    elif cfg.WEIGHTS not in ("imagenet", "none") and (file := weights_file(Path(cfg.WEIGHTS))).is_file():
-        # A path decides nothing, the file's content does.
-        values["WEIGHTS"] = file_sha256(file)
+    return _digits(decisive(cfg))
+
+
+def former_ids(cfg: CfgNode) -> list[str]:
+    """The ids under which earlier versions may have made the run, the most likely first; without that of now."""
+    ids = dict.fromkeys(_digits(values) for values in formerly_decisive(cfg))
+    ids.pop(run_id(cfg), None)
+    return list(ids)
+
+
+def _digits(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -149,8 +142,33 @@ def numerics(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def run_folder(output: Path, cfg: CfgNode) -> Path:
-    """``<output>/<protocol>/<method>/<network>/<id>``."""
-    return output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK / run_id(cfg)
+    """``<output>/<protocol>/<method>/<network>/<id>``.
+
+    Where the run is there already under a former id, that folder: a finished one before one that can be gone on with.
+    """
+    group = output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK
+    usual = group / run_id(cfg)
+    if not group.is_dir():
+        return usual
+    there = [folder for folder in (usual, *(group / each for each in former_ids(cfg))) if _is_begun(folder)]
+    return next(iter([*filter(_is_finished, there), *there]), usual)
+
+
+def id_in(folder: Path, cfg: CfgNode) -> str:
+    """The run's id, or the former one that its folder is called by."""
+    return folder.name if folder.name in former_ids(cfg) else run_id(cfg)
+
+
+def _is_begun(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        record = read_record(folder)
+    except ResultsError:
+        return False
+    return record is not None and record["status"] == FINISHED
 
 
 def _check(cfg: CfgNode) -> None:

@@ -20,6 +20,7 @@ from benchmarks.errors import ConfigError
 from benchmarks.inference import Sliding, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
 from benchmarks.runner import build_student
+from benchmarks.stored_config import without_unused_terms
 from methods.networks import Segmentor
 from results.bounded_yaml import load
 from results.plain_file import read_plain_text
@@ -150,7 +151,8 @@ def _find(name: str, runs: Path) -> Path:
 def _read_config(path: Path) -> CfgNode:
     cfg = get_config()
     try:
-        cfg.merge_from_other_cfg(CfgNode(load(read_plain_text(path))))
+        content = load(read_plain_text(path))
+        cfg.merge_from_other_cfg(CfgNode(without_unused_terms(content, path)))
     except (OSError, ValueError, KeyError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise ConfigError(f"{path}: {told[:200]}; expected the config of a run of this version") from None

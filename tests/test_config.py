@@ -38,7 +38,16 @@ UNDECIDING = {
     "DESCRIPTION",
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
+    "TEST.PERIOD",
+    "DATA.TARGET.LABELS",  # read by the oracle alone
+    "DATA.TARGET.IDS",
 }
+
+
+# Of the labels of a data set that ships, where DATA.CLASSES are one's own.
+OWN_IDS = tuple(
+    word for role in ("SOURCE", "TARGET", "VAL") for word in (f"DATA.{role}.IDS", "[7=road, 26=car, others=ignore]")
+)
 
 
 def resolved(*words: str, method: str = "dacs", protocol: str = "streets", seed: int = 0) -> CfgNode:
@@ -109,6 +118,32 @@ def test_id_ignores_settings_of_terms_that_the_recipe_lacks() -> None:
     momentum = ("SELF_TRAINING.MOMENTUM", "0.9")
     assert run_id(resolved(*momentum, method="source-only")) == run_id(resolved(method="source-only"))
     assert run_id(resolved(*momentum, method="dacs")) != run_id(resolved(method="dacs"))
+
+
+@pytest.mark.parametrize(
+    ("method", "held", "changed"),
+    [
+        ("dacs", (), ("TEST.PERIOD", "7")),
+        ("dacs", ("SOLVER.WARMUP_ITERS", "0"), ("SOLVER.WARMUP_FACTOR", "0.1")),
+        ("dacs", ("DATA.CLASSES", "[road, car]", *OWN_IDS), ("DATA.THINGS", "[car]")),
+        ("dacs", (), ("DATA.TARGET.IDS", "[7=road]")),
+        ("mrm", ("TERMS.MRM.WEIGHT", "0"), ("TERMS.MRM.RATIO", "0.9")),
+    ],
+)
+def test_what_decides_nothing_in_a_run_leaves_the_id_of_those_who_never_set_it(
+    method: str, held: tuple[str, ...], changed: tuple[str, ...]
+) -> None:
+    assert run_id(resolved(*held, *changed, method=method)) == run_id(resolved(*held, method=method))
+
+
+def test_what_is_idle_in_another_run_decides_where_it_is_used() -> None:
+    used = {
+        "target-only": ((), ("DATA.TARGET.IDS", "[7=road]")),
+        "source-only": (("SOLVER.WARMUP_ITERS", "9"), ("SOLVER.WARMUP_FACTOR", "0.1")),
+        "daformer": (("DATA.CLASSES", "[road, car, sky]", *OWN_IDS, "DATA.THINGS", "[car]"), ("DATA.THINGS", "[sky]")),
+    }
+    for method, (held, changed) in used.items():
+        assert run_id(resolved(*held, *changed, method=method)) != run_id(resolved(*held, method=method))
 
 
 def test_id_of_each_method_protocol_network_and_seed_is_another() -> None:

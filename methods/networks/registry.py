@@ -168,6 +168,11 @@ def build_segmentor(name: str, num_classes: int, weights: str = "imagenet") -> S
     return segmentor
 
 
+def is_weights_name(network: str, weights: str) -> bool:
+    """Whether ``weights`` are known by this name; a file or folder that happens to have it is not meant."""
+    return weights in ("imagenet", "none", NETWORKS[network].default_weights)
+
+
 def _resolve(name: str, spec: NetworkSpec, weights: str) -> str | None:
     if weights == "none":
         return None
