@@ -143,6 +143,11 @@ def resume_alone(checkpointer: AtomicCheckpointer) -> int:
     return 0
 
 
+def numbered(iteration: int) -> str:
+    """The name, without its ending, of the checkpoint after ``iteration``, which counts from 0."""
+    return f"model_{iteration:07d}"
+
+
 def remove_superseded(folder: Path) -> None:
     """A finished run keeps its final checkpoint alone."""
     for path in _periodic(folder):

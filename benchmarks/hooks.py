@@ -13,7 +13,7 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
-from benchmarks.checkpoint import FINAL, AtomicCheckpointer
+from benchmarks.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.criteria import Criteria
 from benchmarks.evaluation import evaluate
 from benchmarks.inference import sliding
@@ -98,18 +98,75 @@ class Evaluation:
 
 
 class EvaluationHook(hooks.EvalHook):
-    """EvalHook without its evaluation after a training that ended in its last iteration, but by an error."""
+    """EvalHook that saves first: a validation file that cannot be scored takes no iteration away.
+
+    That checkpoint owes the evaluation, and holds what the iteration has stored for metrics.json besides
+    (`ProgressState.owed`): a run that goes on from it makes up both, `OwedEvaluation`. There is no evaluation after a
+    training that ended in its last iteration, but by an error.
+    """
+
+    def __init__(self, period: int, evaluation: Evaluation, checkpointer: AtomicCheckpointer) -> None:
+        super().__init__(period, evaluation)
+        self._checkpointer = checkpointer
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        if is_due(self._period, iteration, self.trainer.max_iter):
+            self.trainer.check_losses()
+            progress, latest = self.trainer.progress, self.trainer.storage.latest()
+            progress.owed = {name: value for name, (value, at) in latest.items() if at == iteration}
+            self._checkpointer.save(numbered(iteration), iteration=iteration)
+            progress.owed = {}
+        super().after_step()
+
+    def make_up(self) -> None:
+        """Evaluate, whatever the iteration."""
+        self._do_eval()
 
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:
             super().after_train()
 
 
+def is_due(period: int, iteration: int, last: int) -> bool:
+    """Whether an evaluation every ``period`` iterations (0: at the end alone) follows this one, which is not the last.
+
+    ``iteration`` counts from 0, ``last`` is the number of all.
+    """
+    return period > 0 and (iteration + 1) % period == 0 and iteration + 1 != last
+
+
+class OwedEvaluation(HookBase):
+    """Before training goes on, the evaluation that the run was stopped in is made up, its line in metrics.json, too."""
+
+    def __init__(self, evaluation: EvaluationHook, metrics: MetricsHook, checkpointer: AtomicCheckpointer) -> None:
+        self._evaluation, self._metrics, self._checkpointer = evaluation, metrics, checkpointer
+
+    def before_train(self) -> None:
+        trainer, start = self.trainer, self.trainer.start_iter
+        if not trainer.progress.owed:
+            return
+        trainer.iter = trainer.storage.iter = start - 1
+        trainer.storage.put_scalars(smoothing_hint=False, **trainer.progress.owed)
+        self._evaluation.make_up()
+        trainer.progress.owed = {}
+        self._metrics.write()
+        self._checkpointer.save(numbered(start - 1), iteration=start - 1)
+        trainer.iter = trainer.storage.iter = start
+
+
 class CheckpointHook(hooks.PeriodicCheckpointer):
     """PeriodicCheckpointer that saves nothing of a run that has diverged, and the last iterate only as the final.
 
-    It also ends a run whose job was asked to stop, with a checkpoint: `Interrupted` is raised after the step.
+    It saves after each evaluation, too, so that none is made twice. And it ends a run whose job was asked to stop, with
+    a checkpoint: `Interrupted` is raised after the step.
     """
+
+    def __init__(
+        self, checkpointer: AtomicCheckpointer, period: int, max_iter: int, evaluation_period: int
+    ) -> None:
+        super().__init__(checkpointer, period, max_iter=max_iter)
+        self._evaluation_period = evaluation_period
 
     def before_train(self) -> None:
         super().before_train()
@@ -122,12 +179,13 @@ class CheckpointHook(hooks.PeriodicCheckpointer):
         # Ranks learn of it at different moments, and must stop after the same step.
         stop = any(comm.all_gather(asked_to_stop())) and iteration + 1 < self.max_iter
         due = (iteration + 1) % self.period == 0
-        if due or stop:
+        besides = not due and (stop or is_due(self._evaluation_period, iteration, self.max_iter))
+        if due or besides:
             self.trainer.check_losses()
         super().after_step()
+        if besides:
+            self.checkpointer.save(numbered(iteration), iteration=iteration)
         if stop:
-            if not due:
-                self.checkpointer.save(f"{self.file_prefix}_{iteration:07d}", iteration=iteration)
             raise Interrupted
 
     def step(self, iteration: int, **kwargs: Any) -> None:
@@ -154,18 +212,20 @@ class MetricsHook(HookBase):
         if not comm.is_main_process():
             return
         start, path = self.trainer.start_iter, self._folder / "metrics.json"
+        if self.trainer.progress.owed:
+            start -= 1  # its line is written with the evaluation that is made up
         keep_before(path, start)
         self._writers = [_MetricsFile(str(path)), _EventFiles(str(self._folder), purge_step=start)]
 
     def after_step(self) -> None:
-        done = self.trainer.iter + 1
-        evaluated = self._evaluation_period > 0 and done % self._evaluation_period == 0
-        if done % LOG_PERIOD == 0 or evaluated or done == self.trainer.max_iter:
-            self._write()
+        iteration, last = self.trainer.iter, self.trainer.max_iter
+        done = iteration + 1
+        if done % LOG_PERIOD == 0 or done == last or is_due(self._evaluation_period, iteration, last):
+            self.write()
 
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:
-            self._write()
+            self.write()
             for writer in self._writers:
                 writer.close()
             return
@@ -174,7 +234,8 @@ class MetricsHook(HookBase):
             with suppress(OSError):  # the error that ended the run is the one to be told
                 writer.close()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what was stored since the last time."""
         for writer in self._writers:
             writer.write()
 
@@ -234,11 +295,18 @@ def run_hooks(
     evaluation: Evaluation,
     watcher: Watcher,
 ) -> list[HookBase]:
-    """The hooks of a run, in order: a checkpoint is saved when all that its iterations gave is on disk."""
+    """The hooks of a run, in order.
+
+    A checkpoint is saved when all that its iterations gave is on disk, but for that which an evaluation begins with: it
+    holds itself what is not.
+    """
+    scored = EvaluationHook(cfg.TEST.PERIOD, evaluation, checkpointer)
+    metrics = MetricsHook(folder, cfg.TEST.PERIOD)
     return [
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),
         WatcherHook(watcher),
-        EvaluationHook(cfg.TEST.PERIOD, evaluation),
-        MetricsHook(folder, cfg.TEST.PERIOD),
-        CheckpointHook(checkpointer, cfg.CHECKPOINT_PERIOD, max_iter=trainer.max_iter),
+        scored,
+        metrics,
+        OwedEvaluation(scored, metrics, checkpointer),
+        CheckpointHook(checkpointer, cfg.CHECKPOINT_PERIOD, trainer.max_iter, cfg.TEST.PERIOD),
     ]

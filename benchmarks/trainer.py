@@ -176,12 +176,15 @@ class ProgressState:
         curve: ``{"iteration", "miou"}`` of each evaluation of the student, by iterations done, mIoU in percent, and the
             criteria measured with it (``benchmarks.criteria.Criteria.measure``).
         wall_seconds: training and evaluation, of the sessions before this one.
+        owed: in a checkpoint that is saved before its evaluation, what the iteration has stored for metrics.json by
+            then; empty where no evaluation is owed.
         seconds: of each iteration since this process started the run.
     """
 
     def __init__(self) -> None:
         self.curve: list[dict[str, float]] = []
         self.wall_seconds = 0.0
+        self.owed: dict[str, float] = {}
         self.seconds: list[float] = []
         self._started = time.perf_counter()
 
@@ -195,10 +198,12 @@ class ProgressState:
         return self.wall_seconds + time.perf_counter() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"curve": self.curve, "wall_seconds": self.wall()}
+        owed = {"owed": self.owed} if self.owed else {}
+        return {"curve": self.curve, "wall_seconds": self.wall(), **owed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.curve, self.wall_seconds = list(state["curve"]), float(state["wall_seconds"])
+        self.owed = dict(state.get("owed", {}))
 
 
 Losses = Callable[[TrainingStep], dict[str, torch.Tensor]]

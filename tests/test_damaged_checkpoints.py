@@ -66,9 +66,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     folder = stopped(run, tmp_path / "run")
     damage(folder / "model_0000003.pth", kind)
     listing = Listing(folder)
-    assert make(run.cfg, folder, listing)["resumed_at"] == 2
-    assert_told(folder, capfd, "model_0000003.pth", f"going on from {folder / 'model_0000001.pth'}")
-    assert listing.there == {3: [1, 3], 4: [1, 3], 5: [1, 3]}
+    assert make(run.cfg, folder, listing)["resumed_at"] == 3
+    assert_told(folder, capfd, "model_0000003.pth", f"going on from {folder / 'model_0000002.pth'}")
+    assert listing.there == {4: [2, 3], 5: [2, 3]}
     assert_ends_as(folder, run)
 
 
@@ -93,8 +93,8 @@ def test_all_damaged_starts_anew(tmp_path: Path, capfd: pytest.CaptureFixture[st
         damage(path, "cut")
     listing = Listing(folder)
     assert make(run.cfg, folder, listing)["resumed_at"] == 0
-    assert_told(folder, capfd, "model_0000001.pth", "model_0000003.pth", "starts anew", "damaged, now removed")
-    assert listing.there == {1: [1, 3], 2: [1, 3], 3: [1], 4: [1], 5: [1, 3]}
+    assert_told(folder, capfd, "model_0000002.pth", "model_0000003.pth", "starts anew", "damaged, now removed")
+    assert listing.there == {1: [2, 3], 2: [2, 3], 3: [1], 4: [1, 2], 5: [2, 3]}
     assert_ends_as(folder, run)
 
 
@@ -212,7 +212,7 @@ def test_a_full_disk_fails_the_run_and_leaves_what_was_complete(
         assert (on_disk["status"], on_disk["reason"]) == ("failed", record["reason"])
     if fill is full_checkpoint:
         assert "model_0000003.pth" in record["reason"]
-    assert newest(folder) == 2
+    assert newest(folder) == 3
     again = copied(folder, tmp_path / "again")
-    assert make(run.cfg, again)["resumed_at"] == 2
+    assert make(run.cfg, again)["resumed_at"] == 3
     assert_ends_as(again, run)

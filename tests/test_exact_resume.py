@@ -18,6 +18,7 @@ from killed_runs import LOG_PERIOD, METHODS, assert_ends_as, config, copied, mak
 import benchmarks.hooks
 from benchmarks.hooks import keep_before
 from benchmarks.runner import RunWatcher
+from datasets.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_at_any_moment(method: str, tmp_path: Path) -> None:
     run = whole(method)
-    assert len({newest(folder) for folder in run.killed}) == 4  # 0, 2, 4 and 5: kills fall everywhere
+    assert len({newest(folder) for folder in run.killed}) == 5  # 0, 2, 3, 4 and 5: kills fall everywhere
     for killed in random.Random(method).sample(run.killed, 5):
         folder, before = copied(killed, tmp_path / killed.name), newest(killed)
         assert make(run.cfg, folder)["resumed_at"] == before, folder
@@ -122,6 +123,45 @@ def test_an_error_leaves_nothing_that_a_kill_would_not(
     again = copied(folder, tmp_path / "again")
     make(run.cfg, again)
     assert_ends_as(again, run)
+
+
+@pytest.mark.parametrize("method", ["source-only", "daformer"])
+def test_an_evaluation_that_fails_takes_no_iteration_away_and_is_made_up(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validation file that cannot be scored, in the third iteration, whose checkpoint is not due by its period."""
+    run, folder = whole(method), tmp_path / "run"
+
+    def fails(*_: Any) -> None:
+        raise DataError("val/1.png: damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmarks.hooks, "evaluate", fails)
+        assert make(run.cfg, folder)["reason"] == "DataError: val/1.png: damaged"
+        assert newest(folder) == 3
+        again = make(run.cfg, folder)  # and not mended: it is not trained past the evaluation
+    assert (again["resumed_at"], again["status"], newest(folder)) == (3, "failed", 3)
+    record = make(run.cfg, folder)
+    assert (record["resumed_at"], [point["iteration"] for point in record["curve"]]) == (3, [3, 5])
+    assert_ends_as(folder, run)
+
+
+def test_an_evaluation_is_not_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was done when the run was stopped, whose checkpoint is not due by its period."""
+    run, folder, done = whole("source-only"), tmp_path / "run", list[int]()
+    evaluate = benchmarks.hooks.evaluate
+    monkeypatch.setattr(benchmarks.hooks, "evaluate", lambda *a: done.append(1) or evaluate(*a))
+
+    class Raising(RunWatcher):
+        def step(self, steps: int, losses: Any) -> None:
+            if steps == 4:
+                raise RuntimeError("out of luck")
+
+    make(run.cfg, folder, Raising())
+    assert len(done) == 1 and newest(folder) == 3
+    make(run.cfg, folder)
+    assert len(done) == 2  # with the last iterate's
+    assert_ends_as(folder, run)
 
 
 def test_lines_of_metrics_after_the_checkpoint_and_half_lines_go(tmp_path: Path) -> None:

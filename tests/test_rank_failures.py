@@ -74,7 +74,7 @@ def test_a_failing_rank_is_told_of_and_the_run_goes_on_as_if_nothing_was(
     with locked(tmp_path):  # nobody has it any more
         pass
     if goes_on:
-        assert made(tmp_path)["resumed_at"] == 2
+        assert made(tmp_path)["resumed_at"] == 3
         assert_same(state(tmp_path), state(whole()))
 
 
