@@ -16,6 +16,7 @@ from ablations.figures import Beside, beside
 from ablations.grid import Grid
 from benchmarks.errors import ConfigError
 from benchmarks.label_space import scoring
+from results.class_means import over_the_same_classes, said
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, printable
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
@@ -53,7 +54,8 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
         percent, ``published_note`` and ``published_source``, ``target_image_macs`` (multiply-adds) and ``cost_ratio``
         (to the host) where the grid asks for them, and ``runs`` (ids).
     """
-    comparison = pd.concat([_compared(group, output) for group in _groups(rows)], ignore_index=True)
+    runs = from_folders((run.folder(output) for row in rows for run in row.runs), say=lambda line: None)  # said below
+    comparison = pd.concat([_compared(group, output, runs) for group in _groups(rows)], ignore_index=True)
     published = beside(grid, rows)
     frame = pd.DataFrame(
         {
@@ -72,7 +74,7 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
     if grid.cost:
         frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
     frame["runs"] = [" ".join(run.folder(output).name for run in row.runs) for row in rows]
-    caption = _caption(grid, rows, overrides, title, published)
+    caption = _caption(grid, rows, overrides, title, published, said(runs))
     return Report(frame, _shown(grid, rows, frame, comparison), caption, bool(frame["unfinished"].any()))
 
 
@@ -81,14 +83,17 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if row.group == group] for group in dict.fromkeys(row.group for row in rows)]
 
 
-def _compared(rows: Sequence[Row], output: Path) -> pd.DataFrame:
-    """A line a row, also for rows without a record; runs of a row that have none are counted."""
+def _compared(rows: Sequence[Row], output: Path, all_runs: pd.DataFrame) -> pd.DataFrame:
+    """A line a row, also for rows without a record; runs of a row that have none are counted.
+
+    Means are over the classes that ``all_runs`` of the grid count.
+    """
     blank = {"method": None, "oracle": False, "n": 0, "difference_n": 0, "unfinished": ""}
     runs, missing = [], []
     for index, row in enumerate(rows):
         found = from_folders(run.folder(output) for run in row.runs)
         missing.append(len(row.runs) - len(found))
-        runs.append(found.assign(method=str(index)))
+        runs.append(over_the_same_classes(found, all_runs).assign(method=str(index)))
     known = [found for found in runs if len(found)]
     lines: dict[str, dict[Any, Any]] = {}
     columns: list[str] = []
@@ -153,7 +158,7 @@ def _published_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _caption(
-    grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str, published: Sequence[Beside]
+    grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str, published: Sequence[Beside], without: str
 ) -> str:
     cfg = rows[0].cfg
     classes = " and ".join(map(str, scoring(cfg).class_sets))
@@ -162,6 +167,7 @@ def _caption(
     sentences = [
         f"{title}, {classes} classes, {iterations} iterations, seeds {seeds}",
         SELECTION,
+        *([without] if without else []),
         "± is the sample deviation over n seeds; differences are means over seeds, each to the reference of its own",
     ]
     if grid.fixed:

@@ -25,6 +25,7 @@ from benchmarks.together import check_ranks
 from benchmarks.workers import WorkerJob
 from datasets.streets.progress import shown
 from methods.recipes import parse
+from results.class_means import said
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, render, write_tables
 from results.errors import ResultsError
@@ -82,6 +83,7 @@ def compare_methods(
     changed = ", ".join(f"{key} {value}" for key, value in specs[0].overrides.items() if key not in PLACE_KEYS)
     caption = (
         f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
+        + (f" {without}." if (without := said(runs)) else "")
         + (f" Set: {changed}." if changed and not quick else "")
         + (f" {QUICK_WARNING}." if quick else "")
     )

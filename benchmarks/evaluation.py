@@ -18,6 +18,9 @@ from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
 
+PIXELS = "pixels-"
+"""Begins the name of the pixels of a class in the labels, beside the scores."""
+
 
 class SegmentationEvaluator(DatasetEvaluator):
     """Accumulates one confusion matrix over the data set, at each label's own resolution.
@@ -41,16 +44,19 @@ class SegmentationEvaluator(DatasetEvaluator):
             self.confusion += confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "mIoU-13": ..., "IoU-road": ..., ...}}`` in percent.
+        """``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "mIoU-13": ..., "IoU-road": ..., "pixels-road": ..., ...}}``.
 
-        "mIoU" is that of the first class set. NaN for a class that is nowhere.
+        In percent, and pixels in the labels. "mIoU" is that of the first class set. NaN for a class that is nowhere, 0
+        for one that no label has and that is predicted somewhere: neither counts in a mean.
         """
         self.confusion = np.sum(comm.all_gather(self.confusion), axis=0)
         iou = 100 * intersection_over_union(self.confusion)
         space, numbers = self._scoring.space, self._scoring.class_sets
         means = {f"mIoU-{n}": 100 * mean_iou(self.confusion, space.class_sets[n]) for n in numbers}
         scores = {f"IoU-{name}": float(iou[index]) for index, name in enumerate(space.names)}
-        return {"sem_seg": {"mIoU": means[f"mIoU-{numbers[0]}"], **means, **scores}}
+        labelled = self.confusion.sum(axis=1)
+        pixels = {f"{PIXELS}{name}": int(labelled[index]) for index, name in enumerate(space.names)}
+        return {"sem_seg": {"mIoU": means[f"mIoU-{numbers[0]}"], **means, **scores, **pixels}}
 
 
 def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -69,9 +75,14 @@ def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(confusion: np.ndarray, scored: Sequence[int]) -> float:
-    """Mean over the scored classes that occur, in [0, 1]; NaN if none does."""
-    iou = intersection_over_union(confusion)[list(scored)]
-    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+    """Mean over the scored classes that the labels have, in [0, 1]; NaN if they have none.
+
+    So it is over the same classes for all methods. A class that no label has would be 0 where a method predicts it
+    somewhere and NaN where it does not, and count for the one alone. Where all occur, as in Cityscapes, it is the
+    published mean.
+    """
+    labelled = [train_id for train_id in scored if confusion[train_id].sum() > 0]
+    return float(np.mean(intersection_over_union(confusion)[labelled])) if labelled else float("nan")
 
 
 def evaluate(
@@ -83,7 +94,7 @@ def evaluate(
     windows: Sliding | None = None,
     seen: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Score a segmentor in eval mode; every module's mode is put back afterwards. Scores in percent, mIoU first.
+    """Score a segmentor in eval mode; every module's mode is put back afterwards. As ``SegmentationEvaluator`` has it.
 
     Several processes share the images, and all get the scores of all: the counts are summed.
 

@@ -15,7 +15,7 @@ from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
 from benchmarks.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.criteria import Criteria
-from benchmarks.evaluation import evaluate
+from benchmarks.evaluation import PIXELS, evaluate
 from benchmarks.inference import sliding
 from benchmarks.label_space import scoring
 from benchmarks.trainer import LOG_PERIOD, Trainer
@@ -53,6 +53,7 @@ class Evaluation:
     Attributes:
         last: ``{"student": scores, "teacher": scores}`` of the last evaluation, in percent.
         criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
+        labelled_pixels: of each class in the labels, by name; empty before the first evaluation.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Evaluation:
         self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
         self.last: dict[str, dict[str, float]] = {}
         self.criteria: dict[str, float] = {}
+        self.labelled_pixels: dict[str, int] = {}
 
     def __call__(self) -> dict[str, dict[str, float]]:
         trainer, watcher = self._trainer, self._watcher
@@ -86,7 +88,7 @@ class Evaluation:
         return self.last | ({"criteria": self.criteria} if self.criteria else {})
 
     def _score(self, segmentor: Segmentor) -> dict[str, float]:
-        return evaluate(
+        found = evaluate(
             segmentor,
             self._dataset,
             self._scoring,
@@ -95,6 +97,10 @@ class Evaluation:
             self._windows,
             self._watcher.evaluating,
         )
+        self.labelled_pixels = {
+            name.removeprefix(PIXELS): int(count) for name, count in found.items() if name.startswith(PIXELS)
+        }
+        return {name: value for name, value in found.items() if not name.startswith(PIXELS)}
 
 
 class EvaluationHook(hooks.EvalHook):

@@ -19,7 +19,7 @@ from benchmarks import data
 from benchmarks.data_sets import items
 from benchmarks.environment import hardware, versions
 from benchmarks.errors import ConfigError
-from benchmarks.evaluation import SegmentationEvaluator
+from benchmarks.evaluation import PIXELS, SegmentationEvaluator
 from benchmarks.image_progress import ImageProgress
 from benchmarks.inference import Sliding, sliding
 from benchmarks.label_space import Scoring, label_space, scoring
@@ -38,7 +38,9 @@ SCHEMA = 1
 OFFICIAL = "cityscapesscripts"
 
 Scores = dict[str, Any]
-"""{"miou_by_classes": {"19": ...}, "iou": {"road": ...}}, in percent; None for what occurs nowhere."""
+"""{"miou_by_classes": {"19": ...}, "iou": {"road": ...}}, in percent; None for what occurs nowhere.
+
+Ours have {"labelled_pixels": {"road": ...}}, too. A class without has no part in a mean (`evaluation.mean_iou`)."""
 
 
 def reevaluate(
@@ -81,7 +83,7 @@ def reevaluate(
         "window": list(windows.window) if windows else None,
         "stride": list(windows.stride) if windows else None,
         **scores,
-        "equals_record": _equal(scores, run.record["result"].get(model)) if own else None,
+        "equals_record": _equal(scores, run.record, model, scored) if own else None,
         OFFICIAL: theirs,
         "hardware": hardware(place),
         "versions": versions(),
@@ -129,12 +131,17 @@ def _score(
     ours = evaluator.evaluate()["sem_seg"]
     means = {name.removeprefix("mIoU-"): value for name, value in ours.items() if name.startswith("mIoU-")}
     iou = {name.removeprefix("IoU-"): value for name, value in ours.items() if name.startswith("IoU-")}
+    pixels = {name.removeprefix(PIXELS): int(count) for name, count in ours.items() if name.startswith(PIXELS)}
+    scores = _scores(means, iou) | {"labelled_pixels": pixels}
     if theirs is None:
-        return _scores(means, iou), None
+        return scores, None
     sets = {str(number): scored.space.class_sets[number] for number in scored.class_sets}
-    values = list(theirs.values())
-    their_means = {number: _mean([values[train_id] for train_id in train_ids]) for number, train_ids in sets.items()}
-    return _scores(means, iou), _scores(their_means, theirs)
+    values, names = list(theirs.values()), scored.space.names
+    their_means = {
+        number: _mean([values[train_id] for train_id in train_ids if pixels[names[train_id]]])
+        for number, train_ids in sets.items()
+    }
+    return scores, _scores(their_means, theirs)
 
 
 def _scores(means: Mapping[str, float], iou: Mapping[str, float]) -> Scores:
@@ -153,13 +160,25 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _equal(scores: Scores, recorded: Mapping[str, Any] | None) -> bool | None:
-    """Whether all scores that the record has are the same, to the last bit; None if it has none of this model."""
+def _equal(scores: Scores, record: Mapping[str, Any], model: str, scored: Scoring) -> bool | None:
+    """Whether all scores that the record has are the same, to the last bit; None if it has none of this model.
+
+    Means of before that count a class without labelled pixels are of more classes: of those the IoU alone are compared.
+    """
+    recorded = record["result"].get(model)
     if recorded is None:
         return None
     # Records made before class sets were added hold the headline alone.
     means = recorded.get("miou_by_classes", {})
+    if "validation" not in record:
+        means = {number: mean for number, mean in means.items() if not _counted_more(scores, int(number), scored)}
     return scores["iou"] == recorded["iou"] and all(scores["miou_by_classes"].get(n) == m for n, m in means.items())
+
+
+def _counted_more(scores: Scores, number: int, scored: Scoring) -> list[str]:
+    """The classes of a class set that a mean of before counted as 0: predicted, and in no label."""
+    names = (scored.space.names[train_id] for train_id in scored.space.class_sets.get(number, ()))
+    return [name for name in names if not scores["labelled_pixels"][name] and scores["iou"][name] is not None]
 
 
 def _tested(images: CfgNode, windows: Sliding | None) -> str:
@@ -174,7 +193,9 @@ def _verdict(entry: Mapping[str, Any], run: TrainedRun) -> str:
     if entry["equals_record"] is None:
         return "Nothing of the same weights and images is in the record to compare with."
     if entry["equals_record"]:
-        return "Equal to the record, bit for bit."
+        more = () if "validation" in run.record else _counted_more(entry, run.cfg.TEST.CLASSES, scoring(run.cfg))
+        but = f" Its mean, made before, counts {', '.join(more)} too, which no label has." if more else ""
+        return f"Equal to the record, bit for bit.{but}"
     recorded = run.record["result"][entry["model"]]
     pairs = [(entry["iou"][name], value) for name, value in recorded["iou"].items()]
     apart = max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=math.nan)
@@ -196,7 +217,7 @@ def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
     columns = [scores] if theirs is None else [scores, theirs]
     rows = [[names[i], *(_percent(column["iou"][names[i]]) for column in columns)] for i in sorted(told)]
     rows += [
-        [f"mIoU, {number} classes", *(_percent(column["miou_by_classes"][number]) for column in columns)]
+        [f"mIoU, {_counted(scores, number, scored)} classes", *(_percent(column["miou_by_classes"][number]) for column in columns)]
         for number in scores["miou_by_classes"]
     ]
     headers = ["class", "IoU", *([] if theirs is None else [OFFICIAL])]
@@ -204,6 +225,12 @@ def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
     left_out = ", ".join(name for i, name in enumerate(names) if i not in told)
     note = f"\n\nLeft out, in no class set of the run: {left_out}" if left_out else ""
     return tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True) + note
+
+
+def _counted(scores: Scores, number: str, scored: Scoring) -> str:
+    names = [scored.space.names[train_id] for train_id in scored.space.class_sets[int(number)]]
+    counted = sum(scores["labelled_pixels"][name] > 0 for name in names)
+    return number if counted == len(names) else f"{counted} of {number}"
 
 
 def _percent(value: float | None) -> str:

@@ -133,7 +133,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
         note()  # of a resumed run: what its checkpoint knows
         watcher.started(trainer.start_iter)
         trainer.train(trainer.start_iter, trainer.max_iter)
-        outcome = {"status": FINISHED, "result": _result(evaluation)}
+        outcome = {"status": FINISHED, "result": _result(evaluation), "validation": _validation(evaluation, cfg)}
         if comm.is_main_process():
             remove_superseded(folder)
     except Diverged as error:
@@ -300,6 +300,20 @@ def _result(evaluation: Evaluation) -> dict[str, Any]:
     if evaluation.criteria:
         result["criteria"] = _known_values(evaluation.criteria)
     return result
+
+
+def _validation(evaluation: Evaluation, cfg: CfgNode) -> dict[str, Any]:
+    """Pixels of each class in the validation labels, and for each class set those it has none of: no mean counts them."""
+    pixels, scored = evaluation.labelled_pixels, scoring(cfg)
+    left_out = {
+        str(number): [
+            scored.space.names[train_id]
+            for train_id in scored.space.class_sets[number]
+            if not pixels[scored.space.names[train_id]]
+        ]
+        for number in scored.class_sets
+    }
+    return {"labelled_pixels": pixels, "left_out": left_out}
 
 
 def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -14,11 +14,13 @@ import pandas as pd
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from results.class_means import SEPARATOR, left_out
 from results.errors import ResultsError
 from results.folders import run_folders
 from results.record import FILE, read_record
 from results.text import one_line
 
+COUNTED = "counted_"  # begins the name of the column of how many classes of another class set count
 BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
 COLUMNS = {
     "run": "the run's id: a hash of what decides its numbers",
@@ -30,6 +32,8 @@ COLUMNS = {
     "reason": "why a run failed or diverged, or by what it was stopped",
     "oracle": "whether the method learns from target labels",
     "classes": "size of the class set that miou and teacher_miou average over, e.g. 19",
+    "counted": "how many of these classes have labelled validation pixels (before: an IoU), and count in the means",
+    "left_out": "the others, by name",
     "miou": "mIoU of the student at the last iterate on the target's validation set, in percent",
     "teacher_miou": "the same of the teacher, in percent",
     "source_miou": "the student's on source images held out of training (TEST.SOURCE_IMAGES), in percent, if measured",
@@ -71,7 +75,8 @@ def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> p
     So is one whose record is damaged, and ``say`` gets the line that tells: one bad file takes no table away.
 
     The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
-    mIoU of the student in percent, missing where the run was not scored on it.
+    mIoU of the student in percent, missing where the run was not scored on it. ``counted_<n>`` is there for one, but
+    the headline's, of whose classes a run counted fewer.
     """
     rows = []
     for folder in folders:
@@ -82,19 +87,22 @@ def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> p
             say(f"left out: {error}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             say(f"left out: {folder / FILE}: a field is missing or of another kind ({error})")
-    by_classes = sorted({key for row in rows for key in row} - set(COLUMNS), key=_size, reverse=True)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *by_classes])
+    further = {key for row in rows for key in row} - set(COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *sorted(further, key=_place)])
 
 
-def _size(column: str) -> int:
-    """``miou_16`` -> 16."""
-    return int(column.removeprefix(BY_CLASSES))
+def _place(column: str) -> tuple[bool, int]:
+    """``miou_16`` before ``miou_13``, and both before ``counted_16``."""
+    return column.startswith(COUNTED), -int(column.rpartition("_")[2])
 
 
 def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     spec, result = record["spec"], record.get("result") or {}
     student, teacher = result.get("student") or {}, result.get("teacher") or {}
     criteria = result.get("criteria") or {}
+    classes, means = record["classes"], student.get("miou_by_classes") or {}
+    without = left_out(record, classes)
+    others = {int(size): left_out(record, int(size)) or () for size in means if int(size) != classes}
     return {
         "run": record["id"],
         "protocol": spec["protocol"],
@@ -104,7 +112,9 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "status": record["status"],
         "reason": record.get("reason", ""),
         "oracle": record["oracle"],
-        "classes": record["classes"],
+        "classes": classes,
+        "counted": None if without is None else classes - len(without),
+        "left_out": None if without is None else SEPARATOR.join(without),
         "miou": student.get("miou"),
         "teacher_miou": teacher.get("miou"),
         "source_miou": criteria.get("source_miou"),
@@ -119,8 +129,9 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "precision": record["precision"],
         "folder": str(folder),
         # A record of before there were several has the headline alone.
-        f"{BY_CLASSES}{record['classes']}": student.get("miou"),
-        **{f"{BY_CLASSES}{int(size)}": miou for size, miou in (student.get("miou_by_classes") or {}).items()},
+        f"{BY_CLASSES}{classes}": student.get("miou"),
+        **{f"{BY_CLASSES}{int(size)}": miou for size, miou in means.items()},
+        **{f"{COUNTED}{size}": size - len(names) for size, names in others.items() if names},
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from results.cells import MARKDOWN, as_csv, markdown, tabulated
-from results.collect import BY_CLASSES
+from results.class_means import over_the_same_classes
+from results.collect import BY_CLASSES, COUNTED
 from results.errors import ResultsError
 from results.record import FINISHED, write_text
 
@@ -22,8 +23,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of ``results.collect`` of one protocol and network.
 
     Returns:
-        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none), ``miou`` (mean
-        over finished seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
+        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none), ``counted`` (how
+        many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over finished
+        seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
         ``difference`` (mean over the seeds that the reference has finished too, each against the reference of its own
         seed; missing for the reference), ``difference_n``, ``miou_13``, ``deviation_13`` and ``n_13`` for each further
         class set, here of 13, ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians),
@@ -40,6 +42,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         found = " and ".join(str(size) for size in sizes)
         raise ResultsError(f"mIoU over {found} classes cannot be compared: expected runs of one TEST.CLASSES")
     others = [name for name in map(str, runs) if name.startswith(BY_CLASSES) and name != f"{BY_CLASSES}{sizes[0]}"]
+    runs = over_the_same_classes(runs)
     rows = []
     reference: pd.Series | None = None
     for method, group in runs.groupby("method", sort=False):
@@ -53,6 +56,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             "method": method,
             "oracle": bool(group["oracle"].any()),
             "classes": sizes[0],
+            "counted": done["counted"].astype(float).min(),
             "miou": miou.mean(),
             "deviation": miou.std(ddof=1),
             "n": len(miou),
@@ -70,6 +74,8 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             further = done[column].astype(float).dropna()
             size = column.removeprefix(BY_CLASSES)
             row |= {column: further.mean(), f"deviation_{size}": further.std(ddof=1), f"n_{size}": len(further)}
+            if f"{COUNTED}{size}" in runs:
+                row[f"{COUNTED}{size}"] = done[f"{COUNTED}{size}"].astype(float).min()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -85,14 +91,14 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     sizes = [column.removeprefix(BY_CLASSES) for column in comparison.columns if column.startswith(BY_CLASSES)]
     rows = comparison.to_dict("records")
     further = {
-        f"mIoU ({n})": [_miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows]
+        f"mIoU ({_counted(comparison, f'{COUNTED}{n}', n)})": [_miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows]
         for n in sizes
     }
     versus = f"vs {first} ({classes})" if further else f"vs {first}"
     table = pd.DataFrame(
         {
             "method": [f"{row.method} (oracle)" if row.oracle else row.method for row in comparison.itertuples()],
-            f"mIoU ({classes})": [_miou(row["miou"], row["deviation"], row["n"]) for row in rows],
+            f"mIoU ({_counted(comparison, 'counted', classes)})": [_miou(row["miou"], row["deviation"], row["n"]) for row in rows],
             **further,
             versus: [_difference(row) for row in comparison.itertuples()],
             "iterations": [_number(value, "d") for value in comparison["iterations"]],
@@ -103,6 +109,13 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     if comparison["unfinished"].any():
         table["unfinished"] = list(comparison["unfinished"])
     return table
+
+
+def _counted(comparison: pd.DataFrame, column: str, size: Any) -> str:
+    """``19``, or ``18 of 19`` where the validation labels lack a class; several numbers where methods differ."""
+    known = comparison[column].dropna() if column in comparison else pd.Series(dtype=float)
+    numbers = sorted({int(number) for number in known})
+    return f"{size}" if not numbers or numbers == [int(size)] else f"{' or '.join(map(str, numbers))} of {size}"
 
 
 def _miou(mean: float, deviation: float, n: float) -> str:

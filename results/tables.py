@@ -12,7 +12,7 @@ import yaml
 
 from results.bounded_yaml import load
 from results.cells import MARKDOWN, as_csv, tabulated
-from results.collect import BY_CLASSES, say
+from results.collect import BY_CLASSES, COUNTED, say
 from results.errors import ResultsError
 from results.plain_file import read_plain_text
 from results.record import FINISHED
@@ -93,7 +93,12 @@ def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
     shown = {head: [str(value) for value in runs[column]] for head, column in _SHOWN.items()}
     shown |= {key: ["-" if value is None else str(value) for value in runs[key]] for key in keys}
     for column in sizes:
-        shown[f"mIoU ({column.removeprefix(BY_CLASSES)})"] = _figures(runs, column, ".1f")
+        size = column.removeprefix(BY_CLASSES)
+        counted = runs["counted"].where(runs["classes"] == int(size), runs.get(f"{COUNTED}{size}"))
+        shown[f"mIoU ({size})"] = [
+            text if text == "-" or pd.isna(number) or number == int(size) else f"{text} ({number:.0f} classes)"
+            for text, number in zip(_figures(runs, column, ".1f"), counted, strict=True)
+        ]
     shown["teacher"] = _figures(runs, "teacher_miou", ".1f")
     shown["iterations"] = [
         f"{done}" if done == planned else f"{done} of {planned}"

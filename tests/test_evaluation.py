@@ -128,9 +128,10 @@ def test_scores_are_those_of_cityscapesscripts_on_the_same_files(tmp_path: Path)
     assert_same_scores(ours, theirs)
 
 
-def test_absent_and_only_predicted_classes_count_as_in_cityscapesscripts(tmp_path: Path) -> None:
-    """No train anywhere: not in the mean. Riders and trucks predicted, never labelled: IoU 0, in the mean.
+def test_absent_and_only_predicted_classes_have_the_iou_of_cityscapesscripts(tmp_path: Path) -> None:
+    """No train anywhere: no IoU. Riders and trucks predicted, never labelled: IoU 0. None is in our mean.
 
+    cityscapesscripts has the latter in its mean, where another method that predicts none has a mean of fewer classes.
     Pixels predicted as bus lie on ignored pixels only, and no bus is labelled: absent, too.
     """
     rng = np.random.default_rng(1)
@@ -143,16 +144,18 @@ def test_absent_and_only_predicted_classes_count_as_in_cityscapesscripts(tmp_pat
     ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
     assert math.isnan(ours["IoU-train"]) and math.isnan(ours["IoU-bus"])
     assert ours["IoU-rider"] == 0 and ours["IoU-truck"] == 0
-    counted = [ours[f"IoU-{CLASS_NAMES[c]}"] for c in (*labelled, RIDER, TRUCK)]
-    assert ours["mIoU"] == pytest.approx(sum(counted) / 17)
-    assert_same_scores(ours, official_scores(*map(list, zip(*pairs, strict=True))))
+    counted = [ours[f"IoU-{CLASS_NAMES[c]}"] for c in labelled]
+    assert ours["mIoU"] == pytest.approx(sum(counted) / 15)
+    theirs = official_scores(*map(list, zip(*pairs, strict=True)))
+    assert_same_scores(ours | {"mIoU": 100 * theirs["averageScoreClasses"]}, theirs)
 
 
 def test_one_image_and_a_perfect_prediction(tmp_path: Path) -> None:
     truth = np.arange(40).reshape(5, 8) % K
     write_image(tmp_path, 0, np.vectorize(LABEL_ID.__getitem__)(truth), truth)
     scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
-    assert scores == {"mIoU": 100.0, "mIoU-19": 100.0, **{f"IoU-{name}": 100.0 for name in CLASS_NAMES}}
+    found = {name: score for name, score in scores.items() if not name.startswith("pixels-")}
+    assert found == {"mIoU": 100.0, "mIoU-19": 100.0, **{f"IoU-{name}": 100.0 for name in CLASS_NAMES}}
     assert next(iter(scores)) == "mIoU"
 
 
@@ -256,13 +259,28 @@ def test_own_classes_are_scored_by_their_names() -> None:
     # ground 2 of 3; sky 2 hits and one false; both cars, the one on the ignored pixel does not count
     expected = {"IoU-ground": 200 / 3, "IoU-sky": 200 / 3, "IoU-car": 100.0}
     mean = (200 / 3 + 200 / 3 + 100) / 3
-    assert scores == pytest.approx({"mIoU": mean, "mIoU-3": mean, **expected})
+    pixels = {"pixels-ground": 3, "pixels-sky": 2, "pixels-car": 2}
+    assert scores == pytest.approx({"mIoU": mean, "mIoU-3": mean, **expected, **pixels})
+
+
+@pytest.mark.parametrize("predicted", [0, 2])
+def test_a_class_that_no_label_has_counts_for_no_method(predicted: int) -> None:
+    """Car is in no label: predicted on a pixel of ground or not, the mean is over ground and sky."""
+    evaluator = SegmentationEvaluator(Scoring(own_space(("ground", "sky", "car"), (), ()), (3,)))
+    label = torch.tensor([[0, 0, 1, 1], [0, 0, 255, 0]], dtype=torch.uint8)
+    logits = nn.functional.one_hot(torch.tensor([[1, 0, 1, 1], [0, 0, 2, predicted]]), 3).permute(2, 0, 1).float()
+    evaluator.process([{"label": label}], [{"sem_seg": logits}])
+    scores = evaluator.evaluate()["sem_seg"]
+    ground = {0: 4 / 5, 2: 3 / 5}[predicted]
+    assert scores["mIoU"] == scores["mIoU-3"] == pytest.approx(100 * (ground + 2 / 3) / 2)
+    assert math.isnan(scores["IoU-car"]) == (predicted == 0) and scores["IoU-car"] != 100
+    assert [scores[f"pixels-{name}"] for name in ("ground", "sky", "car")] == [5, 2, 0]
 
 
 def test_no_labelled_pixel_gives_no_score(tmp_path: Path) -> None:
     write_image(tmp_path, 0, np.zeros((4, 6)), np.zeros((4, 6), int))
     scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
-    assert all(math.isnan(score) for score in scores.values())
+    assert all(score == 0 if name.startswith("pixels-") else math.isnan(score) for name, score in scores.items())
 
 
 class WithDropout(ReadsRed):
