@@ -217,7 +217,10 @@ def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
     columns = [scores] if theirs is None else [scores, theirs]
     rows = [[names[i], *(_percent(column["iou"][names[i]]) for column in columns)] for i in sorted(told)]
     rows += [
-        [f"mIoU, {_counted(scores, number, scored)} classes", *(_percent(column["miou_by_classes"][number]) for column in columns)]
+        [
+            f"mIoU, {_counted(scores, number, scored)} classes",
+            *(_percent(column["miou_by_classes"][number]) for column in columns),
+        ]
         for number in scores["miou_by_classes"]
     ]
     headers = ["class", "IoU", *([] if theirs is None else [OFFICIAL])]

@@ -303,7 +303,7 @@ def _result(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _validation(evaluation: Evaluation, cfg: CfgNode) -> dict[str, Any]:
-    """Pixels of each class in the validation labels, and for each class set those it has none of: no mean counts them."""
+    """Pixels of each class in the validation labels, and by class set the classes without any: no mean counts them."""
     pixels, scored = evaluation.labelled_pixels, scoring(cfg)
     left_out = {
         str(number): [

@@ -62,7 +62,7 @@ def said(runs: pd.DataFrame) -> str:
         return text
     again = over_the_same_classes(runs)
     if again.loc[again["status"] == FINISHED, "miou"].isna().any():
-        return f"{text}. Records of before count them where they are predicted: they cannot be compared, and have no mean"
+        return f"{text}. Records of before count them where predicted: they cannot be compared, and have no mean here"
     return f"{text}. Records of before count them where they are predicted: their means are computed again without"
 
 

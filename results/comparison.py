@@ -23,8 +23,8 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of ``results.collect`` of one protocol and network.
 
     Returns:
-        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none), ``counted`` (how
-        many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over finished
+        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none),
+        ``counted`` (how many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over finished
         seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
         ``difference`` (mean over the seeds that the reference has finished too, each against the reference of its own
         seed; missing for the reference), ``difference_n``, ``miou_13``, ``deviation_13`` and ``n_13`` for each further
@@ -91,14 +91,18 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     sizes = [column.removeprefix(BY_CLASSES) for column in comparison.columns if column.startswith(BY_CLASSES)]
     rows = comparison.to_dict("records")
     further = {
-        f"mIoU ({_counted(comparison, f'{COUNTED}{n}', n)})": [_miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows]
+        f"mIoU ({_counted(comparison, f'{COUNTED}{n}', n)})": [
+            _miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows
+        ]
         for n in sizes
     }
     versus = f"vs {first} ({classes})" if further else f"vs {first}"
     table = pd.DataFrame(
         {
             "method": [f"{row.method} (oracle)" if row.oracle else row.method for row in comparison.itertuples()],
-            f"mIoU ({_counted(comparison, 'counted', classes)})": [_miou(row["miou"], row["deviation"], row["n"]) for row in rows],
+            f"mIoU ({_counted(comparison, 'counted', classes)})": [
+                _miou(row["miou"], row["deviation"], row["n"]) for row in rows
+            ],
             **further,
             versus: [_difference(row) for row in comparison.itertuples()],
             "iterations": [_number(value, "d") for value in comparison["iterations"]],

@@ -189,7 +189,7 @@ def newest(folder: Path) -> int:
 
 
 def stopped(run: Whole, to: Path) -> Path:
-    """The run, killed in its fifth iteration, when it had the checkpoints of its third, for an evaluation, and fourth."""
+    """The run, killed in its fifth iteration, when it had the checkpoints of its third (evaluated) and fourth."""
     names = ["model_0000002.pth", "model_0000003.pth"]
     found = [killed for killed in run.killed if sorted(path.name for path in killed.glob("*.pth")) == names]
     return copied(found[len(found) // 2], to)
