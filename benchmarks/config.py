@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
@@ -148,6 +150,31 @@ def _data_set() -> CN:
 
 def _keys(settings: Any) -> CN:
     return CN({name.upper(): value for name, value in asdict(settings).items()})
+
+
+def setting_type(key: str) -> Any:
+    """The annotation of the field that a key is of, as ``float | None``; None where it is of none, or has none."""
+    section, _, leaf = key.rpartition(".")
+    for name, cls in sections():
+        if name == section:
+            return _type_hints(cls).get(leaf.lower())
+    return None
+
+
+def sections() -> Iterator[tuple[str, type]]:
+    """The sections whose keys are the fields of a settings dataclass, with that."""
+    yield "SELF_TRAINING", SelfTraining
+    yield "HRDA", MultiResolution
+    for name, cls in TERMS.items():
+        yield f"TERMS.{config_name(name)}", cls.Settings
+
+
+@cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except NameError:  # of a module that imports a name for type checkers alone
+        return {}
 
 
 def config_name(term: str) -> str:

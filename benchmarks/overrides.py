@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from detectron2.config import CfgNode
 
-from benchmarks.config import WORD_KEYS, flatten
+from benchmarks.config import WORD_KEYS, flatten, setting_type
 from benchmarks.errors import ConfigError
 from results.bounded_yaml import load
 
@@ -19,6 +20,7 @@ _KINDS = {
     str: "text",
     tuple: "a size such as 512x256",
     bool: "true or false",
+    NoneType: "none",
 }
 
 
@@ -61,22 +63,67 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
         if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
             return tuple(words)
         raise ConfigError(f"{where}: {key} is {value!r}, expected a list of words (in quotes where in doubt)")
-    wanted = type(default)
-    if isinstance(value, bool) == (wanted is bool):
-        if isinstance(value, wanted):
+    kinds = _kinds(key, default)
+    for kind in kinds:
+        found = _as(kind, value, NoneType in kinds and str not in kinds)
+        if found is not _OTHER:
+            return found
+    expected = " or ".join(_told(kind, default) for kind in kinds)
+    raise ConfigError(f"{where}: {key} is {value!r}, expected {expected} (default {default!r})")
+
+
+_OTHER = object()
+
+
+def _kinds(key: str, default: Any) -> tuple[Any, ...]:
+    """The types that a key's value may have: of a setting those of its field's annotation, else that of its default."""
+    hint = setting_type(key)
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if None in kinds or Any in kinds:
+        kinds = (type(default),)
+    return kinds if isinstance(default, tuple) or type(default) in kinds else (*kinds, type(default))
+
+
+def _as(kind: Any, value: Any, none: bool) -> Any:
+    """``value`` in the type ``kind``, or _OTHER. ``none``: the word none is None."""
+    if kind is NoneType:
+        return None if value is None or (none and value in ("none", "None")) else _OTHER
+    if (get_origin(kind) or kind) is tuple:
+        return _as_tuple(get_args(kind), value)
+    if isinstance(value, bool) != (kind is bool):
+        return _OTHER
+    if isinstance(value, kind):
+        return value
+    if kind is float and (isinstance(value, int) or (isinstance(value, str) and _is_float(value))):
+        return float(value)  # YAML reads 6e-5 as text
+    return _OTHER
+
+
+def _as_tuple(items: tuple[Any, ...], value: Any) -> Any:
+    """A tuple of items of these types, as in ``tuple[float, ...]``; without, a tuple as it is, or whole numbers."""
+    if not items:
+        if isinstance(value, tuple):
             return value
-        if wanted is float and isinstance(value, int):
-            return float(value)
-        if wanted is float and isinstance(value, str) and _is_float(value):  # YAML reads 6e-5 as text
-            return float(value)
-        if wanted is tuple and isinstance(value, list) and all(type(item) is int for item in value):
-            return tuple(value)
-        if wanted is tuple and isinstance(value, str) and len(value.split("x")) == 2:
-            width, height = value.split("x")
-            if width.isdecimal() and height.isdecimal():
-                return int(width), int(height)
-    kind = "whole numbers such as [15, 120, 0]" if wanted is tuple and len(default) > 2 else _KINDS[wanted]
-    raise ConfigError(f"{where}: {key} is {value!r}, expected {kind} (default {default!r})")
+        items = (int, ...)
+    if isinstance(value, str) and items[0] is int and len(value.split("x")) == 2:
+        sides = value.split("x")
+        return tuple(map(int, sides)) if all(side.isdecimal() for side in sides) else _OTHER
+    if not isinstance(value, (list, tuple)):
+        return _OTHER
+    kinds = items[:1] * len(value) if items[-1] is ... else items
+    if len(kinds) != len(value):
+        return _OTHER
+    found = tuple(_as(kind, item, False) for kind, item in zip(kinds, value, strict=True))
+    return _OTHER if _OTHER in found else found
+
+
+def _told(kind: Any, default: Any) -> str:
+    if (get_origin(kind) or kind) is not tuple:
+        return _KINDS[kind]
+    item = (get_args(kind) or (int,))[0]
+    if item is not int:
+        return {float: "numbers such as [0.5, 1]", str: "words such as [one, other]"}.get(item, "a list")
+    return "whole numbers such as [15, 120, 0]" if len(default or ()) > 2 else _KINDS[tuple]
 
 
 def _is_float(text: str) -> bool:

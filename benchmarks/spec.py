@@ -24,24 +24,18 @@ from benchmarks.overrides import apply
 from benchmarks.protocol_file import is_path, read_protocol
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
+from methods.ranges import out_of_range
 from methods.recipes import parse
+from methods.step import SelfTraining
 from methods.term import TERMS
 from results.errors import ResultsError
 from results.record import FILE as RECORD
 from results.record import FINISHED, read_record
 
-_AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD", "BLOCK", "DIM", "BLOCKS", "HEADS", "RESOLUTION"}
-_SHARES = {
-    "RATIO",
-    "FLIP",
-    "MAX_CLASS_SHARE",
-    "MIN_SHARE",
-    "MOMENTUM",
-    "THRESHOLD",
-    "JITTER_PROBABILITY",
-    "BLUR_PROBABILITY",
-    "WARMUP_FACTOR",
-}
+# Ranges by the last part of a key; those of methods' settings are beside their fields (methods/ranges.py).
+_SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
+_AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD"}
+_SHARES = {"FLIP", "MAX_CLASS_SHARE", "MOMENTUM", "WARMUP_FACTOR"}
 _OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
 _SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
 # What a network is given, and the coarsest stride of the networks: below that, some stages have no pixel left.
@@ -92,7 +86,7 @@ class RunSpec:
             cfg.NETWORK = self.network
         if cfg.DATA.STREETS.SOURCE_IMAGES:
             cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
-        _check(cfg)
+        _check(cfg, self.overrides)
         cfg.NUMERICS = numerics(cfg)
         cfg.freeze()
         return cfg
@@ -171,7 +165,7 @@ def _is_finished(folder: Path) -> bool:
     return record is not None and record["status"] == FINISHED
 
 
-def _check(cfg: CfgNode) -> None:
+def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     if cfg.NETWORK not in NETWORKS:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {_nearest(cfg.NETWORK, list(NETWORKS))}")
     if cfg.SOLVER.PRECISION not in ("fp32", "bf16", "fp16"):
@@ -179,13 +173,19 @@ def _check(cfg: CfgNode) -> None:
     if cfg.SOLVER.OPTIMIZER not in ("adamw", "sgd"):
         raise ConfigError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected adamw or sgd")
     check_classes(cfg)
+    recipe = parse(cfg.METHOD)
     for key, value in flatten(cfg).items():
-        if expected := _expected(key, value):
+        if not key.startswith(_SETTINGS) and (expected := _expected(key, value)):
             raise ConfigError(f"{key} is {value}, expected {expected}")
+    _check_ranges("SELF_TRAINING", SelfTraining, cfg.SELF_TRAINING)
+    for name, cls in TERMS.items():
+        section = f"TERMS.{config_name(name)}"
+        # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
+        if name in recipe.terms or any(key.startswith(f"{section}.") for key in overrides):
+            _check_ranges(section, cls.Settings, cfg.TERMS[config_name(name)])
     if cfg.SOLVER.OPTIMIZER == "adamw" and _usual_momentum() != cfg.SOLVER.MOMENTUM:
         raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
     _check_margins(cfg)
-    recipe = parse(cfg.METHOD)
     if recipe.oracle and cfg.TEST.SOURCE_IMAGES:
         raise ConfigError(
             f"TEST.SOURCE_IMAGES is {cfg.TEST.SOURCE_IMAGES}, expected 0 for {recipe.name}, which trains on no source"
@@ -197,6 +197,13 @@ def _check(cfg: CfgNode) -> None:
             raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
     settings(MultiResolution, cfg.HRDA)
     sliding(cfg)
+
+
+def _check_ranges(section: str, cls: type, node: CfgNode) -> None:
+    """Raises ConfigError for a value out of the range that stands beside its field."""
+    if found := out_of_range(cls, {key.lower(): value for key, value in node.items()}):
+        name, value, expected = found
+        raise ConfigError(f"{section}.{name.upper()} is {value}, expected {expected}")
 
 
 @cache
@@ -234,7 +241,7 @@ def _expected(key: str, value: Any) -> str | None:
         return None
     if name in _AT_LEAST_ONE:
         return None if value >= 1 else "at least 1"
-    if name in ("TEMPERATURE", "ALPHA"):
+    if name == "TEMPERATURE":
         return None if 0 < value < math.inf else "a finite number above 0"
     if name in _SHARES:
         return None if 0 <= value <= 1 else "a number from 0 to 1"

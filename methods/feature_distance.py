@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from methods.errors import MethodError
 from methods.networks import Segmentor
+from methods.ranges import at_least_zero, share
 from methods.step import SOURCE, TrainingStep
 from methods.term import Term, TermSettings, term
 
@@ -28,10 +29,10 @@ _LAST_TRAIN_ID = 254
 class FeatureDistanceSettings(TermSettings):
     """Defaults are the published ones."""
 
-    weight: float = 0.005
+    weight: float = at_least_zero(0.005)
     # Train ids: Cityscapes' lights, signs, people, riders and vehicles. Own data: recipes set those of DATA.THINGS.
     classes: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)
-    min_share: float = 0.75  # of a feature cell's pixels that one of the classes covers
+    min_share: float = share(0.75)  # of a feature cell's pixels that one of the classes covers
 
 
 @term("feature-distance")

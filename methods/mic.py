@@ -11,6 +11,7 @@ from methods.errors import MethodError
 from methods.masking import block_mask
 from methods.networks import Segmentor
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
+from methods.ranges import at_least_one, share
 from methods.recipes import Part, register
 from methods.share import Share
 from methods.step import SOURCE, TARGET, TrainingStep
@@ -28,12 +29,12 @@ class MICSettings(TermSettings):
     Raises MethodError for an unknown domain or teacher, a teacher without images to label, a momentum without teacher.
     """
 
-    ratio: float = 0.7  # probability that a block is masked
-    block: int = 32  # side of a block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
+    ratio: float = share(0.7)  # probability that a block is masked
+    block: int = at_least_one(32)  # side in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
     domain: str = TARGET  # whose images are masked: "target", "source", or "both": half a batch of each
     augment: bool = True  # colour jitter and blur before masking; the authors leave them out on ACDC and Dark Zurich
     teacher: str = HOST  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
-    momentum: float = 0.999  # alpha of an own teacher; 0: it is the student after the last step
+    momentum: float = share(0.999)  # alpha of an own teacher; 0: it is the student after the last step
     weighted: bool = True  # by the share of confident pixels; False: pseudo-labels have weight 1
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from methods.choices import check_choice
 from methods.loss import segmentation_loss
 from methods.masking import bernoulli_mask, fuse, resize_mask
 from methods.networks import Prediction, Segmentor
+from methods.ranges import above_zero, at_least_one, share
 from methods.recipes import Part, register
 from methods.step import MIXED, TARGET, TrainingStep, View
 from methods.term import Term, TermSettings, term
@@ -25,9 +26,9 @@ class MixupSettings(TermSettings):
     scope: str = GLOBAL  # "global": Eq. 9 everywhere; "local": Eq. 8 at masked tokens, with another sample's features
     view: str = MIXED  # whose features are mixed: "mixed" shares the host's pass, "target" costs a pass of its own
     # Of Beta(alpha, alpha), "global": Manifold Mixup's authors run 2 for hidden layers (and 1 for images).
-    alpha: float = 2.0
-    ratio: float = 0.4  # "local": probability that a token is masked, MRM's
-    resolution: int = 16  # "local": side of the token grid, MRM's
+    alpha: float = above_zero(2.0)
+    ratio: float = share(0.4)  # "local": probability that a token is masked, MRM's
+    resolution: int = at_least_one(16)  # "local": side of the token grid, MRM's
 
     def __post_init__(self) -> None:
         check_choice("TERMS.MIXUP.SCOPE", self.scope, (GLOBAL, LOCAL))

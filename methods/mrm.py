@@ -15,6 +15,7 @@ from methods.choices import check_choice
 from methods.errors import MethodError
 from methods.masking import fuse
 from methods.networks import Segmentor
+from methods.ranges import at_least_one, at_least_zero, share
 from methods.rebuilder import Rebuilder
 from methods.recipes import Part, register
 from methods.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
@@ -42,17 +43,18 @@ class MRMSettings(TermSettings):
     """
 
     strategy: str = RANDOM  # of masking: "random", "block", "confidence" or "class" (methods/token_masks.py)
-    ratio: float = 0.4  # probability that a token is masked, or the share that is
-    block: int = 4  # side of a block in tokens, of "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022)
+    ratio: float = share(0.4)  # probability that a token is masked, or the share that is
+    # Side of a block in tokens, of "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022).
+    block: int = at_least_one(4)
     view: str = MIXED  # of the target domain: "mixed" shares the host's pass, "target" costs a pass of its own
     domain: str = TARGET  # whose features are masked: "target", "source" (by its labels) or "both"
     trained: str = BOTH  # what the loss trains of the student: "encoder", "decoder" or "both"
     objective: str = CLASSES  # or "pixel-regression", "teacher-feature", "student-feature", "mask-only"
-    learning_rate: float = 2e-4  # of the Rebuilder
-    dim: int = 512
-    blocks: int = 2
-    heads: int = 16
-    resolution: int = 16  # side of the token grid
+    learning_rate: float = at_least_zero(2e-4)  # of the Rebuilder
+    dim: int = at_least_one(512)
+    blocks: int = at_least_one(2)
+    heads: int = at_least_one(16)
+    resolution: int = at_least_one(16)  # side of the token grid
 
     def __post_init__(self) -> None:
         check_choice("TERMS.MRM.STRATEGY", self.strategy, STRATEGIES)

@@ -12,6 +12,7 @@ from torch import nn
 from methods.choices import check_choice
 from methods.masking import bernoulli_mask, resize_mask
 from methods.networks import Segmentor
+from methods.ranges import at_least_one, at_least_zero, share
 from methods.recipes import Part, register
 from methods.step import MIXED, TARGET, TrainingStep, View
 from methods.term import OWN, Term, TermSettings, term
@@ -21,10 +22,10 @@ from methods.term import OWN, Term, TermSettings, term
 class MRMInputSettings(TermSettings):
     """Defaults are those of MRM in latent space, which Table 6 compares with. MethodError for an unknown view."""
 
-    ratio: float = 0.4  # probability that a patch is masked
+    ratio: float = share(0.4)  # probability that a patch is masked
     view: str = MIXED  # whose images are masked: "mixed" or "target"
-    learning_rate: float = 2e-4  # of the mask token
-    resolution: int = 16  # patches a side
+    learning_rate: float = at_least_zero(2e-4)  # of the mask token
+    resolution: int = at_least_one(16)  # patches a side
 
     def __post_init__(self) -> None:
         check_choice("TERMS.MRM_INPUT.VIEW", self.view, (MIXED, TARGET))

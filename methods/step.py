@@ -14,6 +14,7 @@ from methods.loss import segmentation_loss
 from methods.networks import Prediction, Segmentor, Window
 from methods.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.randomness import keyed_generator, seed_pass
+from methods.ranges import at_least_zero, share
 from methods.share import ALONE, Share
 from methods.strong_augmentation import StrongAugmentation
 from methods.teacher import Teacher
@@ -28,11 +29,11 @@ class SelfTraining:
     Defaults are those of DACS as DAFormer's code base runs it.
     """
 
-    momentum: float = 0.99  # teacher's alpha
-    threshold: float = 0.968  # softmax probability from which a pixel counts as confident
-    jitter_probability: float = 0.8
-    jitter_strength: float = 0.2
-    blur_probability: float = 0.5
+    momentum: float = share(0.99)  # teacher's alpha
+    threshold: float = share(0.968)  # softmax probability from which a pixel counts as confident
+    jitter_probability: float = share(0.8)
+    jitter_strength: float = at_least_zero(0.2)
+    blur_probability: float = share(0.5)
     mix_ignored: bool = False  # whether ClassMix draws from the ignored label too, as DACS's own code does
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
 
 from methods.networks import Segmentor
+from methods.ranges import at_least_zero
 from methods.step import TrainingStep
 
 OWN = "own"
@@ -17,9 +18,13 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class TermSettings:
-    """What can be set of every term; a term adds its own fields. They become config keys ``TERMS.<NAME>.<FIELD>``."""
+    """What can be set of every term; a term adds its own fields. They become config keys ``TERMS.<NAME>.<FIELD>``.
 
-    weight: float = 1.0  # lambda: scales all of the term's losses; at 0 the term is not built at all
+    Fields are numbers, words, true or false, tuples of one of them, or None; each has a default, and a range where it
+    may not have any value (methods/ranges.py).
+    """
+
+    weight: float = at_least_zero(1.0)  # lambda: scales all of the term's losses; at 0 the term is not built at all
 
 
 S = TypeVar("S", bound=TermSettings)
@@ -75,7 +80,18 @@ def term(name: str) -> Callable[[type[Term[Any]]], type[Term[Any]]]:
     def register(cls: type[Term[Any]]) -> type[Term[Any]]:
         if name in TERMS:
             raise ValueError(f"two terms are called {name!r}: {TERMS[name].__name__} and {cls.__name__}")
+        _check_fields(cls.Settings)
         TERMS[name] = cls
         return cls
 
     return register
+
+
+def _check_fields(settings: type[TermSettings]) -> None:
+    """Raises TypeError for a field that cannot be a config key: it would break every method, not this term alone."""
+    for name, value in asdict(settings()).items():
+        if not isinstance(value, (bool, int, float, str, tuple, type(None))):
+            raise TypeError(
+                f"{settings.__name__}.{name} is a {type(value).__name__}: expected a number, a word, true or false, a "
+                "tuple, or None"
+            )

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.errors import MethodError
 from methods.networks.attention import scale_attention
 from methods.networks.segmentor import Prediction, Segmentor, Window
+from methods.ranges import out_of_range, share, within
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,18 @@ class MultiResolution:
     """
 
     enabled: bool = False  # the recipe hrda sets it
-    context_scale: float = 0.5  # of the context's resolution to the image's: one over a whole number
-    detail_size: float = 0.5  # of the detail window's sides to the crop's
-    detail_weight: float = 0.1  # lambda_d: share of the detail's own loss
+    context_scale: float = within(  # of the context's resolution to the image's
+        0.5, "one over a whole number, as 0.5 or 0.25", lambda scale: 0 < scale <= 1 and not (1 / scale) % 1
+    )
+    detail_size: float = within(  # of the detail window's sides to the crop's
+        0.5, "a share of the crop, above 0, below 1", lambda size: 0 < size < 1
+    )
+    detail_weight: float = share(0.1)  # lambda_d: share of the detail's own loss
 
     def __post_init__(self) -> None:
-        if not 0 < self.context_scale <= 1 or (1 / self.context_scale) % 1:
-            raise MethodError(
-                f"HRDA.CONTEXT_SCALE is {self.context_scale}: expected one over a whole number, as 0.5 or 0.25"
-            )
-        if not 0 < self.detail_size < 1:
-            raise MethodError(f"HRDA.DETAIL_SIZE is {self.detail_size}: expected a share of the crop, above 0, below 1")
-        if not 0 <= self.detail_weight <= 1:
-            raise MethodError(f"HRDA.DETAIL_WEIGHT is {self.detail_weight}: expected a number from 0 to 1")
+        if found := out_of_range(type(self), vars(self)):
+            name, value, expected = found
+            raise MethodError(f"HRDA.{name.upper()} is {value}: expected {expected}")
 
 
 class MultiResolutionSegmentor(Segmentor):
