@@ -16,9 +16,11 @@ from ablations.figures import Beside, beside
 from ablations.grid import Grid
 from benchmarks.errors import ConfigError
 from benchmarks.label_space import scoring
+from benchmarks.published_network import other_networks
 from results.class_means import over_the_same_classes, said
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, printable
+from results.images import about_images
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.record import write_text
 from results.tables import render_table
@@ -75,6 +77,9 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
         frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
     frame["runs"] = [" ".join(run.folder(output).name for run in row.runs) for row in rows]
     caption = _caption(grid, rows, overrides, title, published, said(runs))
+    caption += "".join(f" {line}." for line in other_networks(row.cfg for row in rows))
+    folders = [run.folder(output) for row in rows for run in row.runs]
+    caption += about_images(folders, unrecorded=not rows[0].cfg.DATA.STREETS.SOURCE_IMAGES)
     return Report(frame, _shown(grid, rows, frame, comparison), caption, bool(frame["unfinished"].any()))
 
 

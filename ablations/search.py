@@ -181,12 +181,15 @@ def make_trials(
     from ablations.trials import Driver
     from benchmarks.compare import check_runs
     from benchmarks.launcher import run_pool
+    from benchmarks.published_network import other_networks
 
     if warning := network_warning(storage):
         print(warning, file=sys.stderr)
     study, points = open_study(search, storage.optuna)
     trials = arguments.trials or points or USUAL_TRIALS
     print(f"study {search.name}: {trials} trials, {launcher.parallel} at a time, in {storage.shown}", flush=True)
+    for line in other_networks([search.spec({}).resolve()]):
+        print(line, flush=True)
     if trials_over(study) < trials:  # a report alone needs no data
         check_runs([spec.resolve() for spec in search.ends()], launcher)
     with run_pool(launcher, arguments.output) as pool, TrialProgress(study) as progress:

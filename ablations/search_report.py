@@ -20,6 +20,7 @@ from ablations.search_rerun import dashboard_line, rerun_command, write_grid
 from ablations.study import Objective, Search
 from benchmarks.config import PLACE_KEYS
 from benchmarks.errors import ConfigError
+from benchmarks.published_network import other_networks
 from results.collect import from_folders
 from results.record import FINISHED, write_text
 from results.tables import render_table
@@ -173,6 +174,7 @@ def _caption(search: Search, counts: str) -> str:
         f"{cfg.SOLVER.ITERS} iterations, seed {search.seed}.{held} {counts}. Objective: "
         f"{' and '.join(f'{each.title} ({each.direction})' for each in search.objectives)}; sampler {search.sampler}, "
         f"pruner {search.pruner}. mIoU is of the student at the last iterate."
+        + "".join(f" {line}." for line in other_networks([cfg]))
     )
 
 

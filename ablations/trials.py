@@ -18,6 +18,7 @@ from ablations.study import BASE, DIVERGED, FOLDER, OUTCOME, PRUNED, REASON, RUN
 from ablations.telling import Teller, counted, record_of, trials_over
 from ablations.trial_progress import TrialProgress
 from benchmarks.errors import ConfigError
+from benchmarks.fingerprint import Listings
 from benchmarks.lock import held_by
 from benchmarks.marks import mark_begun, mark_lost, mark_stopped
 from benchmarks.spec import run_folder
@@ -63,6 +64,7 @@ class Driver:
         self._pool, self._progress = pool, progress
         self._tell = Teller(study, storage, search, progress)
         self._space = {dimension.name: dimension.distribution for dimension in search.space}
+        self._listings = Listings()
         self._running: list[_Running] = []
         self._workers = 0
 
@@ -74,6 +76,7 @@ class Driver:
                 has fewer points.
         """
         self._check_output()
+        self._check_images()
         points = len(counted(self._study))  # of a grid all are queued
         if self._search.sampler == GRID and trials > points:
             raise ConfigError(f"--trials is {trials}, expected at most {points}, the points of the grid")
@@ -99,6 +102,13 @@ class Driver:
     def _free(self) -> int:
         """Runs that processes of others make, or that have yet to let go, count among those at a time."""
         return self._pool.free - sum(run.worker is None for run in self._running)
+
+    def _check_images(self) -> None:
+        """A trial of other images than those of now would be compared with what it cannot be compared with."""
+        cfg = self._search.spec({}).resolve()
+        for trial in self._study.get_trials(deepcopy=False):
+            if FOLDER in trial.user_attrs:
+                self._listings.check(cfg, self._output / str(trial.user_attrs[FOLDER]))
 
     def _check_output(self) -> None:
         """A trial under way has its run's folder; elsewhere it may be another command's, at work."""
@@ -148,6 +158,7 @@ class Driver:
             self._tell.fail(number, str(error))
             return
         folder = run_folder(self._output, cfg)
+        self._listings.check(cfg, folder)
         folder.mkdir(parents=True, exist_ok=True)
         trial.set_user_attr(RUN, folder.name)
         trial.set_user_attr(FOLDER, folder.relative_to(self._output).as_posix())

@@ -15,9 +15,11 @@ from detectron2.config import CfgNode
 from benchmarks.config import PLACE_KEYS, flatten
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.fingerprint import Listings
 from benchmarks.label_space import scoring
 from benchmarks.launcher import Launcher, launch
 from benchmarks.progress import RunProgress, clock
+from benchmarks.published_network import other_networks
 from benchmarks.run_options import INLINE, SLURM
 from benchmarks.runner import RunWatcher, build_student, build_terms, pick_device, run_one
 from benchmarks.spec import RunSpec, run_folder
@@ -29,6 +31,7 @@ from results.class_means import said
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, render, write_tables
 from results.errors import ResultsError
+from results.images import about_images
 from results.record import DIVERGED, FAILED, FINISHED, read_record
 from slurm.inline import run_inline
 
@@ -84,6 +87,8 @@ def compare_methods(
     caption = (
         f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
         + (f" {without}." if (without := said(runs)) else "")
+        + "".join(f" {line}." for line in other_networks(configs))
+        + about_images(folders, unrecorded=not first.DATA.STREETS.SOURCE_IMAGES)
         + (f" Set: {changed}." if changed and not quick else "")
         + (f" {QUICK_WARNING}." if quick else "")
     )
@@ -128,11 +133,17 @@ def make_runs(
 
     Raises:
         RunLocked: other processes have all the runs.
+        ConfigError: a run that is over, or was begun, is of other images than those of now; nothing is made.
     """
-    jobs = _jobs(configs, output, labels)
+    jobs, listings = _jobs(configs, output, labels), Listings()
+    if not force:
+        for job in jobs:
+            listings.check(job.cfg, job.folder)
     over = {} if force else {job: record for job in jobs if (record := _over(job)) is not None}
     missing = [job for job in jobs if job not in over]
     if missing:  # a table alone needs neither
+        for line in other_networks([job.cfg for job in missing]):
+            print(line, flush=True)
         check_runs([job.cfg for job in missing], launcher or Launcher())
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
@@ -142,7 +153,8 @@ def make_runs(
             progress.say(f"{job.label}: {record['status']} before, {how}")
         here = launcher is None or (launcher.kind == INLINE and launcher.gpus == 1)
         if here:
-            left_out = [error for error in run_inline(lambda job: _make(job, progress, force), missing) if error]
+            made = run_inline(lambda job: _make(job, progress, force, listings), missing)
+            left_out = [error for error in made if error]
     if launcher is not None and not here and missing:
         left_out = launch(
             launcher,
@@ -240,10 +252,10 @@ def _miou(record: Mapping[str, Any]) -> str:
     return "-" if miou is None else f"{miou:.1f}"
 
 
-def _make(job: _Job, progress: RunProgress, force: bool) -> RunLocked | None:
+def _make(job: _Job, progress: RunProgress, force: bool, listings: Listings) -> RunLocked | None:
     """Make one run; the error where another process has it, or where its folder cannot be written."""
     try:
-        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force)
+        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force, listings)
     except (RunLocked, OSError) as error:
         progress.skip(job.index)
         refused = error if isinstance(error, RunLocked) else RunLocked(f"{job.folder}: {error.strerror or error}")

@@ -9,6 +9,7 @@ import pandas as pd
 from detectron2.config import CfgNode
 from tabulate import tabulate
 
+from benchmarks.fingerprint import Listings
 from benchmarks.launcher import Launcher
 from benchmarks.progress import clock
 from benchmarks.run_options import SLURM
@@ -32,9 +33,10 @@ def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launche
     if launcher.kind == SLURM:
         queue, note = _in_queue(output)
     lines, ended, times = [], 0, list[float | None]()
-    known = set[Path]()
+    known, listings = set[Path](), Listings()
     for label, cfg in runs:
         folder = run_folder(output, cfg)
+        listings.check(cfg, folder)
         state, is_over = _state(folder)
         shown = ""
         if folder in known:

@@ -74,6 +74,7 @@ def resubmit(
     Raises:
         ConfigError: a run's config cannot be read; LauncherError: sbatch refused.
     """
+    from benchmarks.fingerprint import Listings
     from benchmarks.on_slurm import SlurmRuns
     from benchmarks.spec import id_in, run_folder
     from benchmarks.trained import open_run
@@ -85,6 +86,7 @@ def resubmit(
         return
     submitted = submitted_runs(output)
     groups: dict[str, tuple[Profile, dict[int, WorkerJob]]] = {}
+    listings = Listings()
     for index, state in enumerate(again):
         sent = submitted.get(state.folder)
         before = read_profile(dict(sent.profile), "profile") if sent else Profile()
@@ -96,6 +98,7 @@ def resubmit(
                 f"{state.folder}: its config.yaml is of another run now ({known}), expected the "
                 "code, the data and the weights that it was made with"
             )
+        listings.check(cfg, state.folder)
         _, jobs = groups.setdefault(str(profile.dump()), (profile, {}))
         jobs[index] = WorkerJob(state.label, cfg, state.folder, False, profile.gpus)
     for profile, jobs in groups.values():

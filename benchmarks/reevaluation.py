@@ -20,6 +20,7 @@ from benchmarks.data_sets import items
 from benchmarks.environment import hardware, versions
 from benchmarks.errors import ConfigError
 from benchmarks.evaluation import PIXELS, SegmentationEvaluator
+from benchmarks.fingerprint import Listings, difference
 from benchmarks.image_progress import ImageProgress
 from benchmarks.inference import Sliding, sliding
 from benchmarks.label_space import Scoring, label_space, scoring
@@ -31,7 +32,7 @@ from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
 from datasets.streets.progress import shown
 from results.plain_file import read_plain_text
-from results.record import as_json, write_text
+from results.record import DATA, as_json, write_text
 
 FILE = "evaluation.json"
 SCHEMA = 1
@@ -66,6 +67,7 @@ def reevaluate(
         ConfigError, DataError or MethodError: one line that says what is wrong.
     """
     own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
+    recorded = run.record.get(DATA) or {}
     file = checkpoint or run.checkpoint()
     cfg, images = placed(run.cfg, device), placed(_images(run, protocol), data_root=data_root)
     if official and label_space(cfg) != CITYSCAPES:
@@ -88,8 +90,11 @@ def reevaluate(
         "hardware": hardware(place),
         "versions": versions(),
     }
+    now = Listings().of_role(images, "VAL", labelled=True) if own else None
+    if other := difference(recorded.get("VAL"), now):
+        entry |= {"equals_record": None}
     print(_table(scores, theirs, scored))
-    print(f"\n{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run)}")
+    print(f"\n{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run, other)}")
     _add(run.folder / FILE, entry)
     print(f"written: {run.folder / FILE}")
     return entry
@@ -187,9 +192,11 @@ def _tested(images: CfgNode, windows: Sliding | None) -> str:
     return f"Images {size}, {by}."
 
 
-def _verdict(entry: Mapping[str, Any], run: TrainedRun) -> str:
+def _verdict(entry: Mapping[str, Any], run: TrainedRun, other: str) -> str:
     if not run.finished:
         return f"The run is {run.status}: there is no record to compare with."
+    if other:
+        return f"NOT compared with the record, which is of other {other} of DATA.VAL."
     if entry["equals_record"] is None:
         return "Nothing of the same weights and images is in the record to compare with."
     if entry["equals_record"]:

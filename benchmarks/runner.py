@@ -23,6 +23,7 @@ from benchmarks.data import data_root, training_set, validation_set
 from benchmarks.determinism import deterministic
 from benchmarks.environment import code_state, hardware, job_id, versions
 from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.fingerprint import Listings
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
@@ -42,7 +43,7 @@ from methods.recipes import Recipe, parse
 from methods.teacher import Teacher
 from methods.term import TERMS, Term
 from results.errors import ResultsError
-from results.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
+from results.record import DATA, DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
 from slurm.ranks import failure_of_another, is_loss_of_another
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class RunWatcher(Watcher):
     def evaluated(self, miou: float) -> None: ...
 
 
-def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
+def run_one(
+    cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, listings: Listings | None = None
+) -> dict[str, Any]:
     """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
 
     A finished run is returned as it is, unless ``force``, which starts anew. A run that fails or diverges has a record
@@ -72,19 +75,27 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
     of the others (log-rank1.txt, ...) are rank 0's. A failure of one is raised in each: rank 0 has written it down,
     unless another process just vanished, which those who started them see better.
 
+    ``listings``: what the command knows already of the data sets.
+
     Raises:
         RunLocked: another process has the run.
+        ConfigError: the run was begun with other images; it is left as it is.
     """
     check_ranks(cfg, comm.get_world_size())
     with ExitStack() as stack:
         record, refused = None, None
+        data: dict[str, Any] = {}
         if comm.is_main_process():
             try:
                 stack.enter_context(locked(folder))
                 if force:
                     clear(folder)
                 record = _known(folder)
-            except RunLocked as error:
+                if record is None or record["status"] not in (FINISHED, DIVERGED):
+                    listings = listings or Listings()
+                    listings.check(cfg, folder)
+                    data = listings.of(cfg)
+            except (RunLocked, ConfigError) as error:
                 refused = error
         record, refused = agreed((record, refused))
         if refused is not None:
@@ -94,7 +105,7 @@ def run_one(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         stack.enter_context(_log_file(folder / log))
         stack.enter_context(deterministic(cfg.SOLVER.DETERMINISTIC))
-        return _run(cfg, folder, watcher)
+        return _run(cfg, folder, watcher, data)
 
 
 def _known(folder: Path) -> dict[str, Any] | None:
@@ -106,12 +117,12 @@ def _known(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher) -> dict[str, Any]:
+def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any]) -> dict[str, Any]:
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
     git, diff = code_state()
     record = described(cfg, folder)
-    record |= {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
+    record |= {DATA: data, "hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 

@@ -29,8 +29,8 @@ from methods.recipes import parse
 from methods.step import SelfTraining
 from methods.term import TERMS
 from results.errors import ResultsError
+from results.record import DIVERGED, FINISHED, read_record
 from results.record import FILE as RECORD
-from results.record import FINISHED, read_record
 
 # Ranges by the last part of a key; those of methods' settings are beside their fields (methods/ranges.py).
 _SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
@@ -138,14 +138,14 @@ def numerics(cfg: CfgNode) -> tuple[str, ...]:
 def run_folder(output: Path, cfg: CfgNode) -> Path:
     """``<output>/<protocol>/<method>/<network>/<id>``.
 
-    Where the run is there already under a former id, that folder: a finished one before one that can be gone on with.
+    Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
     """
     group = output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK
     usual = group / run_id(cfg)
     if not group.is_dir():
         return usual
     there = [folder for folder in (usual, *(group / each for each in former_ids(cfg))) if _is_begun(folder)]
-    return next(iter([*filter(_is_finished, there), *there]), usual)
+    return next(iter([*filter(_is_over, there), *there]), usual)
 
 
 def id_in(folder: Path, cfg: CfgNode) -> str:
@@ -157,12 +157,12 @@ def _is_begun(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def _is_finished(folder: Path) -> bool:
+def _is_over(folder: Path) -> bool:
     try:
         record = read_record(folder)
     except ResultsError:
         return False
-    return record is not None and record["status"] == FINISHED
+    return record is not None and record["status"] in (FINISHED, DIVERGED)
 
 
 def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:

@@ -45,6 +45,7 @@ register(
         terms=("supervised", "self-training"),
         host=True,
         teacher=True,
+        network="deeplabv2-r101",
     )
 )
 

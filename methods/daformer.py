@@ -40,6 +40,7 @@ register(
         terms=TERMS,
         host=True,
         teacher=True,
+        network="daformer-mitb5",
         config=CONFIG,
         adapt=adapt,
     )

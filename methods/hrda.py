@@ -46,6 +46,7 @@ register(
         terms=daformer.TERMS,
         host=True,
         teacher=True,
+        network="daformer-mitb5",
         config=CONFIG,
         adapt=adapt,
     )

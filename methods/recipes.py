@@ -24,6 +24,7 @@ class Part:
         teacher: of a host: whether it has a teacher, pseudo-labels and target images.
         labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
         min_batch: the fewest images of each domain that it can be trained with.
+        network: of a host: the network that its published figures are of; "" where there are none.
         one_process: whether its losses join images of a batch, so that one process must have all of it.
         config: config keys and values it sets above the protocol's; the user's own overrides go above them.
         adapt: what it sets as a function of the values so far (flat config keys), where it depends on the protocol:
@@ -37,6 +38,7 @@ class Part:
     teacher: bool = False
     labelled: str = "source"
     min_batch: int = 1
+    network: str = ""
     one_process: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None

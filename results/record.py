@@ -22,6 +22,8 @@ STATUSES = (PENDING, RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
 """A pending run was submitted to a queue and has not begun, or not yet gone on. A stopped run was ended on purpose
 before its last iterate, as a search prunes runs; it can be taken up again."""
 
+DATA = "data"  # key of the fingerprints of what a run was made of: {"SOURCE": {"count", "images", "labels"}, ...}
+
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 
 _TEXT, _WHOLE, _NUMBER, _FLAG = "text", "a whole number", "a number", "true or false"

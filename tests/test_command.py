@@ -289,7 +289,7 @@ class Runs:
         self.raised: dict[str, Exception] = {}
         self.checked: list[list[str]] = []  # names of each look before the first run
 
-    def __call__(self, cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
+    def __call__(self, cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
         name = f"{cfg.METHOD} {cfg.SEED}"
         self.made.append(name)
         if name in self.raised:
@@ -402,7 +402,7 @@ def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
     """The first leaves no record; the second cannot even begin."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.txt")
 
-    def no_place(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False) -> dict[str, Any]:
+    def no_place(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
         if cfg.METHOD == "dacs":
             return {"status": "failed", "reason": f"OSError: {full.strerror}"}
         return runs(cfg, folder, watcher, force)

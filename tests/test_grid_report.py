@@ -27,7 +27,7 @@ from benchmarks.launcher import Launcher
 from benchmarks.spec import run_id
 from results import plots
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
-from results.record import write_record
+from results.record import read_record, write_record
 
 Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; words are the status of a run without one
 
@@ -282,10 +282,11 @@ def command(
 ) -> Callable[..., Ended]:
     """The command with runs that are written in place of trained; those of seed 1 at ratio 0.9 diverge."""
 
-    def write(cfg: Any, folder: Path, watcher: Any, force: bool = False) -> None:
+    def write(cfg: Any, folder: Path, watcher: Any, *_: Any) -> dict[str, Any] | None:
         diverged = cfg.TERMS.MRM.RATIO == 0.9 and cfg.SEED == 1
         watcher.started(0)
         write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
+        return read_record(folder)
 
     monkeypatch.setattr(compare, "run_one", write)
     monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)

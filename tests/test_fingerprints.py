@@ -1,0 +1,252 @@
+"""What images a run is made of: no run of others is shown for it, gone on with, or overwritten."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_runs import EVALUATIONS, FakePool, write
+from own_files import Own
+from tiny_files import save_grey, save_image
+from trained_runs import Command, assert_one_line, call
+
+import ablations.run
+import benchmarks.run
+from ablations.search import described, parse_arguments
+from ablations.storage import open_storage
+from ablations.study import open_study
+from ablations.trial_progress import TrialProgress
+from ablations.trials import Driver
+from benchmarks import fingerprint
+from benchmarks.errors import ConfigError
+from benchmarks.fingerprint import Listings
+from benchmarks.reevaluation import reevaluate
+from benchmarks.runner import RunWatcher, run_one
+from benchmarks.spec import RunSpec, run_folder
+from benchmarks.trained import open_run
+from results.images import about_images
+from results.record import DATA, DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
+
+TINY = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    return Own(tmp_path / "data")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    return lambda module, *words: call(module, list(words), monkeypatch, capfd)
+
+
+def made(own: Own, output: Path, status: str = FINISHED, method: str = "dacs", **overrides: Any) -> Path:
+    """A run of the images as they are now, without training."""
+    cfg = own.resolve(method, **overrides)
+    folder = run_folder(output, cfg)
+    write(folder, cfg, EVALUATIONS if status == FINISHED else 2, status)
+    record = read_record(folder)
+    assert record is not None
+    write_record(folder, record | {DATA: Listings().of(cfg), "seconds_per_iteration": 1.0, "wall_seconds": 1.0})
+    (folder / "model_0000001.pth").write_bytes(b"weights")
+    return folder
+
+
+def add_source(own: Own) -> None:
+    save_image(own.folder / "game/images/a/9.png", (40, 32), seed=9)
+    save_grey(own.folder / "game/labels/a/9.png", [[7]])
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
+
+
+# The fingerprint
+
+
+def test_a_moved_folder_keeps_it_and_a_changed_one_does_not(own: Own, tmp_path: Path) -> None:
+    before = Listings().of(own.resolve())
+    assert {role: each["count"] for role, each in before.items()} == {"SOURCE": 3, "TARGET": 3, "VAL": 3}
+    assert [sorted(each) for each in before.values()] == [["count", "images", "labels"], ["count", "images"],
+                                                          ["count", "images", "labels"]]  # fmt: skip
+    moved = Own(tmp_path / "elsewhere/deeper")
+    shutil.rmtree(moved.folder)
+    shutil.copytree(own.folder, moved.folder)
+    assert Listings().of(moved.resolve()) == before
+    (moved.folder / "game/labels/a/1.png").write_bytes(b"longer or shorter")
+    after = Listings().of(moved.resolve())
+    assert after["SOURCE"]["images"] == before["SOURCE"]["images"]
+    assert after["SOURCE"]["labels"] != before["SOURCE"]["labels"]
+    (moved.folder / "camera/0_rgb.png").rename(moved.folder / "camera/5_rgb.png")
+    (moved.folder / "camera/0_label.png").rename(moved.folder / "camera/5_label.png")
+    renamed = Listings().of(moved.resolve())
+    assert renamed["TARGET"] != after["TARGET"] and renamed["VAL"] != after["VAL"]
+
+
+def test_registered_data_with_absolute_names_can_be_moved(tmp_path: Path) -> None:
+    def listed(folder: Path) -> fingerprint.Fingerprint:
+        paths = [folder / "a/1.png", folder / "b/1.png"]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"0" * len(path.parent.name))
+        return fingerprint._fingerprint([{"file_name": str(path)} for path in paths])
+
+    assert listed(tmp_path / "one") == listed(tmp_path / "two/three")
+
+
+def test_equal_data_sections_are_listed_once(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    items = fingerprint.items
+
+    def count(cfg: Any, role: str, *rest: Any) -> Any:
+        listed.append(role)
+        return items(cfg, role, *rest)
+
+    monkeypatch.setattr(fingerprint, "items", count)
+    listings = Listings()
+    for method in ("dacs", "mic", "mrm", "source-only"):
+        listings.of(own.resolve(method))
+    assert sorted(listed) == ["SOURCE", "TARGET", "VAL"]
+
+
+def test_drawn_images_have_none(tmp_path: Path) -> None:
+    assert Listings().of(RunSpec("streets", "dacs").resolve()) == {}
+
+
+# What was made of others
+
+
+def words(own: Own, tmp_path: Path, *more: str) -> list[str]:
+    return ["--protocol", str(own.folder / "mine.yaml"), "--output", str(tmp_path / "runs"), *more]
+
+
+def test_a_run_of_another_folder_is_not_shown_for_this_one(own: Own, tmp_path: Path, command: Command) -> None:
+    folder = made(own, tmp_path / "runs")
+    before = snapshot(folder)
+    other = Own(tmp_path / "other")
+    add_source(other)
+    other.write()
+    for words_ in (["--methods", "dacs"], ["--methods", "dacs", "--dry-run"]):
+        ended = command(benchmarks.run, *words(other, tmp_path, *words_))
+        assert_one_line(ended, "DATA.SOURCE (game)", "images (3 then, 4 now)", "--force", "--output")
+        assert ended.out == ""
+    assert snapshot(folder) == before
+    ended = command(benchmarks.run, *words(own, tmp_path, "--methods", "dacs"))
+    assert ended.code == 0 and "finished before" in ended.out
+
+
+def test_a_grid_refuses_it_too(own: Own, tmp_path: Path, command: Command) -> None:
+    made(own, tmp_path / "runs")
+    (tmp_path / "grid.yaml").write_text(
+        "title: t\nmethod: dacs\naxes: [{name: rate, key: SOLVER.POWER, values: [1.0]}]\n"
+    )
+    save_grey(own.folder / "camera/0_label.png", [[0, 1]])
+    assert_one_line(command(ablations.run, "grid.yaml", *words(own, tmp_path)), "labels of DATA.VAL (camera)")
+
+
+@pytest.mark.parametrize("status", [FINISHED, DIVERGED, STOPPED, RUNNING, FAILED])
+def test_no_run_that_has_learned_from_others_is_gone_on_with(own: Own, tmp_path: Path, status: str) -> None:
+    folder = made(own, tmp_path, status)
+    Listings().check(own.resolve(), folder)
+    add_source(own)
+    with pytest.raises(ConfigError, match=r"other images \(3 then, 4 now\) of DATA\.SOURCE"):
+        Listings().check(own.resolve(), folder)
+
+
+def test_a_failed_run_goes_on_with_a_mended_validation_file(own: Own, tmp_path: Path) -> None:
+    failed, finished = made(own, tmp_path, FAILED), made(own, tmp_path, method="mic")
+    save_grey(own.folder / "camera/0_label.png", [[0, 1]])
+    Listings().check(own.resolve(), failed)
+    with pytest.raises(ConfigError, match=r"labels of DATA\.VAL"):
+        Listings().check(own.resolve("mic"), finished)
+
+
+def test_a_run_that_has_saved_nothing_begins_with_what_is_there(own: Own, tmp_path: Path) -> None:
+    folder = made(own, tmp_path, FAILED)
+    (folder / "model_0000001.pth").unlink()
+    add_source(own)
+    Listings().check(own.resolve(), folder)
+
+
+def test_what_can_be_shown_without_data_is(own: Own, tmp_path: Path, command: Command) -> None:
+    made(own, tmp_path / "runs")
+    shutil.rmtree(own.folder / "game")
+    ended = command(benchmarks.run, *words(own, tmp_path, "--methods", "dacs"))
+    assert ended.code == 0 and "finished before" in ended.out
+
+
+def test_the_oracle_reads_no_source(own: Own, tmp_path: Path) -> None:
+    own.data["TARGET"]["LABELS"] = "*_label.png"
+    folder = made(own, tmp_path, method="target-only")
+    add_source(own)
+    Listings().check(own.resolve("target-only"), folder)
+
+
+def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:
+    path = str(own.write())
+    search = described(parse_arguments(["--protocol", path, "--iters", "50", "--pruner", "none"]))
+
+    def go(trials: int) -> None:
+        storage = open_storage(None, tmp_path / "study")
+        study, _ = open_study(search, storage.optuna)
+        with TrialProgress(study) as progress:
+            Driver(study, storage.optuna, search, tmp_path, FakePool(1), progress).run(trials)  # type: ignore[arg-type]
+
+    go(1)
+    folder = next(tmp_path.glob("mine/*/*/*"))
+    write_record(folder, (read_record(folder) or {}) | {DATA: Listings().of(search.spec({}).resolve())})
+    go(1)
+    add_source(own)
+    with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
+        go(1)
+
+
+def test_training_writes_it_down_and_does_not_go_on_with_others(
+    own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = own.resolve("source-only", **TINY)
+    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    assert record["status"] == FINISHED, record["reason"]
+    assert record[DATA] == Listings().of(cfg) and set(record[DATA]) == {"SOURCE", "VAL"}
+    # Scored again on other images, it is not compared with its record.
+    assert reevaluate(open_run(str(tmp_path / "run"), tmp_path), "student")["equals_record"] is True
+    save_grey(own.folder / "camera/2_label.png", np.arange(32 * 40).reshape(32, 40) % 3)
+    capsys.readouterr()
+    assert reevaluate(open_run(str(tmp_path / "run"), tmp_path), "student")["equals_record"] is None
+    assert "NOT compared with the record, which is of other labels of DATA.VAL" in capsys.readouterr().out
+    write_record(tmp_path / "run", record | {"status": RUNNING})
+    before = snapshot(tmp_path / "run")
+    add_source(own)
+    with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
+        run_one(cfg, tmp_path / "run", RunWatcher())
+    assert snapshot(tmp_path / "run") == before
+
+
+# Tables
+
+
+def test_a_table_says_that_its_runs_are_of_different_images(own: Own, tmp_path: Path) -> None:
+    folders = [made(own, tmp_path)]
+    assert about_images(folders) == ""
+    save_grey(own.folder / "camera/0_label.png", [[0, 1]])
+    folders.append(made(own, tmp_path, method="mic"))
+    assert about_images(folders) == (
+        " The runs were made with different labels of DATA.VAL (mine): they cannot be compared."
+    )
+
+
+def test_runs_of_before_are_shown_with_a_word(own: Own, tmp_path: Path, command: Command) -> None:
+    folder = made(own, tmp_path / "runs")
+    record = read_record(folder)
+    assert record is not None
+    del record[DATA]
+    write_record(folder, record)
+    add_source(own)
+    ended = command(benchmarks.run, *words(own, tmp_path, "--methods", "dacs"))
+    assert ended.code == 0 and "1 of 1 runs do not say which images they were made of" in ended.out
