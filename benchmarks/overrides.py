@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -26,6 +27,7 @@ _KINDS = {
 
 def pairs(words: Sequence[str]) -> dict[str, Any]:
     """``["SOLVER.ITERS", "400"]`` -> ``{"SOLVER.ITERS": 400}``; values are read as YAML."""
+    words = _split(words)
     if len(words) % 2:
         raise ConfigError(f"KEY VALUE: {words[-1]!r} has no value")
     values = {}
@@ -35,6 +37,18 @@ def pairs(words: Sequence[str]) -> dict[str, Any]:
         except (yaml.YAMLError, ValueError):  # the latter for a date that is none
             raise ConfigError(f"{key}: cannot read the value {text!r:.80}") from None
     return values
+
+
+def _split(words: Sequence[str]) -> list[str]:
+    """``KEY=VALUE`` in the place of a key is taken as ``KEY VALUE``; a value may have a sign of equality of its own."""
+    found: list[str] = []
+    for word in words:
+        if len(found) % 2 == 0 and re.match(r"[A-Za-z_][\w.]*=", word):
+            key, _, value = word.partition("=")
+            found += [key, value]
+        else:
+            found.append(word)
+    return found
 
 
 def apply(cfg: CfgNode, values: Mapping[str, Any], where: str) -> None:

@@ -460,3 +460,9 @@ def test_a_key_that_the_spec_itself_sets_is_not_ignored_in_overrides(key: str) -
     except ConfigError:
         return
     assert cfg[key] == values[key]
+
+
+def test_a_pair_may_be_one_word() -> None:
+    words = ["SOLVER.ITERS=5", "SOLVER.BATCH", "4", "DATA.SOURCE.IDS", "7=road", "SOLVER.POWER=0.9"]
+    expected = {"SOLVER.ITERS": 5, "SOLVER.BATCH": 4, "DATA.SOURCE.IDS": "7=road", "SOLVER.POWER": 0.9}
+    assert pairs(words) == expected
