@@ -11,8 +11,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_run_options
+from benchmarks.errors import exit_in_one_line
+from benchmarks.run_options import add_run_options, size_of
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -29,18 +29,10 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """``"1024x512"`` -> (1024, 512)."""
-    width, _, height = text.partition("x")
-    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
-        return int(width), int(height)
-    raise ConfigError(f"--size is {text!r}, expected a width and a height such as 1024x512")
-
-
 def main() -> int:
     """The command; returns the exit code: 1 where an output is not equal, or there is no program."""
     arguments = parse_arguments(sys.argv[1:])
-    size = size_of(arguments.size) if arguments.size else None
+    size = size_of("--size", arguments.size) if arguments.size else None
     from benchmarks.exporting import export
     from benchmarks.memory import keep_freed_memory
     from benchmarks.trained import open_run

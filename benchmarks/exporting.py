@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,14 @@ def export(run: TrainedRun, model: str, output: Path | None, size: tuple[int, in
     expected = _logits(segmentor, images)
     try:
         with _whole(checkpoint) as temporary:
-            torch.save({"model": segmentor.state_dict(), EXPORTED: description}, temporary)
+            _write(temporary, lambda file: torch.save({"model": segmentor.state_dict(), EXPORTED: description}, file))
             _check_checkpoint(run, model, temporary, images, expected)
         print(f"{checkpoint}: {_mib(checkpoint)}, output bit-equal to the run's {model} on {width}x{height} noise")
         program = checkpoint.with_suffix(".pt2")
         with _whole(program) as temporary:
             traced, number = _trace(segmentor, images)
-            torch.export.save(traced, temporary, extra_files={f"{EXPORTED}.json": json.dumps(description)})
+            described = {f"{EXPORTED}.json": json.dumps(description)}
+            _write(temporary, lambda file: torch.export.save(traced, file, extra_files=described))
             apart = _check_program(temporary, number, images, expected)
     except (NotEqual, _Untraceable) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -161,7 +163,7 @@ def _whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()  # torch would raise an error of its own kind where this fails
+        temporary.touch()  # a folder that cannot be written is told before the work
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -169,6 +171,13 @@ def _whole(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def _write(path: Path, save: Callable[[BytesIO], None]) -> None:
+    """Write what ``save`` makes. Torch itself, on a full disk, would end the process."""
+    content = BytesIO()
+    save(content)
+    path.write_bytes(content.getbuffer())
 
 
 def _mib(path: Path) -> str:

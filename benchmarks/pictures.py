@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,8 @@ from datasets.label_space import Colour
 
 OVERLAY_SHARE = 0.5
 """Of the classes' colours in an overlay."""
+
+_ROWS = 512
 
 
 def label_map(train_ids: np.ndarray, colours: Sequence[Colour]) -> Image.Image:
@@ -26,8 +29,19 @@ def label_map(train_ids: np.ndarray, colours: Sequence[Colour]) -> Image.Image:
 
 def overlay(image: np.ndarray, train_ids: np.ndarray, colours: Sequence[Colour]) -> Image.Image:
     """The image, uint8 (H, W, 3), RGB, blended half and half with its classes' colours."""
-    painted = np.asarray(colours, np.uint8)[train_ids]
-    return Image.blend(Image.fromarray(image), Image.fromarray(painted), OVERLAY_SHARE)
+    table, blended = np.asarray(colours, np.uint8), np.empty_like(image)
+    for top in range(0, len(image), _ROWS):  # a large image is there twice already
+        rows = slice(top, top + _ROWS)
+        painted = Image.fromarray(table[train_ids[rows]])
+        blended[rows] = np.asarray(Image.blend(Image.fromarray(image[rows]), painted, OVERLAY_SHARE))
+    return Image.fromarray(blended)
+
+
+class _Writer:
+    """A file that has no number."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write, self.flush = file.write, file.flush
 
 
 def save_png(picture: Image.Image, path: Path) -> None:
@@ -39,7 +53,9 @@ def save_png(picture: Image.Image, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(temporary, format="PNG")
+        with temporary.open("wb") as file:
+            # Pillow writes to a plain file by itself and would not say why it could not.
+            picture.save(cast(BinaryIO, _Writer(file)), format="PNG")
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_run_options
+from benchmarks.run_options import add_run_options, size_of
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -28,6 +28,18 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder (default: predictions)")
     parser.add_argument("--split", help="in place of images: what the target's test server takes of it, mostly of test")
     parser.add_argument("--data-root", help="folder of the data sets, for --split (default: the run's)")
+    parser.add_argument(
+        "--window",
+        metavar="WxH",
+        help="predict in windows of this size, half a window apart, in place of how the run tests: for images that are "
+        "too large to be taken whole",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="read images of up to so many pixels (default: 178956970); each takes some 12 bytes of memory",
+    )
     parser.add_argument("--device", help="for example cuda or cpu (default: the run's)")
     return parser.parse_intermixed_args(words)
 
@@ -37,12 +49,16 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     if bool(arguments.images) == bool(arguments.split):
         raise ConfigError("expected images to predict, or --split, and not both")
+    if arguments.max_pixels is not None and (arguments.split or arguments.max_pixels < 1):
+        raise ConfigError(f"--max-pixels {arguments.max_pixels}: expected a number of pixels, and images to predict")
+    window = size_of("--window", arguments.window) if arguments.window else None
     from benchmarks.image_files import find_images
-    from benchmarks.inference import sliding
+    from benchmarks.inference import halved, sliding
     from benchmarks.memory import keep_freed_memory
     from benchmarks.prediction import predict_images, predict_split
     from benchmarks.runner import pick_device
     from benchmarks.trained import Predictor, load_segmentor, open_run, placed
+    from datasets.picture_file import MAX_PIXELS
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
@@ -55,11 +71,12 @@ def main() -> int:
     checkpoint = run.checkpoint()
     if not run.finished:
         print(f"run {run.folder} is not finished: predicting with {checkpoint.name}")
-    predictor = Predictor(load_segmentor(run, arguments.model, checkpoint), device, sliding(cfg))
+    windows = halved(window) if window else sliding(cfg)
+    predictor = Predictor(load_segmentor(run, arguments.model, checkpoint), device, windows)
     if arguments.split:
         predict_split(predictor, cfg, arguments.split, arguments.output)
     else:
-        predict_images(predictor, cfg, images, arguments.output)
+        predict_images(predictor, cfg, images, arguments.output, arguments.max_pixels or MAX_PIXELS)
     return 0
 
 

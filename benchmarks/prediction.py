@@ -8,35 +8,38 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from torch.nn import functional as F
 
 from benchmarks import data
+from benchmarks.errors import ConfigError
 from benchmarks.image_files import output_names
 from benchmarks.image_progress import ImageProgress
+from benchmarks.inference import upsampled_classes
 from benchmarks.label_space import label_space
 from benchmarks.pictures import label_map, overlay, save_png
 from benchmarks.server_files import check_names, write_server_files
 from benchmarks.trained import Predictor
 from datasets.augmentation import fitted, resizing
+from datasets.picture_file import MAX_PIXELS
 from datasets.reading import read_image
 
 SMALLEST = 64
 """Pixels along a side that every network takes; kernels of some do not fit the coarsest feature of less."""
 
 
-def predict_images(predictor: Predictor, cfg: CfgNode, images: Sequence[Path], output: Path) -> None:
-    """Write a label map and an overlay of each image, at its own size, below ``output``.
+def predict_images(
+    predictor: Predictor, cfg: CfgNode, images: Sequence[Path], output: Path, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Write a label map and an overlay of each image, at its own size and as a viewer shows it, below ``output``.
 
     Raises:
         ConfigError or DataError: an image that cannot be read or is of a size that the network does not take, or a
-            picture that cannot be written.
+            picture that cannot be written, or of more than ``max_pixels`` pixels.
     """
     colours, names = label_space(cfg).colours, output_names(images)
     with ImageProgress("predicting", len(images)) as progress:
         for path, name in zip(images, names, strict=True):
-            image = read_image(path)
-            size = input_size(tuple(cfg.TEST.RESIZE), image.shape[1], image.shape[0])
-            train_ids = _logits(predictor, image, size).argmax(dim=0).to(torch.uint8).cpu().numpy()
+            image = read_image(path, max_pixels)
+            train_ids = _classes(predictor, image, tuple(cfg.TEST.RESIZE), path)
             save_png(label_map(train_ids, colours), output / "labels" / f"{name}.png")
             save_png(overlay(image, train_ids, colours), output / "overlays" / f"{name}.png")
             progress.step()
@@ -77,20 +80,30 @@ def input_size(resize: tuple[int, ...], width: int, height: int) -> tuple[int, .
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _logits(predictor: Predictor, image: np.ndarray, size: tuple[int, ...]) -> torch.Tensor:
-    """(K, H, W) at the image's own size; where the network's input is too small, its borders are repeated for it."""
-    pixels, own = resized(image, size), (image.shape[0], image.shape[1])
-    height, width = pixels.shape[1:]
-    if min(height, width) >= SMALLEST:
-        return predictor(pixels, own)
-    borders = ((0, 0), (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width)))
-    padded = torch.from_numpy(np.pad(pixels.numpy(), borders, mode="edge"))
-    logits = predictor(padded, (padded.shape[1], padded.shape[2]))[:, :height, :width]
-    return F.interpolate(logits[None], own, mode="bilinear", align_corners=False)[0]
+def _classes(predictor: Predictor, image: np.ndarray, resize: tuple[int, ...], path: Path) -> np.ndarray:
+    """Train ids, uint8 (H, W); where the network's input is too small, its borders are repeated for it."""
+    pixels = resized(image, input_size(resize, image.shape[1], image.shape[0]))
+    own, (height, width) = (image.shape[0], image.shape[1]), pixels.shape[1:]
+    if predictor.windows is None and height * width > MAX_PIXELS:
+        raise ConfigError(f"{path}: {width}x{height} pixels are too many at once, expected --window, as 1024x1024")
+    try:
+        if min(height, width) >= SMALLEST:
+            return predictor.classes(pixels, own).numpy()
+        borders = ((0, 0), (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width)))
+        padded = torch.from_numpy(np.pad(pixels.numpy(), borders, mode="edge"))
+        logits = predictor(padded, (padded.shape[1], padded.shape[2]))[:, :height, :width]
+        return upsampled_classes(logits, own).numpy()
+    except ConfigError as error:
+        if predictor.windows is not None:
+            raise
+        raise ConfigError(f"{error}; --window, as 1024x1024, predicts it in parts") from error
 
 
 def resized(image: np.ndarray, size: tuple[int, ...]) -> torch.Tensor:
-    """Image uint8 (H, W, 3) -> uint8 (3, h, w), resized as an evaluation does; ``size`` is (width, height) or ()."""
+    """Image uint8 (H, W, 3) -> uint8 (3, h, w), resized as an evaluation does; ``size`` is (width, height) or ().
+
+    Without a size it is a view: a very large image is there once.
+    """
     if size:
-        image = resizing(image.shape[1], image.shape[0], size[0], size[1]).apply_image(image)
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        image = np.array(resizing(image.shape[1], image.shape[0], size[0], size[1]).apply_image(image))
+    return torch.from_numpy(image).permute(2, 0, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.errors import ConfigError
+
 STUDENT, TEACHER = "student", "teacher"
 INLINE, LOCAL, SLURM = "inline", "local", "slurm"
 
@@ -16,6 +18,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student, which tables report"
     )
+
+
+def size_of(option: str, text: str) -> tuple[int, int]:
+    """``"1024x512"``, the value of an option, -> (1024, 512). Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        return int(width), int(height)
+    raise ConfigError(f"{option} is {text!r}, expected a width and a height such as 1024x512")
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.config import get_config
 from benchmarks.errors import ConfigError
-from benchmarks.inference import Sliding, predict_image
+from benchmarks.inference import Sliding, predict_classes, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
 from benchmarks.runner import build_student
 from benchmarks.stored_config import without_unused_terms
@@ -104,7 +104,7 @@ class Predictor:
         """``windows``: None where an image is taken whole."""
         self._segmentor = segmentor.to(device).eval()
         self._segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device, self._windows = device, windows
+        self._device, self.windows = device, windows
 
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Image (3, h, w), RGB, uint8 -> logits (K, *size), float32, on the device; ``size`` is (height, width).
@@ -112,10 +112,22 @@ class Predictor:
         Raises:
             ConfigError: the network takes no image or no window of this size, or memory does not suffice.
         """
+        with torch_in_one_line(self._told(image)):
+            return predict_image(self._segmentor, image, size, self._device, self.windows)
+
+    def classes(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Image (3, h, w), RGB, uint8 -> the logits' argmax, uint8 ``size``, on the CPU, also of very large images.
+
+        Raises:
+            ConfigError: as of logits.
+        """
+        with torch_in_one_line(self._told(image)):
+            return predict_classes(self._segmentor, image, size, self._device, self.windows)
+
+    def _told(self, image: Tensor) -> str:
         height, width = image.shape[-2:]
-        by = f", TEST.WINDOW (or the crop) {sides(self._windows.window)}" if self._windows else ""
-        with torch_in_one_line(f"image of {width}x{height}{by}: {self._segmentor.name}"):
-            return predict_image(self._segmentor, image, size, self._device, self._windows)
+        by = f", TEST.WINDOW (or the crop) {sides(self.windows.window)}" if self.windows else ""
+        return f"image of {width}x{height}{by}: {self._segmentor.name}"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from detectron2.config import CfgNode
+from full_disk import largest_file
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, trained
 
 import benchmarks.evaluate
@@ -207,6 +208,19 @@ def test_a_network_that_cannot_be_traced_leaves_its_checkpoint(
     assert ended.code == 1
     assert ended.err == "error: daformer-lite0 cannot be exported by torch.export: data-dependent branch\n"
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+@pytest.mark.parametrize(("limit", "part"), [(10_000, "net.pth"), (None, "net.pt2")])
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(
+    export: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, part: str
+) -> None:
+    """Torch itself would end the process where it cannot write."""
+    monkeypatch.setattr(exporting, "_trace", lambda segmentor, _: (segmentor, "1"))
+    monkeypatch.setattr(torch.export, "save", lambda _, file, **__: file.write(bytes(100_000_000)))
+    with largest_file(limit or 90_000_000):
+        ended = export("--output", "net.pth", "--size", "64x64")
+    assert_one_line(ended, f"{part}: cannot be written (File too large)")
+    assert [path.name for path in tmp_path.iterdir()] == ([] if part == "net.pth" else ["net.pth"])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import torch
 from detectron2.config import CfgNode
 from torch.nn import functional as F
 
+from benchmarks import inference
 from benchmarks.errors import ConfigError
-from benchmarks.inference import Sliding, predict_logits, sliding
+from benchmarks.inference import Sliding, predict_classes, predict_image, predict_logits, sliding, upsampled_classes
 from methods.networks import Segmentor, build_segmentor
 
 MakeConfig = Callable[..., CfgNode]
@@ -66,9 +67,7 @@ def test_logits_are_the_mean_of_the_windows(lite: Segmentor) -> None:
     total, count = np.zeros((2, 19, 64, 128)), np.zeros((64, 128))
     for left in (0, 32, 64):
         with torch.no_grad():
-            logits = F.interpolate(
-                lite.decoder(lite.encoder(shown[..., left : left + 64])), (64, 64), mode="bilinear"
-            )
+            logits = F.interpolate(lite.decoder(lite.encoder(shown[..., left : left + 64])), (64, 64), mode="bilinear")
         total[..., left : left + 64] += logits.numpy()
         count[:, left : left + 64] += 1
     logits = predict_logits(lite, shown, (64, 128), Sliding((64, 64), (32, 32)))
@@ -108,3 +107,45 @@ def test_keys_say_width_first_and_half_a_window_is_the_stride(small_config: Make
 def test_a_stride_that_leaves_pixels_out_is_told(small_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match=r"TEST.STRIDE is \(64, 48\), expected at most the window, \(64, 32\)"):
         small_config("dacs", overrides={"TEST.SLIDING": True, "TEST.WINDOW": (64, 32), "TEST.STRIDE": (64, 48)})
+
+
+# Classes of large images, whose logits are never there as a whole
+
+
+def shown(height: int, width: int) -> torch.Tensor:
+    """One image that is blocks of colours, so that it is of several classes."""
+    blocks = torch.randint(0, 256, (3, height // 8, width // 8), generator=torch.Generator().manual_seed(3))
+    return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("window", "stride"), [((64, 64), (32, 32)), ((96, 64), (80, 24)), ((500, 72), (9, 72))])
+def test_classes_by_windows_are_those_of_all_logits_and_no_more_than_a_row_is_held(
+    lite: Segmentor, monkeypatch: pytest.MonkeyPatch, window: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    image, windows, cpu = shown(136, 104), Sliding(window, stride), torch.device("cpu")
+    logits = predict_image(lite, image, (136, 104), cpu, windows)
+    expected = logits.argmax(0)
+    assert len(expected.unique()) > 1
+    held = []
+    argmax = inference._argmax
+    monkeypatch.setattr(inference, "_argmax", lambda part: held.append(part.shape[1]) or argmax(part))
+    found = predict_classes(lite, image, (136, 104), cpu, windows)
+    assert found.dtype == torch.uint8 and torch.equal(found.long(), expected)
+    assert sum(held) == 136 and max(held) <= window[1]
+
+
+@pytest.mark.parametrize("size", [(300, 410), (41, 37), (64, 96), (65, 400)])
+def test_logits_brought_to_a_size_in_stripes_have_the_same_classes(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    logits = torch.randn(5, 64, 96, generator=torch.Generator().manual_seed(4))
+    expected = F.interpolate(logits[None], size, mode="bilinear")[0]
+    assert torch.equal(upsampled_classes(logits, size).long(), expected.argmax(0))  # at once
+    stripes = []
+    argmax = inference._argmax
+    monkeypatch.setattr(inference, "_argmax", lambda part: stripes.append(part) or argmax(part))
+    monkeypatch.setattr(inference, "_HELD", 5 * size[1] * 7)
+    found = upsampled_classes(logits, size)
+    assert {part.shape[1] for part in stripes[:-1]} == {7}
+    torch.testing.assert_close(torch.cat(stripes, dim=1), expected, rtol=0, atol=1e-4)  # float32 places
+    assert torch.equal(found.long(), torch.cat(stripes, dim=1).argmax(0))

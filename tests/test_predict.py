@@ -15,12 +15,15 @@ import pytest
 import torch
 import yaml
 from cityscapesscripts.helpers.labels import trainId2label
+from full_disk import largest_file
 from PIL import Image
 from rich.console import Console
 from torch.nn import functional as F
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, streets_root, trained
 
 import benchmarks.predict
+import benchmarks.prediction
+import benchmarks.trained
 from benchmarks import image_progress
 from benchmarks.checkout import ROOT
 from benchmarks.errors import ConfigError
@@ -28,6 +31,7 @@ from benchmarks.image_files import find_images, output_names
 from benchmarks.image_progress import ImageProgress
 from benchmarks.prediction import input_size
 from benchmarks.server_files import check_names, write_server_files
+from datasets import reading
 from methods.networks import Segmentor
 
 
@@ -160,6 +164,81 @@ def test_the_window_and_the_size_of_the_protocol_are_used(predict: Command, tmp_
 def test_an_image_of_another_aspect_gets_as_many_pixels(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert input_size((1024, 512), *size) == expected
     assert input_size((), *size) == ()
+
+
+def test_a_photo_that_is_stored_lying_is_predicted_as_it_is_shown(predict: Command, tmp_path: Path) -> None:
+    """A camera's orientation: the maps lie over the image as a viewer shows it."""
+    upright = noise(tmp_path / "upright.png", 48, 96)
+    exif = Image.Exif()
+    exif[274] = 8
+    Image.fromarray(np.rot90(upright, -1)).save(tmp_path / "turned.png", exif=exif)
+    assert predict("--run", str(trained()), "upright.png", "turned.png", "--output", "out").code == 0
+    for part in ("labels", "overlays"):
+        expected = np.array(Image.open(tmp_path / f"out/{part}/upright.png"))
+        assert expected.shape[:2] == (96, 48)
+        assert np.array_equal(np.array(Image.open(tmp_path / f"out/{part}/turned.png")), expected)
+
+
+def test_a_grey_photo_is_predicted_with_one_line(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_said", set())
+    grey = noise(tmp_path / "a.png", 64, 64)[..., 0]
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(tmp_path / "b.png")
+    assert predict("--run", str(trained()), "a.png", "b.png").code == 0
+    pictures = [np.array(Image.open(tmp_path / f"predictions/labels/{name}.png")) for name in "ab"]
+    assert np.array_equal(*pictures)
+
+
+def test_a_larger_image_is_predicted_where_the_user_says_so(predict: Command, tmp_path: Path) -> None:
+    image = noise(tmp_path / "a.png", 128, 96)
+    words = ("--run", str(trained()), "a.png", "--window", "64x64")
+    assert_one_line(
+        predict(*words, "--max-pixels", "12287"), "a.png: 128x96 are 12,288 pixels, expected at most", "--max-pixels"
+    )
+    assert predict(*words, "--max-pixels", "12288").code == 0
+    segmentor, total, count = network(trained()), np.zeros((19, 96, 128)), np.zeros((96, 128))
+    for top in (0, 32):
+        for left in (0, 32, 64):
+            part = (slice(top, top + 64), slice(left, left + 64))
+            pixels = torch.from_numpy(image[part].astype(np.float32) / 255).permute(2, 0, 1)[None]
+            with torch.no_grad():
+                logits = segmentor.decoder(segmentor.encoder(pixels))
+            total[:, part[0], part[1]] += F.interpolate(logits, (64, 64), mode="bilinear")[0].numpy()
+            count[part] += 1
+    found = np.array(Image.open(tmp_path / "predictions/labels/a.png"))
+    assert_same_classes(found, (total / count).argmax(0))
+    assert np.mean(found != classes_of(segmentor, image)) > 1e-3  # not what the whole image gives
+    assert_one_line(predict(*words, "--max-pixels", "0"), "--max-pixels 0: expected a number of pixels")
+    assert_one_line(predict(*words[:-1], "64"), "--window is '64', expected a width and a height")
+
+
+def test_what_is_too_large_to_be_taken_whole_names_the_way_out(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise(tmp_path / "a.png", 128, 96)
+    monkeypatch.setattr(benchmarks.prediction, "MAX_PIXELS", 12287)
+    assert_one_line(
+        predict("--run", str(trained()), "a.png"), "a.png: 128x96 pixels are too many at once, expected --window"
+    )
+    assert predict("--run", str(trained()), "a.png", "--window", "64x64").code == 0
+    monkeypatch.undo()
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(benchmarks.trained, "predict_classes", full)
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(predict("--run", str(trained()), "a.png"), "(out of memory); --window, as 1024x1024, predicts it")
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_picture(predict: Command, tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", 128, 96)
+    with largest_file(100):
+        ended = predict("--run", str(trained()), "a.png", "--output", "out")
+    assert_one_line(ended, "out/labels/a.png: cannot be written (File too large)")
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["labels"]
 
 
 # Which images, and what they are called
