@@ -31,7 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class AtomicCheckpointer(DetectionCheckpointer):
-    """DetectionCheckpointer whose files appear whole or not at all, and which keeps the newest alone."""
+    """DetectionCheckpointer whose files appear whole or not at all, and which keeps the newest two."""
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Save model and checkpointables as ``<name>.pth``, then point last_checkpoint at it and remove older ones.

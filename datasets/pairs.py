@@ -30,7 +30,7 @@ DRAWS = 20
 class PairedBatches(Dataset):
     """Source and target images, batch by batch: item t is all of iteration t's, whatever was asked for before.
 
-        {"source": {"images": uint8 (B, 3, H, W), RGB 0..255; "labels": uint8 (B, H, W), train ids 0..18 or 255},
+        {"source": {"images": uint8 (B, 3, H, W), RGB 0..255; "labels": uint8 (B, H, W), train ids or 255},
          "target": {"images": uint8 (B, 3, H, W); "valid": bool (B, H, W), False in the margins of the target's view}}
 
     without "target" where `target` is None, and without "valid" where the view has no margins. Within an epoch of a

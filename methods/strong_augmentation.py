@@ -3,6 +3,11 @@
 Follows the settings of DACS and DAFormer (colour jitter with probability 0.8, brightness, contrast, saturation and hue
 each 0.2; blur with probability 0.5 and sigma from U(0.15, 1.15)): one decision a batch, parameters for each image.
 The blur is separable, which is exact and cheaper than the dense kernel.
+
+Two draws differ in kind from the authors' code. It draws the order of the four jitters for each mixed image, and one
+sigma of blur for the batch in MIC; here the order is one for the batch, and sigma is drawn for each image, everywhere.
+What an image gets has the same distribution either way; only how the images of one batch go together differs. So every
+image of a batch goes through the same operations, and runs measured before keep their numbers.
 """
 
 from __future__ import annotations

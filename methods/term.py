@@ -31,7 +31,9 @@ S = TypeVar("S", bound=TermSettings)
 
 
 class Term(nn.Module, Generic[S]):
-    """Takes a training step and returns named losses. It does not know the other terms, the trainer or the config.
+    """Takes a training step and returns named losses. It does not know the other terms or the trainer.
+
+    Of the config it has its settings alone; a line that refuses one names its key, ``TERMS.<NAME>.<FIELD>``.
 
     Attributes:
         Settings: the dataclass of what can be set.

@@ -165,6 +165,29 @@ def test_kernel_sizes_are_the_published_ones() -> None:
     assert [_kernel_size(side) for side in (512, 256)] == [51, 25]
 
 
+def test_order_of_jitter_is_one_for_the_batch_and_sigma_is_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another kind than the authors' draws on purpose: docs/methods.md says why."""
+    orders, sigmas = [], []
+
+    def jitter(images: torch.Tensor, factors: torch.Tensor, order: list[int]) -> torch.Tensor:
+        orders.append(tuple(order))
+        assert factors.shape == (4, 3) and len(factors.unique()) == 12
+        return images
+
+    def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        sigmas.append(sigma)
+        return images
+
+    monkeypatch.setattr("methods.strong_augmentation.colour_jitter", jitter)
+    monkeypatch.setattr("methods.strong_augmentation.gaussian_blur", blur)
+    for index in range(300):
+        StrongAugmentation(1.0, 0.2, 1.0)(torch.zeros(3, 3, 8, 8), Draws(keyed_generator(0, "test", index)))
+    assert len(set(orders)) == 24 and all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    assert all(len(sigma.unique()) == 3 for sigma in sigmas)
+    drawn = torch.cat(sigmas)
+    assert 0.15 <= drawn.min() < 0.17 and 1.13 < drawn.max() <= 1.15
+
+
 def test_strong_augmentation_decides_as_often_as_published() -> None:
     images = torch.rand(1, 3, 40, 40)
     unchanged = sum(
