@@ -106,9 +106,9 @@ def _names(folder: Path) -> list[str]:
 def _images(matches: Iterable[Path], walker: _Walker) -> Iterator[Path]:
     for match in matches:
         if match.is_dir():
-            files = (folder / name for folder, names in walker.folders(match) for name in names)
+            files = [folder / name for folder, names in walker.folders(match) for name in names]
         else:
-            files = iter([match])
+            files = [match]
         # Archives made on a Mac leave "._a.png" beside "a.png".
         yield from (file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
 

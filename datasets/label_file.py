@@ -37,8 +37,9 @@ def check_label(path: str | Path, image: Image.Image, expected: str) -> None:
         raise DataError(f"{path}: {lossy} changes values to save space, so they are no ids: expected a PNG, {expected}")
     if image.mode not in ("1", "L", "P"):
         raise DataError(f"{path}: expected {expected}, found mode {image.mode}")
-    if (image.format == "PPM" and (image.mode != "L" or image.tile[0][0] != "raw")) or (  # Pillow scales to 0..255
-        image.format == "GIF" and image.tile[0][1] != (0, 0, *image.size)  # the rest is filled with an id of no meaning
+    codec, extent = image.tile[0][:2]  # type: ignore[attr-defined]
+    if (image.format == "PPM" and (image.mode != "L" or codec != "raw")) or (  # Pillow scales to 0..255
+        image.format == "GIF" and extent != (0, 0, *image.size)  # the rest is filled with an id of no meaning
     ):
         raise DataError(f"{path}: expected {expected}, found a {image.format} whose values cannot be told, use PNG")
     check_bmp(path, image, expected)

@@ -51,7 +51,8 @@ def told_circles(circles: Sequence[Path]) -> str:
 
 
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith("."):
