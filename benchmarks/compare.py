@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from detectron2.config import CfgNode
 
+from benchmarks.again import newest, settle_if_any
 from benchmarks.config import PLACE_KEYS, flatten
 from benchmarks.data import check_data, data_root
 from benchmarks.errors import ConfigError, RunLocked
@@ -97,12 +99,16 @@ def compare_methods(
     runs_id = hashlib.sha256(" ".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:8]
     csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_id}")
     print(f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}")
-    return 0 if len(runs) == len(folders) and (runs["status"] == FINISHED).all() else 1
+    made = len(runs) == len(folders) and (runs["status"] == FINISHED).all()
+    return 0 if made and not (force and any(newest(folder) != folder for folder in folders)) else 1
 
 
 def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) -> bool:
     """Whether runs were left in a queue, which is then told in place of a table."""
-    if launcher is None or launcher.wait or runs["status"].isin((FINISHED, DIVERGED, FAILED)).all():
+    if launcher is None or launcher.wait:
+        return False
+    remade = any(newest(Path(folder)) != Path(folder) for folder in runs["folder"])
+    if runs["status"].isin((FINISHED, DIVERGED, FAILED)).all() and not remade:
         return False
     print(
         f"the same command without --no-wait waits for them and prints the table; how they stand: "
@@ -161,7 +167,7 @@ def make_runs(
             [WorkerJob(job.label, job.cfg, job.folder, force, launcher.gpus) for job in missing],
             output,
             progress.say,
-            lambda index: _tell(missing[index], _left(missing[index]), progress),
+            lambda index: _tell(missing[index], _left(missing[index], force), progress, force),
         )
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
@@ -233,16 +239,18 @@ def _make_folder(output: Path) -> None:
 def _over(job: _Job) -> dict[str, Any] | None:
     """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
     try:
+        with suppress(RunLocked, OSError):  # a kill came between its end and its place
+            settle_if_any(job.folder)
         record = read_record(job.folder)
     except ResultsError:
         return None
     return record if record is not None and record["status"] in (FINISHED, DIVERGED) else None
 
 
-def _left(job: _Job) -> dict[str, Any] | None:
+def _left(job: _Job, force: bool) -> dict[str, Any] | None:
     """What a run that another process made has left."""
     try:
-        return read_record(job.folder)
+        return read_record(newest(job.folder) if force else job.folder)
     except ResultsError as error:
         return {"status": FAILED, "reason": str(error)}
 
@@ -262,15 +270,17 @@ def _make(job: _Job, progress: RunProgress, force: bool, listings: Listings) -> 
         progress.say(f"{job.label}: left out, {refused}")
         return refused
     progress.end(job.index)
-    _tell(job, record, progress)
+    _tell(job, record, progress, force)
     return None
 
 
-def _tell(job: _Job, record: Mapping[str, Any] | None, progress: RunProgress) -> None:
+def _tell(job: _Job, record: Mapping[str, Any] | None, progress: RunProgress, force: bool) -> None:
     """Say how a run ended; without a record, which a full disk has no place for, that there is none."""
     if record is None:
         progress.say(f"{job.label}: left no record (see {job.folder / 'log.txt'})")
     elif record["status"] == FINISHED:
         progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record['wall_seconds'])}")
     else:
-        progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {job.folder / 'log.txt'})")
+        place = newest(job.folder) if force else job.folder
+        kept = "" if place == job.folder else "; what was there before is kept"
+        progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {place / 'log.txt'}){kept}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.again import newest
 from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
 from results.errors import ResultsError
@@ -23,12 +24,12 @@ def iteration(folder: Path) -> int:
         return 0
 
 
-def mark_lost(folder: Path, reason: str) -> bool:
+def mark_lost(folder: Path, reason: str, force: bool = False) -> bool:
     """Let the record of a run whose process is gone say so; a run that a process has is left alone.
 
-    Returns whether it says so now.
+    With ``force`` it is the run that was being made anew (`benchmarks.again`). Returns whether it says so now.
     """
-    return _mark(folder, (PENDING, RUNNING), FAILED, f"{LOST}{reason}")
+    return _mark(folder, (PENDING, RUNNING), FAILED, f"{LOST}{reason}", force)
 
 
 def mark_stopped(folder: Path, reason: str) -> bool:
@@ -45,13 +46,14 @@ def mark_begun(folder: Path) -> None:
     _mark(folder, (FAILED, STOPPED), RUNNING, "")
 
 
-def _mark(folder: Path, found: Sequence[str], status: str, reason: str) -> bool:
+def _mark(folder: Path, found: Sequence[str], status: str, reason: str, force: bool = False) -> bool:
     try:
         with locked(folder):
-            record: dict[str, Any] | None = read_record(folder)
+            place = newest(folder) if force else folder
+            record: dict[str, Any] | None = read_record(place)
             if record is None or record["status"] not in found:
                 return False
-            write_record(folder, record | {"status": status, "reason": reason})
+            write_record(place, record | {"status": status, "reason": reason})
             return True
     except (RunLocked, ResultsError, OSError):  # a full disk has no place for it
         return False

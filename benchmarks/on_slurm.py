@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks import again
 from benchmarks.checkout import PACKAGES, ROOT
 from benchmarks.environment import git_state
 from benchmarks.errors import RunLocked
 from benchmarks.lock import held_by, locked
 from benchmarks.marks import mark_lost
-from benchmarks.runner import clear, described
+from benchmarks.runner import described
 from benchmarks.stored_config import stored
 from benchmarks.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
 from benchmarks.workers import WorkerJob, WorkerProgress, make_run_in_job
@@ -73,8 +74,8 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         Raises:
             RunLocked: another process has one; LauncherError: sbatch refused.
         """
-        # Cleared before: a job that is queued again must go on.
-        waiting = {index: job._replace(force=False) for index, job in jobs.items()}
+        # Begun by this: a job that is queued again must go on.
+        waiting = {index: job._replace(begun=True) for index, job in jobs.items()}
         marks = dict[int, Future[None]]()
         try:
             with ThreadPoolExecutor(_THREADS) as threads:
@@ -86,7 +87,7 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         except BaseException:
             for index in marks.keys() - self._jobs.keys():
                 if not marks[index].exception():
-                    mark_lost(waiting[index].folder, "it could not be submitted")
+                    mark_lost(jobs[index].folder, "it could not be submitted", jobs[index].force)
             raise
 
     def submitted(self, jobs: Mapping[str, WorkerJob]) -> None:
@@ -106,22 +107,22 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
 def mark_pending(job: WorkerJob) -> None:
     """Let the record of a run say that it was submitted to a queue; it is made if there is none.
 
-    What an earlier session measured stays in it, unless the run is forced: then all that it left is removed now, not
-    by the job, which may be started several times.
+    What an earlier session measured stays in it. A run that is forced is begun anew here (`benchmarks.again`), not by
+    the job, which may be started several times.
 
     Raises:
         RunLocked: another process has the run.
     """
     with locked(job.folder):
-        if job.force:
-            clear(job.folder)
+        again.settle(job.folder)
+        place = again.begin(job.folder) if job.force else job.folder
         try:
-            known = records.read_record(job.folder)
+            known = records.read_record(place)
         except ResultsError:
             known = None
-        records.write_text(job.folder / "config.yaml", stored(job.cfg))
-        record = known or described(job.cfg, job.folder)
-        records.write_record(job.folder, record | {"status": records.PENDING, "reason": ""})
+        records.write_text(place / "config.yaml", stored(job.cfg))
+        record = known or described(job.cfg, place)
+        records.write_record(place, record | {"status": records.PENDING, "reason": ""})
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:
@@ -173,7 +174,7 @@ def make_on_slurm(
     """
     scheduler = Scheduler()
     pool = SlurmRuns(output, profile, scheduler=scheduler)
-    progress = WorkerProgress([job._replace(force=False) for job in jobs], say, ended)
+    progress = WorkerProgress([job._replace(begun=True) for job in jobs], say, ended)
     there = queued(output, scheduler)
     to_submit: dict[int, WorkerJob] = {}
     left = set(range(len(jobs)))

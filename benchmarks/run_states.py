@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import again
 from benchmarks.lock import held_by
 from benchmarks.marks import iteration, mark_lost
 from benchmarks.submissions import SubmittedRun, submitted_runs
@@ -89,9 +90,12 @@ def _state(
     except ResultsError as error:
         record = {"status": records.FAILED, "reason": str(error)}
     job = jobs.get(run.job) if run else None
+    place, anew = folder, again.newest_record(folder)
+    if anew and again.newest(folder) != folder and ((job is not None and job.is_alive) or _holder(folder)):
+        place, record = again.newest(folder), anew  # by --force, beside the one that is kept until it is over
     status, reason = _status(folder, record, run, job, scheduler)
     planned = int(record.get("max_iterations", run.iterations if run else 0))
-    done = min(planned, max(iteration(folder), int(record.get("iterations", 0))))
+    done = min(planned, max(iteration(place), int(record.get("iterations", 0))))
     curve = record.get("curve") or []
     spec = record.get("spec") or {}
     return RunState(
@@ -102,7 +106,7 @@ def _state(
         done,
         planned,
         curve[-1].get("miou") if curve else None,
-        _seconds_left(folder, record, done) if status == records.RUNNING else None,
+        _seconds_left(place, record, done) if status == records.RUNNING else None,
         one_line(reason),
         job is not None and job.is_alive,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from benchmarks import again
 from benchmarks.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.config import config_name, settings
 from benchmarks.criteria import Criteria
@@ -63,13 +63,20 @@ class RunWatcher(Watcher):
 
 
 def run_one(
-    cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, listings: Listings | None = None
+    cfg: CfgNode,
+    folder: Path,
+    watcher: RunWatcher,
+    force: bool = False,
+    listings: Listings | None = None,
+    begun: bool = False,
 ) -> dict[str, Any]:
     """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
 
-    A finished run is returned as it is, unless ``force``, which starts anew. A run that fails or diverges has a record
-    that says so and why; its traceback is in log.txt. An interrupt leaves it to be picked up. While the run goes on,
-    its record.json has what is measured so far, written after each evaluation.
+    A finished run is returned as it is, unless ``force``, which starts anew: beside what is there, in whose place the
+    new run is put when it is finished or has diverged (`benchmarks.again`). With ``begun`` it was started anew by who
+    submitted it, and is gone on with. A run that fails or diverges has a record that says so and why; its traceback is
+    in log.txt. An interrupt leaves it to be picked up. While the run goes on, its record.json has what is measured so
+    far, written after each evaluation.
 
     Several processes that train the run together (`slurm.ranks.joined`) all call this. The lock and all files but logs
     of the others (log-rank1.txt, ...) are rank 0's. A failure of one is raised in each: rank 0 has written it down,
@@ -83,29 +90,32 @@ def run_one(
     """
     check_ranks(cfg, comm.get_world_size())
     with ExitStack() as stack:
-        record, refused = None, None
+        record, refused, place = None, None, folder
         data: dict[str, Any] = {}
         if comm.is_main_process():
             try:
                 stack.enter_context(locked(folder))
+                again.settle(folder)
                 if force:
-                    clear(folder)
-                record = _known(folder)
+                    place = again.newest(folder) if begun else again.begin(folder)
+                record = _known(place)
                 if record is None or record["status"] not in (FINISHED, DIVERGED):
                     listings = listings or Listings()
-                    listings.check(cfg, folder)
+                    listings.check(cfg, place)
                     data = listings.of(cfg)
             except (RunLocked, ConfigError) as error:
                 refused = error
-        record, refused = agreed((record, refused))
+        record, refused, place = agreed((record, refused, place))
         if refused is not None:
             raise refused
         if record is not None and record["status"] in (FINISHED, DIVERGED):
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
-        stack.enter_context(_log_file(folder / log))
-        stack.enter_context(deterministic(cfg.SOLVER.DETERMINISTIC))
-        return _run(cfg, folder, watcher, data)
+        with _log_file(place / log), deterministic(cfg.SOLVER.DETERMINISTIC):
+            record = _run(cfg, place, watcher, data)
+        if comm.is_main_process():
+            again.settle(folder)
+        return record
 
 
 def _known(folder: Path) -> dict[str, Any] | None:
@@ -260,7 +270,7 @@ def described(cfg: CfgNode, folder: Path) -> dict[str, Any]:
     """What the record of a run that has not begun can say, but for its status."""
     recipe = parse(cfg.METHOD)
     return {
-        "id": id_in(folder, cfg),
+        "id": id_in(again.run_of(folder), cfg),
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
         "oracle": recipe.oracle,
         "classes": cfg.TEST.CLASSES,
@@ -329,13 +339,6 @@ def _validation(evaluation: Evaluation, cfg: CfgNode) -> dict[str, Any]:
 
 def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
-
-
-def clear(folder: Path) -> None:
-    """Remove all that a run has left; the caller holds its lock."""
-    for path in folder.iterdir():
-        if path.name != ".lock":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from detectron2.config import CfgNode
 
+from benchmarks.again import newest
 from benchmarks.checkout import check_checkout
 from benchmarks.errors import RunLocked
 from benchmarks.marks import iteration, mark_lost
@@ -28,13 +29,22 @@ _NAMED = 4  # of the runs that are under way, in such a line
 
 
 class WorkerJob(NamedTuple):
-    """One run for a worker."""
+    """One run for a worker; ``force`` and ``begun`` are those of `benchmarks.runner.run_one`."""
 
     label: str
     cfg: CfgNode
     folder: Path
     force: bool
     gpus: int = 1
+    begun: bool = False
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are done, of the one that is made anew where it is forced."""
+        if not self.force:
+            return iteration(self.folder)
+        place = newest(self.folder)
+        return 0 if place == self.folder and not self.begun else iteration(place)
 
 
 def make_in_workers(
@@ -103,7 +113,7 @@ def make_run(job: WorkerJob) -> str | None:
     try:
         return run_ranks(make_shared_run, job, job.gpus)
     except RanksFailed as error:
-        mark_lost(job.folder, str(error))  # unless rank 0 has written down what happened
+        mark_lost(job.folder, str(error), job.force)  # unless rank 0 has written down what happened
         return None
 
 
@@ -131,7 +141,7 @@ def _make(job: WorkerJob) -> str | None:
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     try:
-        run_one(job.cfg, job.folder, RunWatcher(), job.force)
+        run_one(job.cfg, job.folder, RunWatcher(), job.force, begun=job.begun)
     except RunLocked as error:
         return str(error)
     return None
@@ -157,13 +167,13 @@ class WorkerProgress(LocalWatcher["str | None"]):
     def started(self, index: int) -> None:
         job = self._jobs[index]
         self._waiting.discard(index)
-        self._running[index] = 0 if job.force else iteration(job.folder)
+        self._running[index] = job.iteration
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
 
     def back_in_queue(self, index: int) -> None:
         """The job of a run was ended by the scheduler, which will start it again."""
         job = self._jobs[index]
-        done = iteration(job.folder)
+        done = job.iteration
         self._worked += max(0, done - self._running.pop(index))
         self._waiting.add(index)
         self._say(f"{job.label}: back in the queue, at iteration {done}")
@@ -177,7 +187,8 @@ class WorkerProgress(LocalWatcher["str | None"]):
         if outcome is None:
             self._ended(index)
         elif isinstance(outcome, Lost):
-            if mark_lost(job.folder, outcome.reason) or not _is_over(job.folder):
+            place = newest(job.folder) if job.force else job.folder
+            if mark_lost(job.folder, outcome.reason, job.force) or not _is_over(place):
                 self._say(f"{job.label}: lost, {outcome.reason} (see {outcome.log})")
             else:  # it could write down what happened
                 self._ended(index)
@@ -201,7 +212,7 @@ class WorkerProgress(LocalWatcher["str | None"]):
 
     def _done(self, index: int) -> int:
         job = self._jobs[index]
-        return min(iteration(job.folder), job.cfg.SOLVER.ITERS)  # the line of a last evaluation counts one more
+        return min(job.iteration, job.cfg.SOLVER.ITERS)  # the line of a last evaluation counts one more
 
     def _time_left(self, done: dict[int, int], now: float) -> str:
         worked = self._worked + sum(done[index] - first for index, first in self._running.items())
