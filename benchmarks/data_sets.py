@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,45 @@ from datasets.layouts import LAYOUTS
 from datasets.registered import import_module, registered_classes, scan_registered
 
 Items = list[dict[str, Any]]
+
+# DATA.MODULE and PROTOCOL_FILE of configs that run folders held, and the config's file, where nobody named the module.
+_withheld: dict[tuple[str, str], Path] = {}
+
+
+def withhold_module(cfg: CfgNode, file: Path, named: Sequence[str]) -> None:
+    """Keep this process from importing the DATA.MODULE of a config that a run folder held, unless it is in ``named``.
+
+    A run folder may come from anybody, and to import is to run code. ``named``: what the user gave, paths of files or
+    names of modules.
+    """
+    allow_module(cfg)
+    if cfg.DATA.MODULE and not any(_module_path(each, Path()) == _module_of(cfg) for each in named):
+        _withheld[cfg.DATA.MODULE, cfg.PROTOCOL_FILE] = file
+
+
+def allow_module(cfg: CfgNode) -> None:
+    """Let this process import the DATA.MODULE of a config whose protocol the user named."""
+    _withheld.pop((cfg.DATA.MODULE, cfg.PROTOCOL_FILE), None)
+
+
+def check_module(cfg: CfgNode) -> None:
+    """Raise DataError where the DATA.MODULE of a config is withheld; the line says how to name it."""
+    file = _withheld.get((cfg.DATA.MODULE, cfg.PROTOCOL_FILE))
+    if file is not None:
+        module = _module_of(cfg)
+        raise DataError(
+            f"{file}: DATA.MODULE is {module}, code that runs when its data sets are read: if you trust it, name it by "
+            f"--module {module}"
+        )
+
+
+def _module_of(cfg: CfgNode) -> str:
+    return _module_path(cfg.DATA.MODULE, Path(cfg.PROTOCOL_FILE).parent)
+
+
+def _module_path(text: str, folder: Path) -> str:
+    """A file as a whole path; the name of a module as it is."""
+    return str((folder / text).resolve()) if text.endswith(".py") else text
 
 
 def items(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str | None = None) -> Items:
@@ -48,6 +87,7 @@ def _scan(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str) -> Ca
         return partial(scan_folders, folder, node.IMAGES, node.LABELS, labels, key)
     if node.LAYOUT == REGISTERED:
         if cfg.DATA.MODULE:
+            check_module(cfg)
             import_module(cfg.DATA.MODULE, Path(cfg.PROTOCOL_FILE).parent)
         return partial(scan_registered, node.NAME, _registered_encoding(cfg, role) if labelled else None, key)
     return partial(LAYOUTS[node.LAYOUT].scan, folder, split, labelled, node.CONDITIONS, encoding(cfg, role))

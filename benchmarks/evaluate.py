@@ -49,7 +49,7 @@ def main() -> int:
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     reevaluate(
-        open_run(arguments.run, arguments.runs),
+        open_run(arguments.run, arguments.runs, arguments.module),
         arguments.model,
         protocol=arguments.protocol,
         checkpoint=arguments.checkpoint,

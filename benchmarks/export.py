@@ -39,7 +39,7 @@ def main() -> int:
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath|copyreg)\b.*")
-    return export(open_run(arguments.run, arguments.runs), arguments.model, arguments.output, size)
+    return export(open_run(arguments.run, arguments.runs, arguments.module), arguments.model, arguments.output, size)
 
 
 if __name__ == "__main__":

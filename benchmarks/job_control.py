@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.errors import ConfigError
@@ -61,19 +62,32 @@ def cancel(states: Sequence[RunState], scheduler: Scheduler, say: Callable[[str]
 
 
 def resubmit(
-    states: Sequence[RunState], output: Path, profile_of: Callable[[Profile], Profile], say: Callable[[str], None]
+    states: Sequence[RunState],
+    output: Path,
+    profile_of: Callable[[Profile], Profile],
+    say: Callable[[str], None],
+    confirmed: Callable[[str], bool] = lambda _: False,
+    modules: Sequence[str] = (),
 ) -> None:
     """Submit runs again, with the code as it is now; they go on from their last checkpoint.
+
+    The output folder may come from anybody: of the profile that is written down there, what jobs would execute (setup,
+    python, any option of sbatch) is taken only where it is confirmed; and code that a run's config names is imported
+    only where the user named it.
 
     Args:
         states: the runs; those that are finished, diverged, waiting or running are left alone.
         output: the folder that they are below.
         profile_of: from the profile that a run was submitted with to that of now.
         say: given lines.
+        confirmed: given a question, whether the user says yes.
+        modules: that the user named (`benchmarks.trained.open_run`).
 
     Raises:
-        ConfigError: a run's config cannot be read; LauncherError: sbatch refused.
+        ConfigError: a run's config cannot be read, or what its jobs would execute was not confirmed; DataError: nor was
+            the code that its config names; LauncherError: sbatch refused.
     """
+    from benchmarks.data_sets import check_module
     from benchmarks.fingerprint import Listings
     from benchmarks.on_slurm import SlurmRuns
     from benchmarks.spec import id_in, run_folder
@@ -87,11 +101,21 @@ def resubmit(
     submitted = submitted_runs(output)
     groups: dict[str, tuple[Profile, dict[int, WorkerJob]]] = {}
     listings = Listings()
+    answers = dict[str, bool]()
     for index, state in enumerate(again):
         sent = submitted.get(state.folder)
         before = read_profile(dict(sent.profile), "profile") if sent else Profile()
         profile = profile_of(before)
-        cfg = open_run(str(state.folder), output).cfg
+        if executed := _executed(before, profile, profile_of):
+            if executed not in answers:
+                answers[executed] = confirmed(f"runs were submitted with {executed}: have their jobs execute that?")
+            if not answers[executed]:
+                raise ConfigError(
+                    f"{state.folder} was submitted with {executed}, which its job would execute: expected --profile "
+                    "with what is to be executed, or a yes at a terminal"
+                )
+        cfg = open_run(str(state.folder), output, modules).cfg
+        check_module(cfg)
         known = id_in(state.folder, cfg)
         if run_folder(output, cfg).with_name(known) != state.folder:
             raise ConfigError(
@@ -106,3 +130,14 @@ def resubmit(
         runs.submit_all(jobs)
         ids = dict.fromkeys(runs.job_id(index).split("_")[0] for index in jobs)
         say(f"submitted {len(jobs)} runs as {', '.join(ids)}: {', '.join(job.folder.name for job in jobs.values())}")
+
+
+def _executed(before: Profile, profile: Profile, profile_of: Callable[[Profile], Profile]) -> str:
+    """What jobs would execute that is only written down in the output folder, in one line; "" for nothing."""
+    said = profile_of(replace(before, setup=(), python=None, sbatch={}))
+    parts = []
+    for key in ("setup", "python", "sbatch"):
+        value = getattr(profile, key)
+        if value != getattr(said, key):
+            parts.append(f"{key} {dict(value) if key == 'sbatch' else value!r}")
+    return ", ".join(parts)

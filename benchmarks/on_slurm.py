@@ -21,6 +21,7 @@ from results import record as records
 from results.errors import ResultsError
 from slurm.outcome import Lost
 from slurm.pool import SlurmPool
+from slurm.private import private_name
 from slurm.profile import Profile
 from slurm.scheduler import PENDING, Scheduler, SchedulerSilent
 from slurm.snapshot import snapshot
@@ -92,8 +93,8 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
 
     def submitted(self, jobs: Mapping[str, WorkerJob]) -> None:
         runs = {name: (job.folder, job.label, job.cfg.SOLVER.ITERS) for name, job in jobs.items()}
-        profile, code = self.submitter.profile.dump(), self.submitter.code.name
-        note_submission(self._output, runs, self.scheduler.cluster, profile, code)
+        profile, code, files = self.submitter.profile.dump(), self.submitter.code.name, self.submitter.folder.name
+        note_submission(self._output, runs, self.scheduler.cluster, profile, code, files)
 
     def busy(self, folder: Path) -> bool:
         """Whether a job of this run waits or runs, or that cannot be told."""
@@ -126,15 +127,17 @@ def mark_pending(job: WorkerJob) -> None:
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:
-    """Of runs below ``output``; the code is copied there."""
+    """Of runs below ``output``; the code is copied there, and submitit's files lie in a folder that is new."""
     code = snapshot(ROOT, PACKAGES, code_folder(output), git_state())
     environment = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
-    return Submitter(profile, jobs_folder(output).absolute(), code, environment)
+    # One that nobody could know of before: jobs execute what they find under the names of these files.
+    return Submitter(profile, jobs_folder(output).absolute() / private_name(), code, environment)
 
 
 def dry_submitter(output: Path, profile: Profile) -> Submitter:
     """One whose script can be shown: nothing is copied or written."""
-    return Submitter(profile, jobs_folder(output).absolute(), code_folder(output).absolute() / "<digest of the code>")
+    jobs, code = jobs_folder(output).absolute(), code_folder(output).absolute()
+    return Submitter(profile, jobs / "<a new folder>", code / "<digest of the code>")
 
 
 def queued(output: Path, scheduler: Scheduler, folders: Sequence[Path] | None = None) -> dict[Path, SubmittedRun]:
@@ -180,7 +183,7 @@ def make_on_slurm(
     left = set(range(len(jobs)))
     for index, job in enumerate(jobs):
         if job.folder in there:
-            pool.adopt(index, there[job.folder].job)
+            pool.adopt(index, there[job.folder].job, there[job.folder].files.absolute())
             continue
         if line := held_by(job.folder):
             left.discard(index)

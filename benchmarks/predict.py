@@ -62,7 +62,7 @@ def main() -> int:
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    run = open_run(arguments.run, arguments.runs)
+    run = open_run(arguments.run, arguments.runs, arguments.module)
     images, left_out = find_images(arguments.images, left_out=arguments.output)
     for line in left_out:
         print(f"left out: {line}")

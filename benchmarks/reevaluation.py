@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 import datasets.streets
 from benchmarks import data
-from benchmarks.data_sets import items
+from benchmarks.data_sets import allow_module, items
 from benchmarks.environment import hardware, versions
 from benchmarks.errors import ConfigError
 from benchmarks.evaluation import PIXELS, SegmentationEvaluator
@@ -109,6 +109,7 @@ def _images(run: TrainedRun, protocol: str | None) -> CfgNode:
         return run.cfg
     assert protocol is not None
     other = RunSpec(protocol, run.cfg.METHOD, run.cfg.NETWORK, run.cfg.SEED).resolve()
+    allow_module(other)  # the user named its protocol
     if label_space(other).names != label_space(run.cfg).names:
         raise ConfigError(f"--protocol {protocol}: its classes are not those that run {run.folder} was trained on")
     return other if other.DATA.ROOT or other.PROTOCOL_FILE else placed(other, data_root=run.cfg.DATA.ROOT)

@@ -12,9 +12,10 @@ INLINE, LOCAL, SLURM = "inline", "local", "slurm"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--run, --runs and --model."""
+    """--run, --runs, --module and --model."""
     parser.add_argument("--run", required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where an id is looked for (default: runs)")
+    add_module_option(parser)
     parser.add_argument(
         "--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student, which tables report"
     )
@@ -26,6 +27,17 @@ def size_of(option: str, text: str) -> tuple[int, int]:
     if width.isdecimal() and height.isdecimal() and int(width) and int(height):
         return int(width), int(height)
     raise ConfigError(f"{option} is {text!r}, expected a width and a height such as 1024x512")
+
+
+def add_module_option(parser: argparse.ArgumentParser) -> None:
+    """--module, of commands that read the configs of run folders, which may come from anybody."""
+    parser.add_argument(
+        "--module",
+        action="append",
+        default=[],
+        help="the code that the run's config names to register its data sets (DATA.MODULE), which is imported only "
+        "where you name it: a file.py, or a module",
+    )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

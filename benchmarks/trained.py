@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.config import get_config
+from benchmarks.data_sets import withhold_module
 from benchmarks.errors import ConfigError
 from benchmarks.inference import Sliding, predict_classes, predict_image
 from benchmarks.run_options import STUDENT, TEACHER
@@ -57,14 +58,19 @@ class TrainedRun:
         return path
 
 
-def open_run(name: str, runs: Path) -> TrainedRun:
+def open_run(name: str, runs: Path, modules: Sequence[str] = ()) -> TrainedRun:
     """The run in the folder ``name``, or with the id ``name`` below ``runs``.
+
+    What it holds may come from anybody: the code that its config names (DATA.MODULE) is imported only where it is among
+    ``modules``, which the user named; where it is needed and is not, reading its data sets raises a DataError.
 
     Raises:
         ConfigError: no such run, or a config that this version cannot read; ResultsError: a damaged record.
     """
     folder = _find(name, runs)
-    return TrainedRun(folder, _read_config(folder / "config.yaml"), read_record(folder) or {})
+    cfg = _read_config(folder / "config.yaml")
+    withhold_module(cfg, folder / "config.yaml", modules)
+    return TrainedRun(folder, cfg, read_record(folder) or {})
 
 
 def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,6 +18,7 @@ from submitit.core.utils import environment_variables
 from submitit.local.local import LocalExecutor
 
 from slurm.outcome import Lost, read_outcome, remove_files
+from slurm.private import make_private, private_name
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,11 +69,14 @@ class LocalPool(Generic[T, R]):
         Args:
             function: of a module, so that a worker can import it.
             parallel: at least 1.
-            folder: for the files between the processes; the logs of lost workers stay there.
+            folder: of this user's below it, a new one, are the files between the processes; the logs of lost workers
+                stay there.
             gpus: of each job, where this machine has as many.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._function, self._parallel, self._folder = function, parallel, folder
+        self._function, self._parallel, self._parent = function, parallel, folder
+        # One that nobody could know of before: submitit executes what is found under the names of its files.
+        self._folder = folder = folder / private_name()
+        make_private(folder)
         self._executor = LocalExecutor(folder.absolute())
         self._executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
         self._gpus = _groups(_gpus(), gpus)
@@ -84,8 +88,9 @@ class LocalPool(Generic[T, R]):
 
     def __exit__(self, *_: object) -> None:
         _stop([job for _, job in self._running.values()])
-        if self._folder.is_dir() and not any(self._folder.iterdir()):
-            self._folder.rmdir()
+        for folder in (self._folder, self._parent):
+            with suppress(OSError):  # it is not empty: logs stay, and other commands have theirs
+                folder.rmdir()
 
     @property
     def free(self) -> int:
@@ -187,6 +192,8 @@ def _outcome(job: Job[Any]) -> Any:
         outcome = read_outcome(job.paths)
     except FileNotFoundError:
         return Lost("its process died without a result: killed, or out of memory", job.paths.stdout)
+    except (EOFError, pickle.UnpicklingError) as error:
+        return Lost(f"its result cannot be read ({error})", job.paths.stdout)
     if not isinstance(outcome, Lost):
         remove_files(job.paths)
     return outcome

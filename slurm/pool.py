@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from submitit.core.utils import JobPaths
@@ -43,6 +44,7 @@ class SlurmPool(Generic[T, R]):
         self._function, self._parallel = function, parallel
         self.submitter, self.scheduler = submitter, scheduler
         self._jobs: dict[int, str] = {}  # index: job id
+        self._folders: dict[int, Path] = {}  # of submitit's files, where another command submitted the job
         self._gone: dict[int, float] = {}  # since when
         self._cancelled: set[int] = set()
         self.states: dict[int, JobState] = {}
@@ -76,9 +78,11 @@ class SlurmPool(Generic[T, R]):
     def submitted(self, jobs: Mapping[str, T]) -> None:
         """Called when jobs are in the queue, with their ids."""
 
-    def adopt(self, index: int, job_id: str) -> None:
-        """Watch a job that is in the queue already."""
+    def adopt(self, index: int, job_id: str, folder: Path | None = None) -> None:
+        """Watch a job that is in the queue already; ``folder``: of submitit's files of it, else the submitter's."""
         self._jobs[index] = job_id
+        if folder is not None:
+            self._folders[index] = folder
 
     def job_id(self, index: int) -> str:
         """Of a job that has not ended, ``123`` or ``123_4``."""
@@ -119,7 +123,7 @@ class SlurmPool(Generic[T, R]):
 
     def _outcome(self, index: int) -> Any:
         job = self._jobs[index]
-        paths = JobPaths(self.submitter.folder, job)
+        paths = JobPaths(self._folders.get(index, self.submitter.folder), job)
         try:
             outcome = read_outcome(paths)
         except Exception:  # nothing there, or not yet whole: a pickle can fail in any way

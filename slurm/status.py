@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
@@ -14,7 +15,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_profile_options
+from benchmarks.run_options import add_module_option, add_profile_options
 
 SHOW, LOG, CANCEL, RESUBMIT = "show", "log", "cancel", "resubmit"
 
@@ -37,6 +38,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=10.0, help="seconds between looks, of --watch (default: 10)")
     parser.add_argument("--lines", type=int, default=20, help="of each log (default: 20)")
     parser.add_argument("--all", action="store_true", help="cancel, resubmit: all runs, stopped ones too")
+    add_module_option(parser)
     add_profile_options(parser, "of resubmit: in place of what the runs were submitted with")
     parser.add_argument("--gpus", type=int, help="GPUs of one run, on each node")
     return parser.parse_intermixed_args(words)
@@ -48,7 +50,7 @@ def main() -> int:
     from benchmarks.job_control import cancel, resubmit, selected
     from benchmarks.run_states import LOST, RunState, run_states
     from benchmarks.state_table import last_lines, state_table, watch
-    from benchmarks.submissions import jobs_folder
+    from benchmarks.submissions import submitted_runs
     from results.folders import run_folders
     from results.record import FAILED
     from results.text import one_line
@@ -73,8 +75,9 @@ def main() -> int:
     if arguments.action == SHOW and not arguments.watch:
         print(state_table(states, silent))
     elif arguments.action == LOG:
+        submitted = submitted_runs(output)
         for state in states:
-            job_log = jobs_folder(output) / f"{state.job}_0_log.out" if state.job else None
+            job_log = submitted[state.folder].log if state.job else None
             print(one_line(f"{state.label}, {state.folder.name}: {state.status} {state.reason}").rstrip())
             print(last_lines(state, arguments.lines, job_log) + "\n")
     elif arguments.action == CANCEL:
@@ -85,10 +88,18 @@ def main() -> int:
         from benchmarks.launcher import read_profile_options
 
         wanted = states if arguments.runs or arguments.all else [s for s in states if s.status in (FAILED, LOST)]
-        resubmit(wanted, output, lambda before: read_profile_options(arguments, before), print)
+        profile_of = partial(read_profile_options, arguments)
+        resubmit(wanted, output, profile_of, print, _confirmed, arguments.module)
     if arguments.watch:
         return 0 if watch(look, arguments.every) else 1
     return 0
+
+
+def _confirmed(question: str) -> bool:
+    """Asked at a terminal alone."""
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from submitit.slurm.slurm import SlurmExecutor
 
 from slurm.errors import LauncherError
 from slurm.job import SlurmCall
+from slurm.private import make_private
 from slurm.profile import Profile
 from slurm.scheduler import Scheduler
 
@@ -73,6 +74,8 @@ class Submitter:
             LauncherError: sbatch refused; arrays before that one are in the queue.
         """
         size, before = scheduler.array_size, ""
+        if not self.folder.exists():
+            make_private(self.folder)
         for first in range(0, len(jobs), size):
             chunk = jobs[first : first + size]
             executor = self._executor(before if self.profile.array_parallelism else "")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SMALL
+from submitit.core.utils import JobPaths
 
 from benchmarks.checkout import ROOT
 from benchmarks.compare import make_runs
@@ -19,8 +21,10 @@ from benchmarks.spec import RunSpec, run_folder
 from benchmarks.workers import WorkerJob, WorkerProgress
 from results.record import read_record, write_record
 from slurm import local
+from slurm.errors import LauncherError
 from slurm.local import LocalWatcher, run_local, usual_parallel
-from slurm.outcome import Lost
+from slurm.outcome import Lost, error_of_another_task, read_outcome
+from slurm.private import make_private
 
 KILLED = "__import__('os').kill(__import__('os').getpid(), 9)"
 ENVIRONMENT = "[__import__('os').environ.get(name) for name in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')]"
@@ -62,7 +66,9 @@ def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     assert Path(ours).is_relative_to(ROOT)
     assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3, 4]
     assert dict(os.environ) == before
-    left = {path.name.split("_")[0] for path in folder.iterdir()}
+    (own,) = folder.iterdir()
+    assert own.stat().st_mode & 0o777 == 0o700  # what workers execute is exchanged there
+    left = {path.name.split("_")[0] for path in own.iterdir()}
     assert len(left) == 2  # of the two that were lost
 
 
@@ -79,6 +85,52 @@ def test_an_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> Non
         run_local(eval, [job], 1, tmp_path / "files", Interrupt())
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)
+
+
+class Planted:
+    """Unpickled, it makes a file: what a folder that somebody else made could hold."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def test_what_was_planted_in_the_folder_is_not_unpickled(tmp_path: Path) -> None:
+    """A result under the name that submitit gives it: the ids of processes can be guessed."""
+    folder, marker = tmp_path / ".workers", tmp_path / "ran"
+    folder.mkdir()
+    planted = pickle.dumps(("success", Planted(marker)))
+    script = (
+        f"[__import__('pathlib').Path({str(folder)!r}, f'{{process}}_0_result.pkl').write_bytes({planted!r})"
+        f" for process in (__import__('os').getpid(), __import__('os').getppid())], {KILLED}"
+    )
+    (lost,) = run_local(eval, [script], 1, folder)
+    assert isinstance(lost, Lost) and "died without a result" in lost.reason
+    assert not marker.exists()
+
+
+def test_a_result_that_is_more_than_plain_values_is_not_made(tmp_path: Path) -> None:
+    paths = JobPaths(tmp_path, "7")
+    paths.result_pickle.write_bytes(pickle.dumps(("success", Planted(tmp_path / "ran"))))
+    with pytest.raises(pickle.UnpicklingError, match="more than plain values"):
+        read_outcome(paths)
+    (tmp_path / "7_1_result.pkl").write_bytes(pickle.dumps(("error", Planted(tmp_path / "ran"))))
+    assert error_of_another_task(paths) == ""
+    assert not (tmp_path / "ran").exists()
+    paths.result_pickle.write_bytes(pickle.dumps(("success", (None, "a line", {"miou": [1.5, True]}))))
+    assert read_outcome(paths) == (None, "a line", {"miou": [1.5, True]})
+
+
+def test_a_folder_that_others_could_write_is_not_used(tmp_path: Path) -> None:
+    make_private(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(LauncherError, match="b: expected to be able to make it"):
+        make_private(tmp_path / "a" / "b")  # somebody else's, or with files in it
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    with pytest.raises(LauncherError, match="c: expected to be able to make it"):
+        make_private(tmp_path / "c")
 
 
 def test_a_number_of_threads_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from own_files import Own
 
 from benchmarks.data import data_root, validation_set
+from benchmarks.data_sets import check_module
+from benchmarks.reevaluation import _images
+from benchmarks.trained import open_run
+from datasets.errors import DataError
 
 
 @pytest.fixture
@@ -100,3 +104,54 @@ def test_a_module_is_imported_by_its_name_too(registered: Own, monkeypatch: pyte
     registered.data["MODULE"] = f"registers_{tag}"
     registered.check()
     assert f"{tag}_items" in DatasetCatalog
+
+
+# Of runs that somebody else may have made
+
+
+@pytest.fixture
+def received(registered: Own) -> tuple[Path, Path]:
+    """A run folder whose config names code in it; and the file that this code makes."""
+    run, marker = registered.folder.parent / "run", registered.folder.parent / "ran"
+    run.mkdir()
+    code = registered.folder / "mine_registers.py"
+    code.write_text(f"from pathlib import Path\nPath({str(marker)!r}).touch()\n{code.read_text()}")
+    (run / "config.yaml").write_text(registered.resolve().dump())
+    return run, marker
+
+
+def test_the_module_of_a_stored_config_is_imported_only_where_it_is_named(
+    received: tuple[Path, Path], registered: Own
+) -> None:
+    run, marker = received
+    code = registered.folder / "mine_registers.py"
+    for named in ([], [str(registered.folder / "other.py")], ["mine_registers.py"]):  # the last: below this folder
+        cfg = open_run(str(run), run, named).cfg
+        with pytest.raises(DataError) as error:
+            validation_set(cfg, data_root(cfg))
+        line = str(error.value)
+        assert f"{run / 'config.yaml'}: DATA.MODULE is {code}" in line and f"--module {code}" in line
+        assert "\n" not in line and not marker.exists()
+    cfg = open_run(str(run), run, [str(code)]).cfg
+    assert len(validation_set(cfg, data_root(cfg))) == 3 and marker.exists()
+
+
+def test_naming_the_protocol_is_naming_its_module(received: tuple[Path, Path], registered: Own) -> None:
+    run, marker = received
+    trained = open_run(str(run), run)
+    with pytest.raises(DataError, match="code that runs when its data sets are read"):
+        check_module(trained.cfg)
+    assert not marker.exists()
+    images = _images(trained, str(registered.folder / "mine.yaml"))
+    assert len(validation_set(images, data_root(images))) == 3 and marker.exists()
+
+
+def test_a_module_that_can_be_imported_by_name_is_withheld_too(received: tuple[Path, Path], registered: Own) -> None:
+    run, _ = received
+    registered.data["MODULE"] = "json.tool"
+    (run / "config.yaml").write_text(registered.resolve().dump())
+    with pytest.raises(DataError, match=r"DATA\.MODULE is json\.tool, code .* --module json\.tool$"):
+        check_module(open_run(str(run), run).cfg)
+    registered.data["MODULE"] = "json.decoder"
+    (run / "config.yaml").write_text(registered.resolve().dump())
+    check_module(open_run(str(run), run, ["json.decoder"]).cfg)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from benchmarks.spec import run_folder
 from benchmarks.state_table import last_lines, state_table, summary, watch
 from benchmarks.submissions import note_submission, submitted_runs
 from benchmarks.workers import WorkerJob
+from datasets.errors import DataError
 from results.record import read_record, write_record
-from slurm.profile import Profile
+from slurm.profile import Profile, read_profile
 from slurm.scheduler import GONE, SchedulerSilent
 
 
@@ -355,6 +358,125 @@ def test_resubmit_takes_what_failed_with_the_profile_it_had(
     with pytest.raises(ConfigError, match=r"its config.yaml is of another run now \(\w{12}\)"):
         resubmit(states, tmp_path, lambda before: before, said.append)
     assert len(submitted) == 2  # none of the others either
+
+
+EXECUTED = [
+    ({"setup": ["curl somewhere"]}, r"setup \('curl somewhere',\)"),
+    ({"python": "/tmp/theirs"}, "python '/tmp/theirs'"),
+    ({"sbatch": {"export": "ALL,LD_PRELOAD=/tmp/theirs.so"}}, r"sbatch \{'export': 'ALL,LD_PRELOAD=/tmp/theirs.so'\}"),
+]
+
+
+@pytest.mark.parametrize(("written", "shown"), EXECUTED)
+def test_what_jobs_would_execute_is_not_taken_from_the_output_folder_without_a_word(
+    written: dict[str, Any],
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_config: Callable[..., Any],
+) -> None:
+    """The folder may be somebody else's: its submissions are files like any other."""
+    submitted, questions = list[Profile](), list[str]()
+
+    class Runs:
+        def __init__(self, output: Path, profile: Profile) -> None:
+            submitted.append(profile)
+
+        def submit_all(self, jobs: dict[int, WorkerJob]) -> None: ...
+
+        def job_id(self, index: int) -> str:
+            return f"50_{index}"
+
+    monkeypatch.setattr(on_slurm, "SlurmRuns", Runs)
+    for seed in (0, 1):
+        cfg = small_config("dacs", seed)
+        folder = run_folder(tmp_path, cfg)
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(cfg.dump())
+        write_record(folder, {"status": "failed", "reason": ""})
+        note_submission(tmp_path, {f"7_{seed}": (folder, "a", 4)}, "here", {"partition": "p"} | written, "code")
+    states = run_states(tmp_path, Queue())[0]
+
+    def again(profile_of: Callable[[Profile], Profile], answer: bool) -> None:
+        def confirmed(question: str) -> bool:
+            questions.append(question)
+            return answer
+
+        resubmit(states, tmp_path, profile_of, lambda _: None, confirmed)
+
+    with pytest.raises(ConfigError, match=rf"was submitted with {shown}, which its job would execute: expected --pro"):
+        again(lambda before: before, False)
+    with pytest.raises(ConfigError, match="which its job would execute"):
+        resubmit(states, tmp_path, lambda before: before, lambda _: None)  # where nobody can be asked
+    assert submitted == [] and len(questions) == 1
+    again(lambda before: before, True)
+    assert submitted == [read_profile({"partition": "p"} | written, "p")] and len(questions) == 2  # once for both runs
+    again(lambda _: Profile(setup=("module load mine",), python="mine"), False)  # of --profile: the user's own
+    assert submitted[1].setup == ("module load mine",) and len(questions) == 2
+    again(lambda before: replace(Profile(), partition=before.partition), False)
+    assert len(submitted) == 3 and len(questions) == 2
+
+
+def test_runs_whose_configs_name_code_are_submitted_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_config: Callable[..., Any]
+) -> None:
+    """The job would import it, on another machine."""
+    submitted = list[dict[int, WorkerJob]]()
+
+    class Runs:
+        def __init__(self, output: Path, profile: Profile) -> None: ...
+
+        def submit_all(self, jobs: dict[int, WorkerJob]) -> None:
+            submitted.append(jobs)
+
+        def job_id(self, index: int) -> str:
+            return "50"
+
+    monkeypatch.setattr(on_slurm, "SlurmRuns", Runs)
+    cfg = small_config("dacs", overrides={"DATA.MODULE": str(tmp_path / "theirs.py")})
+    folder = run_folder(tmp_path, cfg)
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(cfg.dump())
+    write_record(folder, {"status": "failed", "reason": ""})
+    states = run_states(tmp_path, Queue())[0]
+    with pytest.raises(DataError, match=r"DATA\.MODULE is .*theirs\.py, code that runs"):
+        resubmit(states, tmp_path, lambda before: before, lambda _: None)
+    assert submitted == []
+    named = [str(tmp_path / "theirs.py")]
+    resubmit(states, tmp_path, lambda before: before, lambda _: None, modules=named)
+    assert [job.folder for job in submitted[0].values()] == [folder]
+
+
+@pytest.mark.parametrize(
+    ("job", "run", "files"),
+    [
+        ("7_1", "../outside", ""),
+        ("7_1", "/outside", ""),
+        ("7_1", "a/../../outside", ""),
+        ("7_1", "", ""),
+        ("--user=me", "a", ""),
+        ("7_1", "a", "../../elsewhere"),
+    ],
+)
+def test_a_submission_says_nothing_of_what_is_not_below_the_output(
+    job: str, run: str, files: str, tmp_path: Path
+) -> None:
+    """Records of its runs are written, its jobs are given to SLURM's commands."""
+    folder = tmp_path / "runs" / ".slurm" / "submissions"
+    folder.mkdir(parents=True)
+    runs = {job: {"run": run, "label": "a", "iterations": 4}}
+    about = {"schema": 1, "submitted": "", "cluster": "here", "code": "c", "profile": {}, "files": files}
+    (folder / "1-1.json").write_text(json.dumps(about | {"jobs": runs}))
+    with pytest.raises(ConfigError, match=r"1-1\.json: expected a submission of schema 1"):
+        submitted_runs(tmp_path / "runs")
+
+
+def test_a_submission_knows_where_its_jobs_have_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    note_submission(tmp_path, {"7_1": (folder, "a", 4)}, "here", {}, "code")  # as before each command had its own
+    assert submitted_runs(tmp_path)[folder].log == tmp_path / ".slurm/jobs/7_1_0_log.out"
+    note_submission(tmp_path, {"8": (folder, "a", 4)}, "here", {}, "code", "0123456789abcdef")
+    assert submitted_runs(tmp_path)[folder].log == tmp_path / ".slurm/jobs/0123456789abcdef/8_0_log.out"
 
 
 def test_runs_that_were_not_submitted_do_not_say_pending(tmp_path: Path, small_config: Callable[..., Any]) -> None:
