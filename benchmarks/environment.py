@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ import torch
 from detectron2.utils import comm
 
 from benchmarks.checkout import PACKAGES, ROOT
-from slurm.snapshot import STATE
+from slurm.snapshot import NEW, STATE, listed, say_left_out
 
 _VERSIONS = ("torch", "detectron2", "fvcore", "numpy", "transformers")
 _LONGEST_DIFF = 200_000  # characters
@@ -57,9 +58,9 @@ def versions() -> dict[str, str | None]:
 def code_state() -> tuple[dict[str, Any], str]:
     """``{"commit", "dirty", "diff"}`` of the code that runs, and the diff itself, "" where it is that of the commit.
 
-    ``dirty`` says whether files of our packages, new ones included, differ from the commit; "diff" is 16 digits of the
-    diff's SHA-256, so that runs of one code can be told. Each is None where nothing is known. Of a snapshot it is what
-    was so when that was made.
+    ``dirty`` says whether files of our packages, new Python and YAML included, differ from the commit; "diff" is 16
+    digits of the diff's SHA-256, so that runs of one code can be told. Each is None where nothing is known. Of a
+    snapshot it is what was so when that was made.
     """
     state = git_state()
     diff = state["diff"] or ""
@@ -85,7 +86,10 @@ def job_id() -> str | None:
 
 
 def _diff() -> str | None:
-    """Against the last commit, by an index of our own that knows new files, too; the checkout's is left alone."""
+    """Against the last commit, by an index of our own that knows new code, too; the checkout's is left alone.
+
+    Other new files, keys among them, are nobody's business: they are named in the log.
+    """
     index = _git(["rev-parse", "--path-format=absolute", "--git-path", "index"])
     index = index.strip() if index else None
     if index is None:
@@ -96,7 +100,10 @@ def _diff() -> str | None:
             shutil.copyfile(index, own["GIT_INDEX_FILE"])
         except OSError:
             return None
-        if _git(["add", "--intent-to-add", "--", *PACKAGES], own) is None:
+        others = listed(ROOT, PACKAGES, "--others", "--exclude-standard")
+        new = [path for path in others if Path(path).suffix in NEW and not (ROOT / path).is_symlink()]
+        say_left_out(sorted({*others} - {*new}), "the diff of the code", logging.INFO)
+        if new and _git(["--literal-pathspecs", "add", "--intent-to-add", "--", *new], own) is None:
             return None
         return _git(["diff", "HEAD", "--no-color", "--no-ext-diff", "--", *PACKAGES], own)
 

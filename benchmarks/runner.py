@@ -144,7 +144,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any]) 
         if comm.is_main_process():
             write_text(folder / "config.yaml", stored(cfg))
             if diff:
-                write_text(folder / "code.diff", diff)
+                write_text(folder / "code.diff", diff, mode=0o600)  # it may hold what was not to be published
         _write(folder, record | {"status": RUNNING})
         start_peak(device)
         trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)

@@ -49,15 +49,17 @@ def read_plain_text(path: Path, most: int = MOST_BYTES, errors: str = "strict") 
     return read_plain(path, most).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def create_plain(path: Path) -> BinaryIO:
+def create_plain(path: Path, mode: int = 0o666) -> BinaryIO:
     """A new, empty file in place of what has this name, which is removed: a link, not what it leads to.
+
+    ``mode``: of the file, less what the user's umask takes.
 
     Raises:
         OSError: it cannot be made, as where a folder has the name.
     """
     with suppress(FileNotFoundError):
         path.unlink()
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb")
 
 
 def only_plain(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
-from results.plain_file import read_plain_text
+from results.plain_file import create_plain, read_plain_text
 from results.text import clean
 
 SCHEMA = 1
@@ -58,10 +58,14 @@ _LARGEST = 2**53  # of a whole number that a float still tells from the next
 _HUGE = 1e300  # beyond it sums of numbers are infinite
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing: to a temporary name beside it, then renamed."""
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a whole file or nothing: to a temporary name beside it, then renamed.
+
+    A link of either name is replaced, not followed. ``mode``: of the file, less what the user's umask takes.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    with create_plain(temporary, mode) as file:
+        file.write(text.encode())
     temporary.replace(path)
 
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from slurm.errors import LauncherError
 
 STATE = "snapshot.json"  # in a snapshot: what the version control knew of it
-_CODE = {".py", ".yaml", ".yml", ".csv", ".json", ".txt", ".toml"}  # of what no version control knows to be code
+NEW = (".py", ".yaml", ".yml")  # of files that version control does not know: those that code imports or reads
+_CODE = {*NEW, ".csv", ".txt"}  # all kinds of files that we ship, where there is no version control
+_NAMED = 3
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def snapshot(root: Path, packages: Sequence[str], folder: Path, state: Mapping[str, Any]) -> Path:
-    """Copy the packages below ``root`` to ``<folder>/<digest of their content>``, unless that is there already.
+    """Copy the packages below ``root`` to ``<folder>/<digest of their content>``, for this user alone.
 
-    With git these are the files that it tracks, with their edits, and those of the kinds that code has among new ones
-    that it does not ignore; without, all of these kinds.
+    With git these are the files that it tracks, with their edits, and Python and YAML among new ones that it does not
+    ignore; without, all of the kinds of files that code has. Links that lead to anything else are left out. A warning
+    says what is left out. A copy that is there already is compared, and what differs in it is put right.
 
     Args:
         root: the checkout.
@@ -43,17 +50,13 @@ def snapshot(root: Path, packages: Sequence[str], folder: Path, state: Mapping[s
     made = folder.absolute() / digest.hexdigest()[:16]
     files[STATE] = (json.dumps(dict(state), indent=1) + "\n").encode()
     try:
-        if not _is_whole(made, files):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if made.is_symlink() or not made.is_dir():
             _write(files, made)
+        _put_right(files, made)
     except OSError as error:
         raise LauncherError(f"{made}: the code cannot be copied there ({error.strerror})") from None
     return made
-
-
-def _is_whole(made: Path, files: Mapping[str, bytes]) -> bool:
-    """File systems for scratch data remove what nobody has read for weeks, file by file."""
-    return all((made / path).is_file() for path in files)
 
 
 def _write(files: Mapping[str, bytes], made: Path) -> None:
@@ -62,37 +65,84 @@ def _write(files: Mapping[str, bytes], made: Path) -> None:
         for path, content in files.items():
             (temporary / path).parent.mkdir(parents=True, exist_ok=True)
             (temporary / path).write_bytes(content)
-        temporary.chmod(0o755)
+        if made.is_symlink():
+            made.unlink()
         try:
             temporary.rename(made)
         except OSError:
             if not made.is_dir():
-                raise
-            # Another command was quicker with the same, or files are gone from it, which jobs may be reading.
-            for path in files:
-                if not (made / path).is_file():
-                    (made / path).parent.mkdir(parents=True, exist_ok=True)
-                    (temporary / path).replace(made / path)
+                raise  # else another command was quicker with the same
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _put_right(files: Mapping[str, bytes], made: Path) -> None:
+    """Let ``made`` hold these files and nothing else; jobs may be reading it, so that a file is replaced whole.
+
+    File systems for scratch data remove what nobody has read for weeks, file by file; a folder that somebody else made
+    can hold anything under this name. Compiled files, which Python believes by the time of their source, go as well.
+    """
+    wanted = {parent.as_posix() for path in files for parent in Path(path).parents}
+    for base, folders, names in os.walk(made):
+        here = Path(base).relative_to(made)
+        for name in [*folders, *names]:
+            path, inside = made / here / name, (here / name).as_posix()
+            is_folder = path.is_dir() and not path.is_symlink()
+            if inside in wanted if is_folder else inside in files and not path.is_symlink() and path.is_file():
+                continue
+            with suppress(FileNotFoundError):  # another command does the same
+                shutil.rmtree(path) if is_folder else path.unlink()
+        folders[:] = [name for name in folders if (here / name).as_posix() in wanted]
+    for path, content in files.items():
+        place = made / path
+        if place.is_file() and place.stat().st_size == len(content) and place.read_bytes() == content:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=made.parent, prefix=f".{made.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                Path(file.name).replace(place)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    if made.stat().st_mode & 0o077:
+        made.chmod(0o700)  # edits that were not committed are nobody else's
+
+
 def _files(root: Path, packages: Sequence[str]) -> list[str]:
     """Paths below ``root``."""
-    tracked = _listed(root, packages, "--cached")
+    tracked = listed(root, packages, "--cached")
     if tracked:
-        # Data and runs may lie below a package too: what git was not told of is code by its kind alone.
-        new = [path for path in _listed(root, packages, "--others", "--exclude-standard") if Path(path).suffix in _CODE]
-        return [path for path in dict.fromkeys([*tracked, *new]) if (root / path).is_file()]
-    return [
-        path.relative_to(root).as_posix()
-        for package in packages
-        for path in (root / package).rglob("*")
-        if path.is_file() and path.suffix in _CODE and "__pycache__" not in path.parts
-    ]
+        # Data, runs and keys may lie below a package too: what git was not told of is code by its kind alone.
+        found = [*tracked, *listed(root, packages, "--others", "--exclude-standard")]
+        known, kinds = set(tracked), set(NEW)
+    else:
+        found = [
+            path.relative_to(root).as_posix()
+            for package in packages
+            for path in (root / package).rglob("*")
+            if (path.is_symlink() or not path.is_dir()) and "__pycache__" not in path.parts
+        ]
+        known, kinds = set(), _CODE
+    found = [path for path in dict.fromkeys(found) if os.path.lexists(root / path)]
+    code = [path for path in found if path in known or Path(path).suffix in kinds]
+    inside = {root.resolve() / path for path in code if not (root / path).is_symlink() and (root / path).is_file()}
+    kept = [path for path in code if (root / path).resolve() in inside]
+    say_left_out(sorted({*found} - {*kept}), "the copy of the code")
+    return kept
 
 
-def _listed(root: Path, packages: Sequence[str], *options: str) -> list[str]:
+def say_left_out(paths: Sequence[str], what: str, level: int = logging.WARNING) -> None:
+    """A line to the log that names the first few of the files that ``what`` does not have."""
+    if paths:
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        named = f"{', '.join(paths[:_NAMED])}{more}"
+        why = "neither tracked nor Python nor YAML, or links out of it"
+        _LOGGER.log(level, "%s leaves out %s: %s", what, named, why)
+
+
+def listed(root: Path, packages: Sequence[str], *options: str) -> list[str]:
     """What git lists; nothing where there is none."""
     command = ["git", "-C", str(root), "ls-files", "-z", *options, "--", *packages]
     try:

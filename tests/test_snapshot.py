@@ -18,6 +18,7 @@ import pytest
 from benchmarks import environment
 from benchmarks.checkout import PACKAGES, ROOT
 from benchmarks.environment import code_state, git_state
+from results.record import write_text
 from slurm import snapshot as module
 from slurm.errors import LauncherError
 from slurm.snapshot import STATE, snapshot
@@ -90,10 +91,10 @@ def test_files_that_are_code_are_copied_and_later_edits_change_nothing(small: Pa
     (small / "a" / "__pycache__").mkdir()
     (small / "a" / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"0")
     (small / "notes.py").write_text("not in a package\n")
-    (small / "a" / "päckage data.json").write_text("{}")
+    (small / "b" / "nëw.yml").write_text("{}")
     made = snapshot(small, ("a", "b"), tmp_path / "code", {"commit": "c"})
     expected = {
-        "a/x.py": b"X = 2\n", "a/new.py": b"NEW = 1\n", "a/päckage data.json": b"{}", "b/y.yaml": b"y: 1\n",
+        "a/x.py": b"X = 2\n", "a/new.py": b"NEW = 1\n", "b/nëw.yml": b"{}", "b/y.yaml": b"y: 1\n",
         STATE: b'{\n "commit": "c"\n}\n',
     }  # fmt: skip
     assert content(made) == expected
@@ -135,7 +136,7 @@ def test_the_state_and_each_file_decide_the_folder(small: Path, tmp_path: Path) 
     assert snapshot(small, ("a", "b"), folder, {"commit": "1"}) != first
     (small / "a" / "z.py").rename(small / "a" / "x.py")
     assert snapshot(small, ("a", "b"), folder, {"commit": "1"}) == first
-    assert len(list(folder.iterdir())) == 3 and first.stat().st_mode & 0o777 == 0o755
+    assert len(list(folder.iterdir())) == 3 and first.stat().st_mode & 0o777 == 0o700  # jobs are this user's, too
 
 
 def test_several_commands_at_once(small: Path, tmp_path: Path) -> None:
@@ -239,6 +240,125 @@ def test_data_and_runs_below_a_package_are_not_code(checkout: Path, tmp_path: Pa
     (checkout / path).parent.mkdir(parents=True)
     (checkout / path).write_bytes(b"0" * 100)
     assert path not in content(snapshot(checkout, PACKAGES, tmp_path / "code", {}))
+
+
+# What is nobody else's
+
+
+SECRETS = ("a/.env", "a/id_rsa", "a/key.pem", "b/credentials.json", "b/token.txt", "a/environment")
+
+
+@needs_git
+def test_new_files_that_are_neither_python_nor_yaml_are_left_out_and_said(
+    small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (small / "a" / "table.csv").write_text("tracked\n")
+    repository(small)
+    snapshot(small, ("a", "b"), tmp_path / "code", {})
+    assert not caplog.records
+    for name in SECRETS:
+        (small / name).write_text("SECRET\n")
+    made = snapshot(small, ("a", "b"), tmp_path / "code", {})
+    assert set(content(made)) == {"a/x.py", "a/table.csv", "b/y.yaml", STATE}
+    (record,) = caplog.records
+    assert "the copy of the code leaves out a/.env, a/environment, a/id_rsa and 3 more" in record.getMessage()
+
+
+@pytest.mark.parametrize("with_git", [pytest.param(True, marks=needs_git), False])
+def test_a_link_that_leads_out_is_left_out_and_said(
+    with_git: bool, small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "secret.py").write_text("SECRET = 1\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "in.py").write_text("SECRET = 1\n")
+    (small / ".env").write_text("SECRET=1\n")
+    (small / "a" / "tracked.py").symlink_to(tmp_path / "secret.py")
+    (small / "a" / "beside.py").symlink_to("../.env")  # in the checkout, but no code
+    (small / "a" / "within.py").symlink_to("x.py")
+    if with_git:
+        git(small, "init", "-q")
+        git(small, "add", "a", "b")
+        git(small, "commit", "-q", "-m", "first")
+    (small / "a" / "new.py").symlink_to(tmp_path / "secret.py")
+    (small / "b" / "folder").symlink_to(tmp_path / "folder")
+    made = snapshot(small, ("a", "b"), tmp_path / "code", {})
+    assert set(content(made)) == {"a/x.py", "a/within.py", "b/y.yaml", STATE}
+    assert not any(b"SECRET" in each for each in content(made).values())
+    assert all(name in caplog.text for name in ("a/beside.py", "a/new.py", "a/tracked.py"))
+
+
+@needs_git
+def test_the_diff_of_a_run_has_new_code_and_no_other_new_file(checkout: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for name in ("methods/.env", "methods/key.pem", "results/[a].txt"):
+        (checkout / name).write_text("SECRET=1\n")
+    (checkout / "slurm" / "link.py").symlink_to(checkout / "methods" / ".env")
+    assert code_state()[0]["dirty"] is False and code_state()[1] == ""
+    assert "methods/.env, methods/key.pem, results/[a].txt and 1 more" in caplog.text
+    for name in ("methods/ne[w].py", "results/:(top)x.yml", "slurm/new file.yaml"):
+        (checkout / name).write_text("NEW: 1\n")
+    state, diff = code_state()
+    assert state["dirty"] is True and "SECRET" not in diff
+    assert diff.count("new file mode") == diff.count("+NEW: 1") == 3
+
+
+def test_the_diff_of_a_run_is_for_its_user_alone(tmp_path: Path) -> None:
+    write_text(tmp_path / "code.diff", "a\n", mode=0o600)
+    write_text(tmp_path / "record.json", "a\n")
+    assert (tmp_path / "code.diff").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "record.json").stat().st_mode & 0o400
+
+
+# A copy that is there already
+
+
+@pytest.mark.parametrize("change", ["emptied", "same size", "link", "folder", "link above", "the whole a link"])
+def test_a_copy_whose_files_are_others_is_put_right(change: str, small: Path, tmp_path: Path) -> None:
+    """Emptied by a full disk, edited, or from a folder that somebody else made: its name says what it must hold."""
+    made = snapshot(small, ("a", "b"), tmp_path / "code", {})
+    expected, file = content(made), made / "a" / "x.py"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "x.py").write_text("X = 6\n")
+    if change == "emptied":
+        file.write_text("")
+    elif change == "same size":
+        file.write_text("X = 2\n")
+    elif change == "the whole a link":
+        shutil.move(made, other / "made")
+        (other / "made" / "a" / "x.py").write_text("X = 2\n")
+        made.symlink_to(other / "made")
+    else:
+        file.unlink()
+        if change == "link":
+            file.symlink_to(other / "x.py")
+        elif change == "folder":
+            (file / "x").mkdir(parents=True)
+        else:
+            shutil.rmtree(made / "a")
+            (made / "a").symlink_to(other)
+    assert snapshot(small, ("a", "b"), tmp_path / "code", {}) == made
+    assert content(made) == expected and not any(path.is_symlink() for path in [made, *made.rglob("*")])
+    assert (other / "x.py").read_text() == "X = 6\n"  # nothing was written through a link
+    if change == "the whole a link":
+        assert (other / "made" / "a" / "x.py").read_text() == "X = 2\n"
+
+
+def test_what_else_is_in_a_copy_goes(small: Path, tmp_path: Path) -> None:
+    """Jobs import from it before all else: a torch.py there would be their torch, and so would a compiled one."""
+    made = snapshot(small, ("a", "b"), tmp_path / "code", {})
+    expected = content(made)
+    (made / "torch.py").write_text("planted\n")
+    (made / "a" / "__pycache__").mkdir()
+    (made / "a" / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"planted")
+    (made / "c" / "d").mkdir(parents=True)
+    (made / "b" / "link").symlink_to(tmp_path)
+    made.chmod(0o755)
+    inode = (made / "a" / "x.py").stat().st_ino
+    assert snapshot(small, ("a", "b"), tmp_path / "code", {}) == made
+    assert content(made) == expected and sorted(path.name for path in made.iterdir()) == ["a", "b", STATE]
+    assert (made / "a" / "x.py").stat().st_ino == inode  # what was right is left as it is
+    assert made.stat().st_mode & 0o777 == 0o700 and small.is_dir()
 
 
 # Code that runs from a snapshot
