@@ -15,7 +15,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.again import newest, settle_if_any
 from benchmarks.config import PLACE_KEYS, flatten
-from benchmarks.data import check_data, data_root
+from benchmarks.data import check_data, check_files, data_root, used_roles
 from benchmarks.errors import ConfigError, RunLocked
 from benchmarks.fingerprint import Listings
 from benchmarks.label_space import scoring
@@ -200,6 +200,8 @@ def check_runs(configs: Sequence[CfgNode], launcher: Launcher) -> None:
     settings = _distinct(configs, lambda cfg: {**cfg, "SEED": 0})
     for cfg in _distinct(settings, lambda cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
         check_data(cfg, parse(cfg.METHOD), shown)
+    for cfg in _distinct(settings, lambda cfg: (used_roles(parse(cfg.METHOD)), cfg.DATA, cfg.INPUT, cfg.TEST.CLASSES)):
+        check_files(cfg, parse(cfg.METHOD), shown)
     for group in _alike(settings):
         segmentor = build_student(group[0])
         for cfg in _distinct(group, lambda cfg: (cfg.METHOD, cfg.INPUT.CROP, _shapes(cfg.TERMS))):

@@ -26,7 +26,7 @@ PLACE_KEYS = (
 )
 CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
 # Keys that are left out of the run's id while they are 0 or empty: a run is then what it was before there were any.
-LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS")
+LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "SAMPLING.BY_AREA")
 
 
 def get_config() -> CN:
@@ -85,6 +85,9 @@ def get_config() -> CN:
     cfg.SAMPLING.RARE_CLASSES = False  # recipes of DAFormer's family set it
     cfg.SAMPLING.TEMPERATURE = 0.01  # of the softmax over the classes; smaller: the rarest more often
     cfg.SAMPLING.MIN_PIXELS = 3000  # a label with more pixels of the class, as it lies on disk, can be drawn for it
+    # Whether MIN_PIXELS is of labels of GTA's size and scaled to the area of these; of one's own protocols, unless they
+    # set MIN_PIXELS.
+    cfg.SAMPLING.BY_AREA = False
     cfg.SAMPLING.MIN_CROP_PIXELS = 1500  # a crop is drawn again (10 times) while it has no more pixels of the class
 
     cfg.SOLVER = CN()

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 import datasets.streets
 from benchmarks.data_sets import Items, items
-from benchmarks.label_space import label_space
+from benchmarks.label_space import label_space, reported
 from datasets.augmentation import View
 from datasets.class_pixels import Shown, class_pixels, quiet
+from datasets.class_presence import absent_classes, ids_found, spread
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
+from datasets.file_checks import header_problems
 from datasets.pairs import PairedBatches
-from datasets.rare_classes import RareClasses, RareClassSampler
+from datasets.rare_classes import RareClasses, RareClassSampler, of_label
+from datasets.reading import label_header
 from methods.recipes import Recipe
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -105,8 +113,16 @@ def _held_out(cfg: CfgNode, source: Items) -> tuple[Items, Items]:
 
 def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> RareClassSampler:
     sampling = cfg.SAMPLING
-    settings = RareClasses(sampling.TEMPERATURE, sampling.MIN_PIXELS, sampling.MIN_CROP_PIXELS)
-    return RareClassSampler(settings, class_pixels(source, len(label_space(cfg).names), cache=_cache(), shown=shown))
+    names, area = label_space(cfg).names, _label_area(source)
+    least = of_label(sampling.MIN_PIXELS, area) if sampling.BY_AREA else sampling.MIN_PIXELS
+    settings = RareClasses(sampling.TEMPERATURE, least, sampling.MIN_CROP_PIXELS)
+    return RareClassSampler(settings, class_pixels(source, len(names), cache=_cache(), shown=shown), names, area)
+
+
+def _label_area(source: Items) -> float:
+    """Pixels of a label: the median of some, spread over the list."""
+    headers = [label_header(item["sem_seg_file_name"], item["label_encoding"]) for item in spread(source, 100)]
+    return float(np.median([header.width * header.height for header in headers]))
 
 
 def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
@@ -139,6 +155,76 @@ def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
             f"TEST.CONFIDENCE_IMAGES is {wanted}, expected at most the {len(target)} training images of the target"
         )
     return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)], _target_view(cfg))
+
+
+@dataclass(frozen=True)
+class UsedSet:
+    """Images that a run opens: of DATA.<role>, with labels where it reads them. ``view``: that of training, if any."""
+
+    role: str
+    items: Items
+    view: View | None
+
+
+def used_roles(recipe: Recipe) -> tuple[bool, bool]:
+    """What of a recipe decides which images a run opens: whether target labels, and whether target images."""
+    return recipe.oracle, recipe.host.teacher
+
+
+def used_sets(cfg: CfgNode, recipe: Recipe, root: Path) -> list[UsedSet]:
+    """What a recipe learns from, and what it is scored on. Raises DataError for a folder or a label that is missing."""
+    crop, target = tuple(cfg.INPUT.CROP), _target_view(cfg)
+    learned = "TARGET" if recipe.oracle else "SOURCE"
+    view = target if recipe.oracle else View(_size(cfg.INPUT.SOURCE_RESIZE), crop)
+    found = [UsedSet(learned, items(cfg, learned, root, labelled=True), view)]
+    if recipe.host.teacher:
+        found.append(UsedSet("TARGET", items(cfg, "TARGET", root, labelled=False), target))
+    return [*found, UsedSet("VAL", items(cfg, "VAL", root, labelled=True), None)]
+
+
+def check_files(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
+    """Look at the header of each file that the run opens, and whether there is anything to learn from and to score on.
+
+    A class that no label has is a warning; so are source labels of another size than their image, which are skipped.
+
+    Raises:
+        DataError: the first file that cannot be used, and how many more there are; or a data set of which no pixel is
+            labelled, with the ids that it has.
+    """
+    for used in used_sets(cfg, recipe, data_root(cfg)):
+        _check_headers(used)
+        if "sem_seg_file_name" in used.items[0]:
+            _check_classes(cfg, used, shown)
+
+
+def _check_headers(used: UsedSet) -> None:
+    problems = header_problems(used.items, used.view)
+    skipped = [problem for problem in problems if problem.mismatch and used.view is not None]
+    if len(skipped) == len(used.items):
+        skipped = []
+    if faults := [problem for problem in problems if problem not in skipped]:
+        more = f" ({len(faults) - 1} more: benchmarks/check_data.py lists all)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0].text}{more}")
+    if skipped:
+        _LOGGER.warning("DATA.%s: %d of %d skipped in training: %s", used.role, len(skipped), len(used.items),
+                        f"{skipped[0].text}{', ...' if len(skipped) > 1 else ''}")
+
+
+def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
+    space, key = label_space(cfg), f"DATA.{used.role}"
+    wanted = sorted({train_id for number in reported(cfg) for train_id in space.class_sets[number]})
+    absent = absent_classes(used.items, wanted, len(space.names), cache=_cache(), shown=shown)
+    if not absent:
+        return
+    found = ids_found(used.items)
+    if len(absent) == len(wanted):
+        raise DataError(
+            f"{key}: no pixel of {len(used.items)} labels is of a class (ids {found}), expected labels of "
+            f"{', '.join(space.names)}: {key}.IDS says which id is which class"
+        )
+    what = "no mean counts them" if used.role == "VAL" else "they cannot be learned"
+    names = ", ".join(space.names[train_id] for train_id in absent)
+    _LOGGER.warning("%s: no label has a pixel of %s (ids %s): %s", key, names, found, what)
 
 
 def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:

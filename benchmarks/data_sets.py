@@ -98,11 +98,11 @@ def _registered_encoding(cfg: CfgNode, role: str) -> str:
     node, names = cfg.DATA[role], label_space(cfg).names
     if node.IDS:
         return encoding(cfg, role)
-    classes, ignored = registered_classes(node.NAME)
+    classes, ignored = registered_classes(node.NAME, f"DATA.{role}.NAME")
     if classes and classes != names:
         raise DataError(
             f"DATA.{role}.NAME: the classes of data set {node.NAME!r} are {', '.join(classes)}, expected "
             f"{', '.join(names)}, or DATA.{role}.IDS to say which is which"
         )
     table = {index: index for index in range(len(names))} | {IGNORE: IGNORE}
-    return own_encoding(GREY, table if ignored is None else table | {ignored: IGNORE})
+    return own_encoding(GREY, table | dict.fromkeys(ignored, IGNORE))

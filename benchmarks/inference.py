@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from benchmarks.errors import ConfigError
 from methods.networks import Segmentor, Window
-from methods.networks.multi_resolution import mean_of_windows, overlapping_windows
+from methods.networks.multi_resolution import MultiResolutionSegmentor, mean_of_windows, overlapping_windows
+from methods.networks.segmentor import LEAST_SIDE
 
 _HELD = 2**28
 """Values of logits that are held at once, 1 GiB: of larger pictures logits come and go in parts."""
@@ -81,9 +82,25 @@ def predict_logits(
 def predict_image(
     segmentor: Segmentor, image: torch.Tensor, size: tuple[int, int], device: torch.device, windows: Sliding | None
 ) -> torch.Tensor:
-    """One image (3, h, w), RGB, uint8 0..255 -> logits (K, *size), float32, on ``device``, where the segmentor is."""
-    images = (image[None].to(device).float() / 255).contiguous(memory_format=torch.channels_last)
-    return predict_logits(segmentor, images, size, windows)[0]
+    """One image (3, h, w), RGB, uint8 0..255 -> logits (K, *size), float32, on ``device``, where the segmentor is.
+
+    Of an image that is smaller than the network takes (`smallest_side`) the right and the lower border are repeated.
+    """
+    height, width = image.shape[-2:]
+    least = smallest_side(segmentor)
+    images = image[None].to(device).float() / 255
+    if min(height, width) >= least:
+        return predict_logits(segmentor, images.contiguous(memory_format=torch.channels_last), size, windows)[0]
+    images = F.pad(images, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")
+    images = images.contiguous(memory_format=torch.channels_last)
+    padded = (images.shape[-2], images.shape[-1])
+    logits = predict_logits(segmentor, images, padded, windows)[..., :height, :width]
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)[0]
+
+
+def smallest_side(segmentor: Segmentor) -> int:
+    """Pixels along a side that the network takes; kernels of some do not fit the coarsest feature of less."""
+    return LEAST_SIDE * (segmentor.shrink if isinstance(segmentor, MultiResolutionSegmentor) else 1)
 
 
 @torch.no_grad()

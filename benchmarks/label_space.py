@@ -17,6 +17,12 @@ FOLDERS, REGISTERED = "folders", "registered"
 KINDS = (*LAYOUTS, FOLDERS, REGISTERED)
 """What LAYOUT can be."""
 
+_MEANING = {
+    "SOURCE": "the labelled images to train on",
+    "TARGET": "the images to adapt to",
+    "VAL": "the labelled images that are scored",
+}
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -96,6 +102,9 @@ def check_classes(cfg: CfgNode) -> None:
     label_space(cfg)
     for role in ROLES:
         node = cfg.DATA[role]
+        if not node.LAYOUT:
+            kinds = ", ".join(sorted(KINDS))
+            raise ConfigError(f"DATA.{role} has no LAYOUT, expected {_MEANING[role]}, as one of {kinds}")
         if node.LAYOUT not in KINDS:
             raise ConfigError(f"DATA.{role}.LAYOUT: {unknown_name('layout', node.LAYOUT, KINDS)}")
         for layout, key in ((FOLDERS, "IMAGES"), (REGISTERED, "NAME")):

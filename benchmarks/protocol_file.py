@@ -36,6 +36,11 @@ def _flat(values: Mapping[Any, Any], prefix: str, path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {prefix}{key!r} is no key, expected a word")
         if key == "IDS" and isinstance(value, dict):
             flat[f"{prefix}{key}"] = _ids(value, f"{path}: {prefix}{key}")
+        elif key == "IDS" and value:
+            raise ConfigError(
+                f"{path}: {prefix}{key} is {value!r:.60}, expected a mapping from ids to classes, such as {{7: road, "
+                "others: ignore}"
+            )
         elif isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.", path)
         else:

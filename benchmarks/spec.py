@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,10 @@ from benchmarks.inference import sliding
 from benchmarks.label_space import check_classes, reported
 from benchmarks.overrides import apply
 from benchmarks.protocol_file import is_path, read_protocol
+from datasets.rare_classes import RareClasses, of_crop
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
+from methods.networks.segmentor import LEAST_SIDE
 from methods.ranges import out_of_range
 from methods.recipes import parse
 from methods.step import SelfTraining
@@ -38,8 +40,7 @@ _AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD"}
 _SHARES = {"FLIP", "MAX_CLASS_SHARE", "MOMENTUM", "WARMUP_FACTOR"}
 _OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
 _SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
-# What a network is given, and the coarsest stride of the networks: below that, some stages have no pixel left.
-_SEEN, _LEAST_SIDE = {"CROP", "WINDOW", "RESIZE"}, 32
+_SEEN = {"CROP", "WINDOW", "RESIZE"}  # what a network is given
 _PIXEL_COUNTS = {"IGNORED_ROWS": ("top", "bottom"), "TARGET_MARGINS": ("top", "bottom", "sides")}
 # Keys that are not set as KEY VALUE, and what sets them.
 _SET_ELSEWHERE = {
@@ -80,6 +81,7 @@ class RunSpec:
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if is_path(self.protocol):
             cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())
+            _scale_sampling(cfg, {*values, *self.overrides})
         if cfg.TEST.CLASSES == 0:
             cfg.TEST.CLASSES = reported(cfg)[0]
         if self.network is not None:
@@ -90,6 +92,14 @@ class RunSpec:
         cfg.NUMERICS = numerics(cfg)
         cfg.freeze()
         return cfg
+
+
+def _scale_sampling(cfg: CfgNode, given: Set[str]) -> None:
+    """Rare class sampling's thresholds are of GTA's labels and of 512x512 crops: own data gets them by area."""
+    if not given & {"SAMPLING.MIN_PIXELS", "SAMPLING.BY_AREA"}:
+        cfg.SAMPLING.BY_AREA = True
+    if "SAMPLING.MIN_CROP_PIXELS" not in given:
+        cfg.SAMPLING.MIN_CROP_PIXELS = of_crop(RareClasses.min_crop_pixels, tuple(cfg.INPUT.CROP))
 
 
 def protocols() -> list[str]:
@@ -229,7 +239,7 @@ def _expected(key: str, value: Any) -> str | None:
         fits = len(value) == len(_PIXEL_COUNTS[name]) and min(value) >= 0
         return None if fits else f"pixels at {', '.join(_PIXEL_COUNTS[name])}"
     if name in _SIZES:
-        least = _LEAST_SIDE if name in _SEEN else 1
+        least = LEAST_SIDE if name in _SEEN else 1
         if len(value) == 2 and min(value) >= least:
             return None
         optional = name in _OPTIONAL_SIZES

@@ -81,12 +81,20 @@ def fit(view: View, image: np.ndarray, label: np.ndarray | None) -> tuple[np.nda
         raise DataError(f"label is {label.shape[1]}x{label.shape[0]}, expected its image's size {width}x{height}")
     if view.resize is not None:
         image, label = _transformed(resizing(width, height, *fitted(width, height, *view.resize)), image, label)
-    if image.shape[1] < view.crop[0] or image.shape[0] < view.crop[1]:
-        raise DataError(
-            f"image is {image.shape[1]}x{image.shape[0]} (read as {width}x{height}), expected at least the crop, "
-            f"{view.crop[0]}x{view.crop[1]}"
-        )
+    if reason := too_small(view, width, height):
+        raise DataError(reason)
     return image, label
+
+
+def too_small(view: View, width: int, height: int) -> str:
+    """Why an image of this size has no room for the view's crop, once it is resized; empty where it has."""
+    seen = (width, height) if view.resize is None else fitted(width, height, *view.resize)
+    if seen[0] >= view.crop[0] and seen[1] >= view.crop[1]:
+        return ""
+    return (
+        f"image is {seen[0]}x{seen[1]} (read as {width}x{height}), expected at least the crop, "
+        f"{view.crop[0]}x{view.crop[1]}"
+    )
 
 
 def crop_and_flip(

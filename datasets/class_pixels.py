@@ -93,7 +93,7 @@ def _counted(labels: list[_Label], classes: int, workers: int | None) -> Iterato
     """Chunks of rows, each with the place of its first, in any order."""
     starts = range(0, len(labels), _CHUNK)
     if workers is None:
-        workers = min(_cpus(), 1 + len(labels) // _PER_PROCESS)
+        workers = min(cpus(), 1 + len(labels) // _PER_PROCESS)
     if min(workers, len(starts)) <= 1:
         for start in starts:
             yield start, _count(labels[start : start + _CHUNK], classes)
@@ -182,6 +182,6 @@ def _remove(scratch: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _cpus() -> int:
+def cpus() -> int:
     """CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,12 +7,14 @@ Hoyer et al., CVPR 2022. Where the paper leaves a choice, this is what the autho
   after resizing, by strictly more than half as many (HRDA: twice as many, for crops of four times the area).
 - An occurring class without such a file ends the authors' program. Here it is left out with a warning and the others
   share its probability, so that own data with a few stray pixels can be used; in GTA and SYNTHIA there is none.
+- The published numbers are of GTA's labels and of crops of 512x512: `of_label` and `of_crop` scale them to other sizes.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,19 @@ from datasets.errors import DataError
 from datasets.randomness import keyed_rng
 
 _LOGGER = logging.getLogger(__name__)
+
+PUBLISHED_LABEL, PUBLISHED_CROP = (1914, 1052), (512, 512)
+"""Sizes that the published thresholds, 3000 and 1500 pixels, are of: GTA's labels, and the crop."""
+
+
+def of_label(pixels: int, area: float) -> int:
+    """A threshold for labels of GTA's size, scaled to labels of ``area`` pixels."""
+    return round(pixels * area / math.prod(PUBLISHED_LABEL))
+
+
+def of_crop(pixels: int, crop: tuple[int, int]) -> int:
+    """A threshold for crops of 512x512, scaled to others."""
+    return round(pixels * math.prod(crop) / math.prod(PUBLISHED_CROP))
 
 
 @dataclass(frozen=True)
@@ -62,9 +77,12 @@ class RareClassSampler:
     `probabilities`: float64 (K,), of the classes as they are drawn. `images`: the number of images drawn from.
     """
 
-    def __init__(self, settings: RareClasses, pixels: np.ndarray) -> None:
+    def __init__(
+        self, settings: RareClasses, pixels: np.ndarray, names: Sequence[str] = (), area: float | None = None
+    ) -> None:
         """`pixels`: int64 (N, K) of the labels (`class_pixels.class_pixels`).
 
+        For messages: the `names` of the classes (else their train ids), and the `area` of a label in pixels.
         Raises `DataError` if no label has more than `min_pixels` of any class.
         """
         self._min_crop_pixels = settings.min_crop_pixels
@@ -75,15 +93,17 @@ class RareClassSampler:
             raise DataError(
                 f"SAMPLING.MIN_PIXELS is {settings.min_pixels}, expected a number that some class exceeds in some "
                 f"label; the largest of {self.images} labels is {int(pixels.max(initial=0))} pixels of one class"
+                f"{_share(settings.min_pixels, area)}"
             )
         totals = pixels.sum(axis=0)
         left_out = np.flatnonzero((totals > 0) & ~shown)
         if len(left_out):
+            largest = pixels.max(axis=0)
             _LOGGER.warning(
-                "rare class sampling leaves out the train ids %s: no label has more than SAMPLING.MIN_PIXELS = %d "
-                "pixels of them",
-                ", ".join(map(str, left_out)),
+                "rare class sampling leaves out %s: no label has more than SAMPLING.MIN_PIXELS = %d pixels of it%s",
+                ", ".join(f"{names[i] if names else f'train id {i}'} (at most {largest[i]})" for i in left_out),
                 settings.min_pixels,
+                _share(settings.min_pixels, area),
             )
         self.probabilities = class_probabilities(totals, settings.temperature, shown)
 
@@ -96,3 +116,11 @@ class RareClassSampler:
         train_id = int(rng.choice(len(self.probabilities), p=self.probabilities))
         showing = self._showing[train_id]
         return int(showing[rng.integers(len(showing))]), Wanted(train_id, self._min_crop_pixels)
+
+
+def _share(min_pixels: int, area: float | None) -> str:
+    """What share of a label the threshold is, and what the published share of it would be, where that is less."""
+    if area is None or (fitting := of_label(RareClasses.min_pixels, area)) >= min_pixels:
+        return ""
+    share = RareClasses.min_pixels / math.prod(PUBLISHED_LABEL)
+    return f", {min_pixels / area:.1%} of these labels; the published share of {share:.2%} would be {fitting}"

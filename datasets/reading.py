@@ -92,7 +92,7 @@ def read_label(path: str | Path, encoding: str) -> np.ndarray:
     Raises `DataError` if the file is missing, no plain file, damaged, stored in another form or in a lossy format (by
     its content, not its name), or holds ids that the encoding lacks.
     """
-    stored = _stored_synthia(path) if _is_synthia(encoding) else _stored_bytes(path)
+    stored = read_stored(path, encoding)
     train_ids = np.take(train_id_table(encoding), stored, mode="clip")
     unknown = train_ids == UNKNOWN
     if unknown.any():
@@ -100,8 +100,23 @@ def read_label(path: str | Path, encoding: str) -> np.ndarray:
         shown = ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
         if encoding in TRAIN_ID_TABLES:
             raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding!r}")
-        raise DataError(f"{path}: class ids {shown} are not in the protocol's IDS, expected them or 'others' there")
+        known = np.flatnonzero(train_id_table(encoding) != UNKNOWN)
+        raise DataError(
+            f"{path}: class ids {shown} are no class's, expected {_spans(known)}, or IDS in the protocol that say what "
+            "the others are"
+        )
     return train_ids
+
+
+def read_stored(path: str | Path, encoding: str) -> np.ndarray:
+    """The ids in the label at `path`, (H, W), as they are stored, whatever they mean; otherwise as `read_label`."""
+    return _stored_synthia(path) if _is_synthia(encoding) else _stored_bytes(path)
+
+
+def _spans(numbers: np.ndarray) -> str:
+    """``0 to 4, 255``."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if len(run))
 
 
 def read_pair(item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

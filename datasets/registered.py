@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,20 @@ def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str,
     return items
 
 
-def registered_classes(name: str) -> tuple[tuple[str, ...], int | None]:
-    """Class names and the ignored value in the metadata of a registered data set: empty and None where it says none."""
+def registered_classes(name: str, key: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Class names and ignored ids in the metadata of a registered data set: empty where it says none.
+
+    ``ignore_label`` can be an id, several, or None. Ids that labels of 8 bits cannot hold, such as -1 or 65535, are
+    left out. Raises `DataError`, beginning with the config's `key`, for anything else.
+    """
     metadata = MetadataCatalog.get(name)
-    return tuple(metadata.get("stuff_classes", ())), metadata.get("ignore_label")
+    classes, ignored = metadata.get("stuff_classes") or (), metadata.get("ignore_label")
+    several = ignored if isinstance(ignored, (list, tuple, set, frozenset)) else () if ignored is None else (ignored,)
+    if any(isinstance(each, bool) or not isinstance(each, Integral) for each in several):
+        raise DataError(f"{key}: ignore_label of data set {name!r} is {ignored!r:.80}, expected an id, ids, or None")
+    if isinstance(classes, str) or not all(isinstance(each, str) for each in classes):
+        raise DataError(f"{key}: stuff_classes of data set {name!r} are {classes!r:.80}, expected names of classes")
+    return tuple(classes), tuple(sorted(int(each) for each in several if 0 <= int(each) <= 255))
 
 
 def _text(entry: Any, field: str, where: str) -> str:

@@ -23,9 +23,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of ``results.collect`` of one protocol and network.
 
     Returns:
-        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none),
-        ``counted`` (how many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over finished
-        seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
+        One row a method: ``method``, ``classes`` (size of the class set of the columns that name none), ``counted``
+        (how many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over
+        finished seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
         ``difference`` (mean over the seeds that the reference has finished too, each against the reference of its own
         seed; missing for the reference), ``difference_n``, ``miou_13``, ``deviation_13`` and ``n_13`` for each further
         class set, here of 13, ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians),

@@ -11,7 +11,7 @@ import yaml
 from detectron2.config import CfgNode
 from tiny_files import save_grey, save_image
 
-from benchmarks.data import check_data
+from benchmarks.data import check_data, check_files
 from benchmarks.errors import ConfigError
 from benchmarks.spec import RunSpec
 from datasets.errors import DataError
@@ -55,7 +55,9 @@ class Own:
         return RunSpec(str(self.write()), method, overrides=overrides).resolve()
 
     def check(self, method: str = "dacs") -> None:
-        check_data(self.resolve(method), parse(method))
+        cfg = self.resolve(method)
+        check_data(cfg, parse(method))
+        check_files(cfg, parse(method))
 
     def line(self, method: str = "dacs") -> str:
         with pytest.raises((ConfigError, DataError)) as caught:

@@ -71,8 +71,8 @@ def test_a_class_that_no_image_shows_enough_of_leaves_its_share_to_the_others(
     # The shares count every pixel; the softmax is over the classes of which some label has 101 or more.
     assert sampler.probabilities == pytest.approx(by_hand({0: 1000 / 1301, 2: 201 / 1301}, 1.0))
     assert caplog.messages == [
-        "rare class sampling leaves out the train ids 5: "
-        "no label has more than SAMPLING.MIN_PIXELS = 100 pixels of them"
+        "rare class sampling leaves out train id 5 (at most 100): no label has more than SAMPLING.MIN_PIXELS = 100 "
+        "pixels of it"
     ]
     # Road's one image with exactly 100 is not drawn, building's neither.
     drawn = {(sampler.draw(0, t, 0)[0], sampler.draw(0, t, 0)[1].train_id) for t in range(200)}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from methods.errors import MethodError
 from methods.networks.attention import scale_attention
-from methods.networks.segmentor import Prediction, Segmentor, Window
+from methods.networks.segmentor import LEAST_SIDE, Prediction, Segmentor, Window
 from methods.ranges import out_of_range, share, within
 
 
@@ -65,6 +65,12 @@ class MultiResolutionSegmentor(Segmentor):
         self.shrink = round(1 / settings.context_scale)
         self.step = self.stride * self.shrink
         self.detail_size = (round(crop[0] * settings.detail_size), round(crop[1] * settings.detail_size))
+        context = (crop[0] // self.shrink, crop[1] // self.shrink)
+        if min(*context, *self.detail_size) < LEAST_SIDE:
+            raise MethodError(
+                f"HRDA: INPUT.CROP is {_size(crop)}, so that its context is {_size(context)} and its detail "
+                f"{_size(self.detail_size)}: networks expect sides of at least {LEAST_SIDE} pixels in both"
+            )
         if any(side % self.step or side < self.step for side in (*crop, *self.detail_size)):
             raise MethodError(
                 f"HRDA: INPUT.CROP is {_size(crop)}, its detail window {_size(self.detail_size)}: "

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from methods.networks.encoder import Encoder
 
+LEAST_SIDE = 32
+"""Pixels along a side that every network takes, the coarsest stride: below that, some stages have no pixel left."""
+
 
 class Window(NamedTuple):
     """A part of an image: its upper left corner and its size, in pixels."""
