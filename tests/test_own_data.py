@@ -174,8 +174,8 @@ def change(path: str, value: Any) -> Callable[[Own], None]:
         (change("DATA.SOURCE.IDS", {7: True}), "mine.yaml: DATA.SOURCE.IDS: 7 is True, expected a class name"),
         (change("DATA.SOURCE.IDS", {300: "ground"}), "DATA.SOURCE.IDS: '300=ground': expected an id from 0 to 255"),
         (change("DATA.SOURCE.IDS", {-1: "ground"}), "DATA.SOURCE.IDS: '-1=ground': expected an id from 0 to 255"),
-        (change("DATA.SOURCE.IDS", "7"), "DATA.SOURCE.IDS: unknown class ''"),
-        (change("DATA.SOURCE.IDS", [7, 8]), "DATA.SOURCE.IDS is [7, 8], expected a list of words"),
+        (change("DATA.SOURCE.IDS", "7"), "DATA.SOURCE.IDS is '7', expected a mapping from ids to classes"),
+        (change("DATA.SOURCE.IDS", [7, 8]), "DATA.SOURCE.IDS is [7, 8], expected a mapping from ids to classes"),
         (change("DATA.COLOURS", ["#000000"]), "DATA.COLOURS: expected 3 colours, one a class, found 1"),
         (change("DATA.COLOURS", [804080, 1, 2]), "DATA.COLOURS is [804080, 1, 2], expected a list of words (in quotes"),
         (change("DATA.COLOURS", ["red", "a", "b"]), "DATA.COLOURS: 'red' is no colour, expected one such as '#804080'"),
@@ -186,7 +186,7 @@ def change(path: str, value: Any) -> Callable[[Own], None]:
         (change("DATA.CLASSES", ["ground", "house", True]), "expected a list of words"),
         (change("DATA.CLASSES", None), "DATA.SOURCE.IDS: unknown class 'ground'"),
         (change("DATA.CLASES", ["a", "b"]), "unknown key DATA.CLASES; did you mean DATA.CLASSES?"),
-        (change("DATA.TARGET", None), "DATA.TARGET.LAYOUT: unknown layout ''"),
+        (change("DATA.TARGET", None), "DATA.TARGET has no LAYOUT, expected the images to adapt to"),
         (change("DATA.TARGET.LAYOUT", "folder"), "unknown layout 'folder': did you mean 'folders'?"),
         (change("DATA.TARGET.IMAGES", None), "DATA.TARGET.IMAGES is '', expected it with LAYOUT folders"),
         (change("DATA.TARGET.NAME", "mine"), "DATA.TARGET.NAME is 'mine', expected it with LAYOUT registered"),
@@ -238,7 +238,7 @@ def test_an_image_without_label_and_an_id_out_of_the_table_are_named(own: Own) -
     save_grey(own.folder / "game/labels/a/2.png", np.full((32, 40), 99))
     cfg = own.resolve()
     batches = training_set(cfg, parse("dacs"), data_root(cfg))
-    with pytest.raises(DataError, match=r"game/labels/a/2.png: class ids 99 are not in the protocol's IDS"):
+    with pytest.raises(DataError, match=r"game/labels/a/2.png: class ids 99 are no class.s, expected 7 to 8, 11, 255"):
         [batches[i] for i in range(2)]
     own.data["SOURCE"]["IDS"]["others"] = "ignore"
     cfg = own.resolve()
