@@ -34,7 +34,7 @@ class _NoKeyTwice(BoundedLoader):
         return node.value if is_text else super().construct_yaml_int(node)
 
 
-_NoKeyTwice.add_constructor("tag:yaml.org,2002:int", _NoKeyTwice.construct_yaml_int)
+_NoKeyTwice.add_constructor("tag:yaml.org,2002:int", _NoKeyTwice.construct_yaml_int)  # type: ignore[type-var]
 
 
 @lru_cache(maxsize=8)  # a grid of a thousand runs asks for its protocol a thousand times

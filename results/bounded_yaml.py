@@ -20,7 +20,7 @@ class BoundError(yaml.YAMLError):
 if yaml.__with_libyaml__:
     from yaml._yaml import CParser
 
-    class _Events(CParser):  # type: ignore[misc]
+    class _Events(CParser):
         """What the text says, piece by piece; by libyaml, which is ten times as fast."""
 
 else:
@@ -37,7 +37,7 @@ else:
             Parser.__init__(self)
 
 
-class BoundedLoader(Composer, _Events, SafeConstructor, Resolver):  # type: ignore[misc]
+class BoundedLoader(Composer, _Events, SafeConstructor, Resolver):
     """PyYAML's SafeLoader that raises `BoundError` before anything is built of what is too deep or too much.
 
     libyaml's own composer is not used: it recurses in C, where too deep a text ends the process.
@@ -53,9 +53,9 @@ class BoundedLoader(Composer, _Events, SafeConstructor, Resolver):  # type: igno
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node; called for each, from the outermost inwards."""
-        event = self.peek_event()
+        event: Any = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            self._alias(event.anchor)
+            self._alias(str(event.anchor))
             return super().compose_node(parent, index)
         before = self._nodes
         self._nodes += 1

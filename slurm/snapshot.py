@@ -86,12 +86,12 @@ def _put_right(files: Mapping[str, bytes], made: Path) -> None:
     for base, folders, names in os.walk(made):
         here = Path(base).relative_to(made)
         for name in [*folders, *names]:
-            path, inside = made / here / name, (here / name).as_posix()
-            is_folder = path.is_dir() and not path.is_symlink()
-            if inside in wanted if is_folder else inside in files and not path.is_symlink() and path.is_file():
+            found, inside = made / here / name, (here / name).as_posix()
+            is_folder = found.is_dir() and not found.is_symlink()
+            if inside in wanted if is_folder else inside in files and not found.is_symlink() and found.is_file():
                 continue
             with suppress(FileNotFoundError):  # another command does the same
-                shutil.rmtree(path) if is_folder else path.unlink()
+                shutil.rmtree(found) if is_folder else found.unlink()
         folders[:] = [name for name in folders if (here / name).as_posix() in wanted]
     for path, content in files.items():
         place = made / path
