@@ -251,7 +251,7 @@ class _MetricsFile(JSONWriter):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._file_handle = _FiniteLines(self._file_handle)
+        self._file_handle: Any = _FiniteLines(self._file_handle)
 
 
 class _FiniteLines:

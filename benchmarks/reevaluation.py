@@ -181,7 +181,7 @@ def _equal(scores: Scores, record: Mapping[str, Any], model: str, scored: Scorin
     return scores["iou"] == recorded["iou"] and all(scores["miou_by_classes"].get(n) == m for n, m in means.items())
 
 
-def _counted_more(scores: Scores, number: int, scored: Scoring) -> list[str]:
+def _counted_more(scores: Mapping[str, Any], number: int, scored: Scoring) -> list[str]:
     """The classes of a class set that a mean of before counted as 0: predicted, and in no label."""
     names = (scored.space.names[train_id] for train_id in scored.space.class_sets.get(number, ()))
     return [name for name in names if not scores["labelled_pixels"][name] and scores["iou"][name] is not None]

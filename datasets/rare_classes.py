@@ -96,8 +96,8 @@ class RareClassSampler:
                 f"{_share(settings.min_pixels, area)}"
             )
         totals = pixels.sum(axis=0)
-        left_out = np.flatnonzero((totals > 0) & ~shown)
-        if len(left_out):
+        left_out = np.flatnonzero((totals > 0) & ~shown).tolist()
+        if left_out:
             largest = pixels.max(axis=0)
             _LOGGER.warning(
                 "rare class sampling leaves out %s: no label has more than SAMPLING.MIN_PIXELS = %d pixels of it%s",
