@@ -18,11 +18,11 @@ from ablations.checks import (
     recipe_of,
     words_of,
 )
+from ablations.shipped import GRIDS, grids
 from benchmarks.errors import ConfigError
 from benchmarks.yaml_file import read_yaml
 from methods.recipes import parse
 
-GRIDS = Path(__file__).parent / "grids"
 _KEYS = {"title", "method", "fixed", "axes", "reference", "published", "cost"}
 # Columns of a report that an axis cannot be called.
 _RESERVED = {"setting", "method", "network", "reference", "classes", "miou", "n", "difference", "iterations", "runs"}
@@ -115,11 +115,6 @@ class Grid:
     def sets(self, key: str) -> bool:
         """Whether an axis varies ``key``: a config key, or METHOD, NETWORK or HOST."""
         return any(key in point.changes for axis in self.axes for point in axis.points)
-
-
-def grids() -> list[str]:
-    """Names of the grids that ship."""
-    return sorted(path.stem for path in GRIDS.glob("*.yaml"))
 
 
 def read_grid(name: str) -> Grid:

@@ -40,6 +40,13 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    if arguments.list:
+        from ablations.shipped import listing
+
+        print(listing())
+        return 0
+    if not arguments.grid:
+        raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
     from benchmarks.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -54,11 +61,6 @@ def main() -> int:
     from results.collect import from_folders
     from results.tables import render_table
 
-    if arguments.list:
-        print(listing())
-        return 0
-    if not arguments.grid:
-        raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
     launcher = read_launcher(arguments)
     grid = read_grid(arguments.grid)
     overrides = chosen(arguments)
@@ -90,15 +92,6 @@ def main() -> int:
     csv, markdown, plot = write_report(grid, rows, made, stem, title)
     print(f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}")
     return 1 if made.failed else 0
-
-
-def listing() -> str:
-    """Name and title of the grids that ship."""
-    from tabulate import tabulate
-
-    from ablations.grid import grids, read_grid
-
-    return tabulate([(name, read_grid(name).title) for name in grids()], tablefmt="plain")
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Samplers and pruners of a search, by the names of the command line."""
+"""Samplers and pruners of a search, by the names of the command line (ablations/search_options.py)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import warnings
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-
-GRID = "grid"
-SAMPLERS = ("tpe", "gp", "qmc", GRID)
-NO_PRUNER = "none"
-PRUNERS = ("median", NO_PRUNER, "hyperband")
 
 _STARTUP_TRIALS = 5  # that nothing is pruned by, of median
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from ablations.search_options import NO_PRUNER, PRUNERS, SAMPLERS, STORAGE_HELP
 from benchmarks.errors import ConfigError, exit_in_one_line
 from benchmarks.run_options import LOCAL, add_launcher_options, add_training_options
 
@@ -30,9 +31,6 @@ LONGEST_NAME = 120  # characters; files are named after the study, too
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
     """The command line; argparse itself ends with exit code 2 and a line where it is not understood."""
-    from ablations.samplers import PRUNERS, SAMPLERS
-    from ablations.storage import HELP
-
     parser = argparse.ArgumentParser(
         prog="ablations/search.py",
         description="Search config keys with Optuna, each trial a run. Stopped and started again, a study goes on.",
@@ -57,7 +55,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pruner", choices=PRUNERS, help="stops trials that lag behind (default: median)")
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="draws the settings (default: tpe)")
-    parser.add_argument("--storage", help=HELP)
+    parser.add_argument("--storage", help=STORAGE_HELP)
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
     add_training_options(parser)
     add_launcher_options(parser, LOCAL)
@@ -106,7 +104,6 @@ def described(arguments: argparse.Namespace) -> Search:
         ConfigError, MethodError: an unknown name or key, or what does not go together.
     """
     from ablations.run import chosen
-    from ablations.samplers import NO_PRUNER
     from ablations.space import read_space
     from ablations.study import Search, read_objectives
     from benchmarks.deciding import period_to_prune_by

@@ -11,14 +11,9 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from ablations.search_options import JOURNAL
 from benchmarks.errors import ConfigError
 
-JOURNAL = "journal"
-HELP = (
-    "where the study is kept: a file.db (SQLite), a file.log (Optuna's journal), journal, or the URL of a database "
-    "(default: study.db in the study's folder). On a network file system (NFS) SQLite can be corrupted and journals "
-    "have had torn lines: take a database there, such as postgresql://user@host/name, or a file on a local disk"
-)
 _DATABASES, _JOURNALS = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 # Types of /proc/mounts whose locks several machines share, or do not.
 _NETWORK_TYPES = {"nfs", "nfs4", "cifs", "smb3", "lustre", "beegfs", "gpfs", "ceph", "fuse.sshfs", "glusterfs"}

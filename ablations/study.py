@@ -13,7 +13,8 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from ablations.samplers import GRID, pruner
+from ablations.samplers import pruner
+from ablations.search_options import GRID
 from ablations.space import Dimension, grid_points
 from benchmarks.config import PLACE_KEYS, flatten, get_config
 from benchmarks.errors import ConfigError

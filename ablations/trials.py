@@ -13,7 +13,8 @@ from detectron2.config import CfgNode
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from ablations.samplers import GRID, sampler
+from ablations.samplers import sampler
+from ablations.search_options import GRID
 from ablations.study import BASE, DIVERGED, FOLDER, OUTCOME, PRUNED, REASON, RUN, Search
 from ablations.telling import Teller, counted, record_of, trials_over
 from ablations.trial_progress import TrialProgress

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from benchmarks.config import LATER_KEYS, PLACE_KEYS, config_name, flatten, get_config
-from benchmarks.protocol_file import read_protocol
+from benchmarks.protocol_file import PROTOCOLS, read_protocol
 from methods.networks import NETWORKS
 from methods.networks.published_weights import file_sha256
 from methods.networks.registry import is_weights_name
@@ -18,7 +18,6 @@ from methods.networks.weights import weights_file
 from methods.recipes import parse
 from methods.term import TERMS
 
-PROTOCOLS = Path(__file__).parent / "protocols"
 _PERIOD = "TEST.PERIOD"
 _FEATURE_DISTANCE = "feature-distance"  # the term that DATA.THINGS is for
 

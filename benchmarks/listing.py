@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-import methods.catalog  # noqa: F401  (registers the methods)
-from benchmarks.spec import protocol_values, protocols
+from benchmarks.protocol_file import protocol_values, protocols
+from methods.declared import declared_parts
 from methods.networks import NETWORKS
-from methods.recipes import DEFAULT_HOST, PARTS
+from methods.recipes import DEFAULT_HOST
 
 
 def listing() -> str:
     """Methods, networks and protocols."""
-    hosts = [(part.name, part.description) for part in PARTS.values() if part.host]
-    add_ons = [(f"+{part.name}", part.description) for part in PARTS.values() if not part.host]
+    parts = declared_parts()
+    hosts = [(part.name, part.description) for part in parts if part.host]
+    add_ons = [(f"+{part.name}", part.description) for part in parts if not part.host]
     sections = {
         "methods (hosts)": hosts,
         f"methods (added to a host, as in {DEFAULT_HOST}+mic+mrm; alone they are added to {DEFAULT_HOST})": add_ons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,35 @@ from typing import Any
 from benchmarks.errors import ConfigError
 from benchmarks.yaml_file import read_yaml
 
+PROTOCOLS = Path(__file__).parent / "protocols"
+
 
 def is_path(protocol: str) -> bool:
     """Whether ``--protocol`` names a file of the user's and not one that ships."""
     return protocol.endswith((".yaml", ".yml"))
+
+
+def protocols() -> list[str]:
+    """Names of the protocols that ship."""
+    return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
+
+
+def protocol_values(name: str) -> dict[str, Any]:
+    """The keys that a protocol sets: one that ships, or the file at a path that ends in .yaml."""
+    if is_path(name):
+        if Path(name).stem in protocols():
+            raise ConfigError(f"{name}: a protocol of that name ships, expected another name for the file")
+        return read_protocol(Path(name))
+    path = PROTOCOLS / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"unknown protocol {name!r}; {nearest(name, protocols())}")
+    return read_protocol(path)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """What a line about an unknown name ends with: the nearest known one, or all."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
 def read_protocol(path: Path) -> dict[str, Any]:

@@ -54,15 +54,15 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
-    from benchmarks.memory import keep_freed_memory
-
-    keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     if arguments.list:
         from benchmarks.listing import listing
 
         print(listing())
         return 0
+    from benchmarks.memory import keep_freed_memory
+
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.compare import compare_methods
     from benchmarks.dry_run import dry_run
     from benchmarks.launcher import read_launcher

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -16,12 +15,12 @@ from detectron2.config import CfgNode
 
 import datasets.streets
 from benchmarks.config import config_name, flatten, get_config, settings
-from benchmarks.deciding import PROTOCOLS, decisive, formerly_decisive
+from benchmarks.deciding import decisive, formerly_decisive
 from benchmarks.errors import ConfigError
 from benchmarks.inference import sliding
 from benchmarks.label_space import check_classes, reported
 from benchmarks.overrides import apply
-from benchmarks.protocol_file import is_path, read_protocol
+from benchmarks.protocol_file import is_path, nearest, protocol_values
 from datasets.rare_classes import RareClasses, of_crop
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
@@ -102,23 +101,6 @@ def _scale_sampling(cfg: CfgNode, given: Set[str]) -> None:
         cfg.SAMPLING.MIN_CROP_PIXELS = of_crop(RareClasses.min_crop_pixels, tuple(cfg.INPUT.CROP))
 
 
-def protocols() -> list[str]:
-    """Names of the protocols that ship."""
-    return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
-
-
-def protocol_values(name: str) -> dict[str, Any]:
-    """The keys that a protocol sets: one that ships, or the file at a path that ends in .yaml."""
-    if is_path(name):
-        if Path(name).stem in protocols():
-            raise ConfigError(f"{name}: a protocol of that name ships, expected another name for the file")
-        return read_protocol(Path(name))
-    path = PROTOCOLS / f"{name}.yaml"
-    if not path.is_file():
-        raise ConfigError(f"unknown protocol {name!r}; {_nearest(name, protocols())}")
-    return read_protocol(path)
-
-
 def run_id(cfg: CfgNode) -> str:
     """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
     return _digits(decisive(cfg))
@@ -177,7 +159,7 @@ def _is_over(folder: Path) -> bool:
 
 def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     if cfg.NETWORK not in NETWORKS:
-        raise ConfigError(f"unknown network {cfg.NETWORK!r}; {_nearest(cfg.NETWORK, list(NETWORKS))}")
+        raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
     if cfg.SOLVER.PRECISION not in ("fp32", "bf16", "fp16"):
         raise ConfigError(f"SOLVER.PRECISION is {cfg.SOLVER.PRECISION!r}, expected fp32, bf16 or fp16")
     if cfg.SOLVER.OPTIMIZER not in ("adamw", "sgd"):
@@ -264,8 +246,3 @@ def _refuse(overrides: Mapping[str, Any], network: str | None, where: str = "KEY
             raise ConfigError(f"{where}: {key} is set by {_SET_ELSEWHERE[key]}")
         if key == "NETWORK" and network is not None:
             raise ConfigError("KEY VALUE: NETWORK is set by --network already")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from results.text import clean, one_line
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MARKDOWN = "github"
+# Of tables: names on the command line, and tabulate's.
+FORMS = {"table": "simple", "markdown": MARKDOWN, "latex": "latex_booktabs", "csv": ""}
 _FORMULA = "=+-@\t"  # what a spreadsheet takes for the beginning of one
 
 
@@ -34,6 +38,8 @@ def as_csv(frame: pd.DataFrame) -> str:
     Text that a spreadsheet would run as a formula (it begins with = + - @ and is no number) has an apostrophe before
     it; line ends in text are line feeds, in quotes.
     """
+    import pandas as pd
+
     safe = frame.set_axis([_csv_cell(str(name)) for name in frame.columns], axis="columns")
     for place, kind in enumerate(safe.dtypes):
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):

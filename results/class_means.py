@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from results.record import FINISHED, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEPARATOR = "; "
 """Between the names of classes in a column."""

@@ -6,19 +6,21 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from results.cells import FORMS
 from results.class_means import SEPARATOR, left_out
 from results.errors import ResultsError
 from results.folders import run_folders
 from results.record import FILE, read_record
 from results.text import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COUNTED = "counted_"  # begins the name of the column of how many classes of another class set count
 BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
@@ -78,6 +80,8 @@ def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> p
     mIoU of the student in percent, missing where the run was not scored on it. ``counted_<n>`` is there for one, but
     the headline's, of whose classes a run counted fewer.
     """
+    import pandas as pd  # here: `--help` does not wait for it
+
     rows = []
     for folder in folders:
         try:
@@ -140,8 +144,6 @@ def main(words: list[str]) -> int:
 
     What the user got wrong is one line on stderr and exit code 2.
     """
-    from results.tables import FORMS, runs_table, with_settings
-
     parser = argparse.ArgumentParser(
         prog="results/collect.py",
         description="All runs below a folder, one row each; failed and diverged ones too.",
@@ -153,6 +155,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--format", choices=list(FORMS), default="table", help="csv has all columns (default: table)")
     parser.add_argument("--keys", default="", help="config keys as further columns, such as TERMS.MRM.RATIO,WEIGHTS")
     arguments = parser.parse_args(words)
+    from results.tables import runs_table, with_settings
+
     keys = [key.strip() for key in arguments.keys.split(",") if key.strip()]
     damaged: list[str] = []
 

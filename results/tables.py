@@ -13,13 +13,12 @@ import pandas as pd
 import yaml
 
 from results.bounded_yaml import load
-from results.cells import MARKDOWN, as_csv, tabulated
+from results.cells import FORMS, as_csv, tabulated
 from results.collect import BY_CLASSES, COUNTED, say
 from results.errors import ResultsError
 from results.plain_file import read_plain_text
 from results.record import FINISHED
 
-FORMS = {"table": "simple", "markdown": MARKDOWN, "latex": "latex_booktabs", "csv": ""}
 # What of a run people read: heads and columns; CSV has all columns.
 _SHOWN = {
     "run": "run",

@@ -16,7 +16,8 @@ from benchmarks.config import get_config
 from benchmarks.errors import ConfigError
 from benchmarks.launcher import named_profile
 from benchmarks.overrides import pairs
-from benchmarks.spec import RunSpec, protocol_values
+from benchmarks.protocol_file import protocol_values
+from benchmarks.spec import RunSpec
 from benchmarks.trained import open_run
 from benchmarks.yaml_file import read_yaml
 from results.bounded_yaml import MOST_LEVELS, BoundError, load

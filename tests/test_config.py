@@ -20,7 +20,8 @@ from benchmarks.checkout import ROOT
 from benchmarks.config import WORD_KEYS, flatten, get_config, settings
 from benchmarks.errors import ConfigError
 from benchmarks.overrides import apply, pairs
-from benchmarks.spec import RunSpec, protocol_values, protocols, run_folder, run_id
+from benchmarks.protocol_file import protocol_values, protocols
+from benchmarks.spec import RunSpec, run_folder, run_id
 from methods.errors import MethodError
 from methods.mrm import MRMSettings
 from methods.networks import NETWORKS
@@ -370,7 +371,7 @@ def test_an_unknown_key_suggests_the_nearest(key: str, hint: str) -> None:
 
 def test_the_error_says_whose_key_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text("NETWORK: daformer-lite0\nSOLVER: {ITER: 4}\n")
-    monkeypatch.setattr("benchmarks.spec.PROTOCOLS", tmp_path)
+    monkeypatch.setattr("benchmarks.protocol_file.PROTOCOLS", tmp_path)
     assert protocols() == ["mine"]
     with pytest.raises(ConfigError, match=r"^protocol mine: unknown key SOLVER.ITER; did you mean SOLVER.ITERS\?$"):
         RunSpec("mine", "dacs").resolve()

@@ -24,8 +24,9 @@ from benchmarks.errors import ConfigError
 from benchmarks.evaluation import evaluate
 from benchmarks.inference import predict_image, smallest_side
 from benchmarks.label_space import scoring
+from benchmarks.protocol_file import protocols
 from benchmarks.runner import RunWatcher, build_student, run_one
-from benchmarks.spec import RunSpec, protocols, run_id
+from benchmarks.spec import RunSpec, run_id
 from datasets.errors import DataError
 from methods.errors import MethodError
 from methods.recipes import parse

@@ -11,8 +11,9 @@ from detectron2.config import CfgNode
 from tiny_published import write_published
 
 import methods.catalog  # noqa: F401
+from benchmarks.protocol_file import protocols
 from benchmarks.runner import RunWatcher, run_one
-from benchmarks.spec import RunSpec, protocols
+from benchmarks.spec import RunSpec
 from datasets import streets
 from methods.recipes import PARTS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.spec import protocols
+from benchmarks.protocol_file import protocols
 from methods.networks import NETWORKS
 from methods.recipes import parse
 from results.errors import ResultsError

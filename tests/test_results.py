@@ -501,9 +501,3 @@ def test_records_are_valid_json_for_other_readers(tmp_path: Path) -> None:
         raise AssertionError(name)
 
     json.loads((tmp_path / "record.json").read_text(), parse_constant=refuse)
-
-
-def test_the_package_itself_collects(tmp_path: Path) -> None:
-    import results
-
-    assert list(results.collect(tmp_path).columns) == list(COLUMNS)

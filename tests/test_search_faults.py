@@ -26,7 +26,8 @@ from ablations.trial_progress import TrialProgress
 from ablations.trials import Driver
 from benchmarks.errors import ConfigError
 from benchmarks.lock import locked
-from benchmarks.spec import PROTOCOLS, run_folder
+from benchmarks.protocol_file import PROTOCOLS
+from benchmarks.spec import run_folder
 from benchmarks.workers import WorkerJob
 from results.record import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
 from slurm.local import LocalPool

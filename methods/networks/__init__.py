@@ -7,8 +7,22 @@
 Methods work on the features between `encode` and `decode`.
 """
 
-from methods.networks.encoder import Encoder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from methods.networks.registry import NETWORKS, NetworkSpec, build_segmentor
-from methods.networks.segmentor import Prediction, Segmentor, Window
+
+if TYPE_CHECKING:
+    from methods.networks.encoder import Encoder
+    from methods.networks.segmentor import Prediction, Segmentor, Window
 
 __all__ = ["NETWORKS", "Encoder", "NetworkSpec", "Prediction", "Segmentor", "Window", "build_segmentor"]
+
+_WITH_TORCH = {"Encoder": "encoder", "Prediction": "segmentor", "Segmentor": "segmentor", "Window": "segmentor"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch, imported when it is asked for: a list of the networks does not wait for it."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)

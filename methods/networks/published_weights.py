@@ -17,8 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import torch
-
 from methods.errors import MethodError
 
 DETECTRON2 = "detectron2://"
@@ -80,7 +78,10 @@ class TorchHubFile(PublishedWeights):
         return self.address
 
     def destination(self) -> Path:
-        return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(self.address).path).name
+        # What torch.hub.get_dir computes; asking it would import torch, which a list of the weights does not wait for.
+        caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        home = os.path.expanduser(os.environ.get("TORCH_HOME", f"{caches}/torch"))  # noqa: PTH111
+        return Path(home) / "hub" / "checkpoints" / Path(urlsplit(self.address).path).name
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,22 @@
-"""The networks by name, and how a segmentor is built from one."""
+"""The networks by name, and how a segmentor is built from one. torch is imported only to build one."""
+
+from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from methods.errors import MethodError
-from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
-from methods.networks.encoder import Encoder
 from methods.networks.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
-from methods.networks.segmentor import Segmentor
-from methods.networks.weights import load_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.networks.encoder import Encoder
+    from methods.networks.segmentor import Segmentor
 
 # Width of daformer-lite0's decoder: at 64 of the published 256 channels a laptop's two cores can train it.
 LITE_WIDTH = 64
@@ -45,6 +48,8 @@ def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
         return DilatedResNet(depth, V1C_STRIDE_8)
 
     def make_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
+        from methods.networks.decoders import DeepLabV2Decoder
+
         return DeepLabV2Decoder(encoder.channels[-1], num_classes, dilations)
 
     branches = ", ".join(map(str, dilations))
@@ -100,6 +105,8 @@ def _deeplabv3plus_decoder(dilations: tuple[int, ...], encoder: Encoder, num_cla
 
 
 def _daformer_decoder(width: int, encoder: Encoder, num_classes: int) -> nn.Module:
+    from methods.networks.decoders import DAFormerDecoder
+
     return DAFormerDecoder(encoder.channels, num_classes, width)
 
 
@@ -158,6 +165,9 @@ def build_segmentor(name: str, num_classes: int, weights: str = "imagenet") -> S
         raise MethodError(f"network {name!r}: unknown{_nearest(name, list(NETWORKS))}; one of {', '.join(NETWORKS)}")
     if num_classes < 1:
         raise MethodError(f"num_classes {num_classes}: expected at least 1")
+    from methods.networks.segmentor import Segmentor
+    from methods.networks.weights import load_weights
+
     spec = NETWORKS[name]
     # Found before the network is built, so that a missing file is told at once.
     path = _resolve(name, spec, weights)
