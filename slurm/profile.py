@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -154,6 +155,8 @@ def _value(key: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"a whole number, at least {least}")
         return value
+    if isinstance(value, str) and key != "setup" and not is_one_line(value):
+        raise ValueError("one line without control characters")
     if key == "time":
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         parse_time(text)
@@ -166,10 +169,14 @@ def _value(key: str, value: Any) -> Any:
         lines = value.splitlines() if isinstance(value, str) else value
         if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
             raise ValueError("lines of bash")
+        if any("\n" in line or "\r" in line for line in lines):
+            raise ValueError("lines of bash, each an item of its own")
+        if any(line.startswith("#SBATCH") for line in lines):  # sbatch would heed it, there too
+            raise ValueError("lines of bash, and options of sbatch under the key sbatch")
         return tuple(lines)
     if key == "sbatch":
         return _sbatch(value)
-    if value is None or (isinstance(value, str) and value and "\n" not in value):
+    if value is None or (isinstance(value, str) and value):
         return value
     if isinstance(value, int) and not isinstance(value, bool):  # an account can look like a number
         return str(value)
@@ -189,9 +196,16 @@ def _sbatch(value: Any) -> dict[str, Any]:
             raise ValueError(f"of {plain} {instead}")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", plain) or not isinstance(option, (str, int, float, bool)):
             raise ValueError(f"for {name} an option of sbatch in its long form, with a text, a number or true")
+        if isinstance(option, str) and not is_one_line(option):
+            raise ValueError(f"for {name} one line without control characters")
         if option is not False:
             found[plain] = option
     return found
+
+
+def is_one_line(text: str) -> bool:
+    """Whether it stays on its line of a batch script, and can be written there: no line break, no control character."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)
 
 
 def parse_time(text: Any) -> int:
