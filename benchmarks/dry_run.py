@@ -63,7 +63,10 @@ def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launche
 def _in_queue(output: Path) -> tuple[dict[Path, SubmittedRun], str]:
     """The runs that have a job in the queue; or none, and why that is not known."""
     from benchmarks.on_slurm import queued
+    from slurm.submission import NO_SLURM, is_slurm_here
 
+    if not is_slurm_here():
+        return {}, f"\nno SLURM was asked: {NO_SLURM}"
     try:
         return queued(output, Scheduler()), ""
     except SchedulerSilent as error:

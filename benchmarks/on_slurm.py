@@ -25,7 +25,7 @@ from slurm.private import private_name
 from slurm.profile import Profile
 from slurm.scheduler import PENDING, Scheduler, SchedulerSilent
 from slurm.snapshot import snapshot
-from slurm.submission import Submitter
+from slurm.submission import Submitter, check_path
 
 # What our code and the libraries that find data and weights read; sbatch may hand over nothing by itself.
 _HANDED_OVER = (
@@ -128,6 +128,7 @@ def mark_pending(job: WorkerJob) -> None:
 
 def submitter(output: Path, profile: Profile) -> Submitter:
     """Of runs below ``output``; the code is copied there, and submitit's files lie in a folder that is new."""
+    check_path(output)  # before anything is written there
     code = snapshot(ROOT, PACKAGES, code_folder(output), git_state())
     environment = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
     # One that nobody could know of before: jobs execute what they find under the names of these files.

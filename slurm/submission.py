@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from submitit.slurm.slurm import SlurmExecutor
 from slurm.errors import LauncherError
 from slurm.job import SlurmCall
 from slurm.private import make_private
-from slurm.profile import Profile
+from slurm.profile import Profile, is_one_line
 from slurm.scheduler import Scheduler
 
 # Variables of sbatch, without SBATCH_, that say what is decided here; and those of keys that a profile may leave open.
@@ -33,6 +32,20 @@ _SBATCH_KEYS = {
     "MEM_PER_NODE": "memory", "PARTITION": "partition", "QOS": "qos",
 }  # fmt: skip
 _NO_END = 1_000_000  # times that submitit queues a job again after a time limit: SlurmCall knows when it is in vain
+NO_SLURM = "no srun on the PATH"
+
+
+class _ShownExecutor(SlurmExecutor):
+    """One whose script is shown, on a machine without SLURM too."""
+
+    @classmethod
+    def affinity(cls) -> int:
+        return 2
+
+
+def is_slurm_here() -> bool:
+    """Whether jobs can be submitted from this machine."""
+    return SlurmExecutor.affinity() > 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,11 @@ class Submitter:
     code: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     name: str = "segshift"
+
+    def __post_init__(self) -> None:
+        """Raises LauncherError for a path that sbatch cannot be given."""
+        check_path(self.folder)
+        check_path(self.code)
 
     def submit(
         self,
@@ -90,18 +108,18 @@ class Submitter:
             submitted(first, ids)
 
     def script(self, jobs: int) -> str:
-        """What sbatch is given for an array of so many jobs, or for one; nothing is written."""
-        executor = self._executor("")
+        """What sbatch is given for an array of so many jobs, or for one; nothing is written, no SLURM is needed."""
+        executor = self._executor("", _ShownExecutor)
         if jobs > 1:
             executor.parameters["map_count"] = jobs
         text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
         return text
 
-    def _executor(self, after: str) -> SlurmExecutor:
-        if shutil.which("srun") is None:
-            raise LauncherError("--launcher slurm: no srun on the PATH, expected a machine that SLURM jobs start from")
+    def _executor(self, after: str, kind: type[SlurmExecutor] = SlurmExecutor) -> SlurmExecutor:
+        if kind.affinity() < 0:
+            raise LauncherError(f"--launcher slurm: {NO_SLURM}, expected a machine that SLURM jobs start from")
         profile = self.profile
-        executor = SlurmExecutor(self.folder.absolute(), max_num_timeout=_NO_END, python=profile.python)
+        executor = kind(self.folder.absolute(), max_num_timeout=_NO_END, python=profile.python)
         more = {**profile.sbatch, "chdir": str(self.code), "requeue": True}
         executor.update_parameters(
             **profile.parameters(),
@@ -131,6 +149,19 @@ class Submitter:
             return [executor.submit(calls[0])]
         with executor.batch():
             return [executor.submit(call) for call in calls]
+
+
+def check_path(path: Path) -> None:
+    """Raise LauncherError for a path that would not stand in a batch script as what it is.
+
+    sbatch and srun replace patterns such as %j, also in the names of folders, and a backslash says not to.
+    """
+    text = str(path.absolute())
+    if any(sign in text for sign in "%\\") or not is_one_line(text):
+        raise LauncherError(
+            f"--launcher slurm: the path {text!r} holds a %, a backslash or a control character, which sbatch does not "
+            "take as it is; expected another --output"
+        )
 
 
 @contextmanager

@@ -257,6 +257,17 @@ def test_a_dry_run_does_not_need_the_controller(
     assert "what sbatch is given:" in text
 
 
+def test_a_dry_run_needs_no_slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_config: Callable[..., Any]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    cfg = small_config("dacs")
+    text = dry_run([("row", cfg)], tmp_path / "runs", read_launcher(run.parse_arguments([*SLURM, "--qos", "high"])))
+    assert run_id(cfg) in text and "#SBATCH --qos=high" in text.splitlines()
+    assert "no SLURM was asked: no srun on the PATH" in text.splitlines()
+
+
 # Of resubmit
 
 

@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 from benchmarks.launcher import PROFILES, named_profile
+from benchmarks.on_slurm import dry_submitter, submitter
 from benchmarks.yaml_file import read_yaml
 from slurm.errors import LauncherError
 from slurm.local_cluster import LocalCluster
 from slurm.profile import Profile, changed, parse_time, read_profile
+from slurm.scheduler import Scheduler
 from slurm.submission import Submitter
 
 GOOD = [
@@ -357,4 +359,33 @@ def test_the_setup_keeps_what_the_user_set(tmp_path: Path, srun: None) -> None:
 def test_no_slurm_on_this_machine_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LauncherError, match=r"^--launcher slurm: no srun on the PATH"):
-        Submitter(Profile(), tmp_path / "jobs", tmp_path).script(1)
+        Submitter(Profile(), tmp_path / "jobs", tmp_path).submit(abs, [1], lambda *_: None, FewElements())
+
+
+class FewElements(Scheduler):
+    @property
+    def array_size(self) -> int:
+        return 8
+
+
+# Paths
+
+
+@pytest.mark.parametrize("name", ["a%j", "100%", "a\nb", "a\rb", "a\\b", "a\udcff"])
+def test_a_path_that_sbatch_would_read_otherwise_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    for make in (
+        lambda: Submitter(Profile(), tmp_path / name, tmp_path),
+        lambda: Submitter(Profile(), tmp_path, tmp_path / name),
+        lambda: submitter(tmp_path / name / "runs", Profile()),
+        lambda: dry_submitter(tmp_path / name / "runs", Profile()),
+    ):
+        with pytest.raises(LauncherError) as error:
+            make()
+        line = str(error.value)
+        assert repr(str(tmp_path / name))[1:-1] in line and "another --output" in line and "\n" not in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_with_spaces_and_letters_stays_what_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "läufe 1"
+    assert shlex.quote(f"{folder}/%j_0_log.out") in Submitter(Profile(), folder, tmp_path).script(1)
