@@ -14,7 +14,6 @@ from ablations.checks import label_of
 from ablations.expand import Row
 from ablations.figures import Beside, beside
 from ablations.grid import Grid
-from benchmarks.errors import ConfigError
 from benchmarks.label_space import scoring
 from benchmarks.published_network import other_networks
 from results.class_means import over_the_same_classes, said
@@ -197,14 +196,11 @@ def _pairs(values: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
 
 
 def write_report(grid: Grid, rows: Sequence[Row], made: Report, stem: Path, title: str) -> tuple[Path, Path, Path]:
-    """Write ``stem``.csv, ``stem``.md and ``stem``.png; returns their paths. Raises ConfigError where it cannot."""
+    """Write ``stem``.csv, ``stem``.md and ``stem``.png; returns their paths. Raises OSError where it cannot."""
     csv, markdown, plot = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md", "png"))
-    try:
-        write_text(csv, made.frame.to_csv(index=False))
-        write_text(markdown, f"{render_table(made.shown, 'markdown')}\n\n{made.caption}\n")
-        _plot(grid, rows, made.frame, plot, title)
-    except OSError as error:
-        raise ConfigError(f"--output {stem.parent}: expected a folder that can be written ({error.strerror})") from None
+    write_text(csv, made.frame.to_csv(index=False))
+    write_text(markdown, f"{render_table(made.shown, 'markdown')}\n\n{made.caption}\n")
+    _plot(grid, rows, made.frame, plot, title)
     return csv, markdown, plot
 
 

@@ -56,6 +56,7 @@ def main() -> int:
     from ablations.report import report, write_report
     from benchmarks.compare import make_runs, not_waited_for
     from benchmarks.dry_run import dry_run
+    from benchmarks.files_first import write_then_show
     from benchmarks.launcher import read_launcher
     from benchmarks.run import seeds
     from results.collect import from_folders
@@ -87,10 +88,13 @@ def main() -> int:
     if grid.cost:
         print("counting multiply-adds ...", flush=True)
     made = report(grid, rows, arguments.output, overrides, title)
-    print(f"\n{render_table(made.shown, 'table')}\n\n{made.caption}")
-    stem = arguments.output / "-".join([grid.name, *where])
-    csv, markdown, plot = write_report(grid, rows, made, stem, title)
-    print(f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}")
+
+    def write() -> str:
+        stem = arguments.output / "-".join([grid.name, *where])
+        csv, markdown, plot = write_report(grid, rows, made, stem, title)
+        return f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}"
+
+    write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
     return 1 if made.failed else 0
 
 

@@ -93,7 +93,9 @@ def main() -> int:
             report = write_search_report(study, search, folder, arguments.output, storage=storage.shown)
         except (StorageInternalError, OSError) as error:
             raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
-    print(f"\n{report.text}")
+    print(f"\n{report.text}", flush=True)
+    if report.unwritten:
+        raise report.unwritten
     return 0 if report.complete else 1
 
 

@@ -199,9 +199,12 @@ def _save(made: Any, path: Path, title: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})  # equal results are equal files
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half a file, on a full disk
+        raise
     finally:
         plt.close(figure)
-    temporary.replace(path)
     return path
 
 

@@ -15,11 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablations import study as attributes
 from ablations.checks import label_of
-from ablations.search_plots import complete, draw, importance_text, pareto_front
+from ablations.search_plots import Drawn, complete, draw, importance_text, pareto_front
 from ablations.search_rerun import dashboard_line, rerun_command, write_grid
 from ablations.study import Objective, Search
 from benchmarks.config import PLACE_KEYS
 from benchmarks.errors import ConfigError
+from benchmarks.files_first import not_written
 from benchmarks.published_network import other_networks
 from results.collect import from_folders
 from results.record import FINISHED, write_text
@@ -40,11 +41,13 @@ class SearchReport:
         text: what is printed.
         files: paths of what was written.
         complete: number of trials that have a value of the objective.
+        unwritten: why not all files could be written; None where they were.
     """
 
     text: str
     files: tuple[Path, ...]
     complete: int
+    unwritten: ConfigError | None = None
 
 
 def write_search_report(
@@ -67,7 +70,6 @@ def write_search_report(
         storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
 
     Raises:
-        ConfigError: a folder that cannot be written.
         ResultsError: a record that is none.
     """
     trials = study.get_trials(deepcopy=False)
@@ -75,15 +77,15 @@ def write_search_report(
     best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
     told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search)]
+    shown, about = _best(best, base, frame, search), [_about_base(base, search)]
+    drawn, files = Drawn(), [folder / "trials.csv", folder / "best.md"]
+    unwritten: ConfigError | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / "trials.csv", folder / "best.md"]
         write_text(files[0], frame.to_csv(index=False))
-        shown = _best(best, base, frame, search)
         marked = base if base is not None and base.state == TrialState.COMPLETE else None
         drawn = draw(trials, search, marked, folder)
         files += drawn.files
-        about = [_about_base(base, search)]
         if best:
             files.append(write_grid(search, best, base, folder))
             about += [
@@ -94,7 +96,7 @@ def write_search_report(
         table = [render_table(shown, "markdown")] if best else []
         write_text(files[1], "\n\n".join([*table, " ".join([_caption(search, counts), *told]), *about]) + "\n")
     except OSError as error:
-        raise ConfigError(f"--output {folder}: expected a folder that can be written ({error.strerror})") from None
+        unwritten, files = not_written(folder, error), []
     parts = [
         [_caption(search, counts), *told],
         [render_table(shown, "table"), ""] if best else [],
@@ -102,9 +104,10 @@ def write_search_report(
         [importance_text(drawn, len(complete(trials)))] if drawn.importances else [],
         drawn.notes,
         [dashboard_line(storage)] if storage else [],
-        ["files:", *(f"  {path}" for path in files)],
+        ["files:", *(f"  {path}" for path in files)] if files else [],
     ]
-    return SearchReport("\n".join(line for part in parts for line in part), tuple(files), len(complete(trials)))
+    text = "\n".join(line for part in parts for line in part)
+    return SearchReport(text, tuple(files), len(complete(trials)), unwritten)
 
 
 def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from benchmarks.again import newest, settle_if_any
 from benchmarks.config import PLACE_KEYS, flatten
 from benchmarks.data import check_data, check_files, data_root, used_roles
 from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.files_first import write_then_show
 from benchmarks.fingerprint import Listings
 from benchmarks.label_space import scoring
 from benchmarks.launcher import Launcher, launch
@@ -94,13 +95,20 @@ def compare_methods(
         + (f" Set: {changed}." if changed and not quick else "")
         + (f" {QUICK_WARNING}." if quick else "")
     )
-    print(f"\n{render(comparison, 'simple')}\n\n{caption}")
-    # Named after its runs too, so that the next command's table does not take its place.
-    runs_id = hashlib.sha256(" ".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:8]
-    csv, markdown = write_tables(comparison, caption, output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_id}")
-    print(f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}")
+
+    def write() -> str:
+        stem = output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_digest(folders)}"
+        csv, markdown = write_tables(comparison, caption, stem)
+        return f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}"
+
+    write_then_show(write, f"\n{render(comparison, 'simple')}\n\n{caption}", output)
     made = len(runs) == len(folders) and (runs["status"] == FINISHED).all()
     return 0 if made and not (force and any(newest(folder) != folder for folder in folders)) else 1
+
+
+def runs_digest(folders: Sequence[Path]) -> str:
+    """What a table is named after beside what it is of, so that one of other runs does not take its place."""
+    return hashlib.sha256(" ".join(sorted({folder.name for folder in folders})).encode()).hexdigest()[:8]
 
 
 def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) -> bool:

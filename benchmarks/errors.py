@@ -19,22 +19,30 @@ class RunLocked(RuntimeError):
 def exit_in_one_line(main: Callable[[], int]) -> None:
     """Run a command; what the user got wrong ends it with one line on stderr and exit code 2, without a traceback."""
     from benchmarks.checkout import check_checkout
+    from benchmarks.screen import screen
 
-    try:
-        check_checkout()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with screen():
+        try:
+            check_checkout()
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        sys.exit(_code(main))
+
+
+def _code(main: Callable[[], int]) -> int:
     from datasets.errors import DataError
     from methods.errors import MethodError
     from results.errors import ResultsError
     from slurm.errors import LauncherError
 
     try:
-        code = main()
+        return main()
     except (ConfigError, DataError, MethodError, ResultsError, LauncherError, RunLocked) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
+        from results.text import one_line
+
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if str(error.name).split(".")[0] in _OURS:
             raise
@@ -43,8 +51,7 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
             "environment that has all (its python is .venv/bin/python)",
             file=sys.stderr,
         )
-        code = 2
+        return 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it can, a run from its last checkpoint", file=sys.stderr)
-        code = 130
-    sys.exit(code)
+        return 130

@@ -180,4 +180,7 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from benchmarks.screen import screen
+
+    with screen():
+        sys.exit(main(sys.argv[1:]))

@@ -209,5 +209,9 @@ def _text(mark: Mark) -> str:
 def _write(figure: Figure, path: Path) -> None:
     """A whole file or nothing: under a temporary name, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})  # equal results are equal files
-    temporary.replace(path)
+    try:
+        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})  # equal results are equal files
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half a file, on a full disk
+        raise

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,14 @@ def write_text(path: Path, text: str, mode: int = 0o666) -> None:
     A link of either name is replaced, not followed. ``mode``: of the file, less what the user's umask takes.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with create_plain(temporary, mode) as file:
-        file.write(text.encode())
-    temporary.replace(path)
+    try:
+        with create_plain(temporary, mode) as file:
+            file.write(text.encode())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # half a file, on a full disk
+        raise
 
 
 def as_json(value: Any) -> str:

@@ -304,4 +304,7 @@ def _terminated(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from benchmarks.screen import screen
+
+    with screen():
+        sys.exit(main(sys.argv[1:]))

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
 import signal
 from collections.abc import Iterator
+
+import pytest
+
+from results import record
+
+
+def refuse_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on no record or table can be written, where what is printed goes into a file, too (capfd)."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record, "create_plain", full)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from detectron2.config import CfgNode
+from full_disk import refuse_new_files
 
 from benchmarks import compare
 from benchmarks.checkout import PACKAGES, ROOT, check_checkout
@@ -200,6 +201,15 @@ def test_each_rooms_error_is_one_line(error: type[Exception], capsys: pytest.Cap
         exit_in_one_line(fails)
     assert ended.value.code == 2
     assert capsys.readouterr() == ("", "error: this file is broken\n")
+
+
+def test_an_error_that_names_what_others_wrote_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise ConfigError("a\x1b[2J\nb\u202ec.yaml: no such file")
+
+    with pytest.raises(SystemExit):
+        exit_in_one_line(fails)
+    assert capsys.readouterr().err == "error: a\ufffd[2J b\ufffdc.yaml: no such file\n"
 
 
 def test_an_interrupt_says_how_to_go_on_and_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -464,3 +474,20 @@ def test_a_network_pair_is_not_ignored_beside_the_option(command: Command, runs:
     words = ("--methods", "dacs", "--output", "out", "--network", "daformer-lite0", "NETWORK", "daformer-mitb0")
     ended = command(*words)
     assert ended.code == 2 or "daformer-mitb0" in ended.out
+
+
+def test_a_full_disk_takes_no_table_away(
+    command: Command, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All runs are over, so that their folders are read alone."""
+    words = ("--methods", "dacs,mrm", "--output", "out", "--iters", "20")
+    assert command(*words).code == 0
+    for kind in ("csv", "md"):
+        table(tmp_path, kind).unlink()
+    refuse_new_files(monkeypatch)
+    ended = command(*words)
+    assert ended.code == 2
+    assert ended.err == "error: --output out: expected a folder that can be written (No space left on device)\n"
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "dacs+mrm 50.0 +0.0 20 0.500 700 MiB" in lines and "table:" not in ended.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["streets"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from full_disk import refuse_new_files
 from matplotlib.figure import Figure
 from PIL import Image
 from trained_runs import Ended, assert_one_line, call
@@ -315,6 +316,20 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     other = command("lambda", "--seeds", "0", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
     assert other.out.count("finished before") == 2  # the host alone, and MRM as published
     assert other.code == 0
+
+
+def test_a_full_disk_takes_no_table_away(
+    command: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("lambda", "--seeds", "0", "--output", "out", "--iters", "20")
+    assert command(*words).code == 0
+    for path in (tmp_path / "out").glob("*.*"):
+        path.unlink()
+    refuse_new_files(monkeypatch)
+    ended = command(*words)
+    assert ended.code == 2
+    assert ended.err == "error: --output out: expected a folder that can be written (No space left on device)\n"
+    assert "s/iteration" in ended.out and "plot:" not in ended.out
 
 
 def test_a_dry_run_lists_without_running(command: Callable[..., Ended], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import optuna
 import pandas as pd
 import pytest
+from full_disk import largest_file
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from PIL import Image
@@ -40,7 +41,6 @@ from ablations.study import (
     RUN,
     Search,
 )
-from benchmarks.errors import ConfigError
 from benchmarks.run import seeds
 from benchmarks.spec import run_folder, run_id
 from results.record import write_record
@@ -359,9 +359,20 @@ def test_passwords_are_not_printed(tmp_path: Path) -> None:
     assert "optuna-dashboard" not in trials.report().text
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line_after_the_report(tmp_path: Path) -> None:
     trials = Trials(search_of(), tmp_path)
     trials.add((1.0, 0.4), 30.0)
     (tmp_path / "search").write_text("")
-    with pytest.raises(ConfigError, match="search/first: expected a folder that can be written"):
-        trials.report()
+    made = trials.report()
+    assert "search/first: expected a folder that can be written" in str(made.unwritten)
+    assert made.files == () and "files:" not in made.text
+    assert "30.0" in made.text and "is trial 0" in made.text
+
+
+def test_a_full_disk_takes_no_report_away(tmp_path: Path) -> None:
+    trials = Trials(search_of(), tmp_path)
+    trials.add((1.0, 0.4), 30.0)
+    with largest_file(500):  # room for trials.csv; none for a plot
+        made = trials.report()
+    assert "File too large" in str(made.unwritten) and "30.0" in made.text
+    assert [path.name for path in (tmp_path / "search" / "first").iterdir()] == ["trials.csv"]

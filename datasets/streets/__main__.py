@@ -56,4 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from benchmarks.screen import screen
+
+    with screen():
+        sys.exit(main())
