@@ -15,17 +15,21 @@ from tabulate import tabulate
 
 from benchmarks.progress import clock
 from benchmarks.run_states import LOST, ORDER, RunState
+from benchmarks.state_differences import differences
 from results import record as records
 from results.text import clean, one_line
 
-_HEAD = ("run", "method", "state", "iteration", "mIoU", "time left", "job", "reason")
+_HEAD = ("run", "method", "settings", "state", "iteration", "mIoU", "time left", "job", "reason")
 _COLOURS = {records.FINISHED: "green", records.RUNNING: "cyan", records.FAILED: "red", LOST: "red"}
 
 
 def state_table(states: Sequence[RunState], silent: str = "") -> str:
-    """Plain text: a line a run, and a summary; ``silent`` says why the scheduler could not be asked."""
-    rows = [_row(state) for state in states]
-    return f"{tabulate(rows, _HEAD, disable_numparse=True)}\n\n{summary(states, silent)}"
+    """Plain text: a line a run, and a summary; ``silent`` says why the scheduler could not be asked.
+
+    Runs of one method and seed are told apart by the keys in which they differ, in a column "settings".
+    """
+    head, rows = _table(states)
+    return f"{tabulate(rows, head, disable_numparse=True)}\n\n{summary(states, silent)}"
 
 
 def watch(look: Callable[[], tuple[list[RunState], str]], seconds: float, console: Console | None = None) -> bool:
@@ -64,10 +68,21 @@ def summary(states: Sequence[RunState], silent: str) -> str:
     return f"{text}\nthe scheduler does not answer: {silent}" if silent else text
 
 
-def _row(state: RunState) -> tuple[str, ...]:
-    cells = (
+def _table(states: Sequence[RunState]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows; without the settings where no two runs need them."""
+    settings = differences(states)
+    rows = [tuple(map(one_line, _row(state, told))) for state, told in zip(states, settings, strict=True)]
+    if any(settings):
+        return _HEAD, rows
+    kept = [place for place, name in enumerate(_HEAD) if name != "settings"]
+    return tuple(_HEAD[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
+
+
+def _row(state: RunState, settings: str) -> tuple[str, ...]:
+    return (
         state.folder.name,
         state.label,
+        settings,
         state.status,
         f"{state.iteration}/{state.iterations}",
         "-" if state.miou is None else f"{state.miou:.1f}",
@@ -75,13 +90,13 @@ def _row(state: RunState) -> tuple[str, ...]:
         state.job,
         state.reason,
     )
-    return tuple(map(one_line, cells))
 
 
 def _rich(states: Sequence[RunState], silent: str) -> Table:
-    table = Table(*_HEAD, caption=Text(summary(states, silent)), box=None)
-    for state in states:
-        table.add_row(*(Text(cell) for cell in _row(state)), style=_COLOURS.get(state.status, ""))
+    head, rows = _table(states)
+    table = Table(*head, caption=Text(summary(states, silent)), box=None)
+    for state, row in zip(states, rows, strict=True):
+        table.add_row(*map(Text, row), style=_COLOURS.get(state.status, ""))
     return table
 
 

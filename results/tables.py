@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from results.bounded_yaml import load
 from results.cells import FORMS, as_csv, tabulated
 from results.collect import BY_CLASSES, COUNTED, say
 from results.errors import ResultsError
-from results.plain_file import read_plain_text
 from results.record import FINISHED
+from results.settings import run_settings
 
 # What of a run people read: heads and columns; CSV has all columns.
 _SHOWN = {
@@ -45,7 +41,7 @@ def with_settings(
     configs = []
     for folder in runs["folder"]:
         try:
-            configs.append(_config(Path(folder)))
+            configs.append(run_settings(Path(folder)))
         except ResultsError as error:
             say(f"left out: {error}")
             configs.append({})
@@ -57,57 +53,6 @@ def with_settings(
             raise ResultsError(f"no run has the config key {key}; {hint}")
     further = {key: pd.Series([config.get(key) for config in configs], index=runs.index, dtype=object) for key in keys}
     return runs.assign(**further)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    """The flat keys of a run's config."""
-    path = folder / "config.yaml"
-    try:
-        text = read_plain_text(path)
-        return _by_sections(text) or _keys(text)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ResultsError(f"{path}: expected YAML ({' '.join(str(error).split())})") from None
-
-
-_SECTION = re.compile(r"^(?=\w+:\s)", re.MULTILINE)  # where a key begins at the left margin
-
-
-def _by_sections(text: str) -> dict[str, Any]:
-    """The flat keys, read a top-level key at a time: most are the same text in the next run, and are not read again.
-
-    Empty where that cannot be told from reading the whole: a section is no mapping of its own, or a key comes twice.
-    """
-    start, *sections = _SECTION.split(text)
-    if start or len(set(map(_name, sections))) < len(sections):
-        return {}
-    flat: dict[str, Any] = {}
-    try:
-        for section in sections:
-            flat |= _keys(section)
-    except (ValueError, yaml.YAMLError):
-        return {}
-    return flat
-
-
-def _name(section: str) -> str:
-    return section.partition(":")[0]
-
-
-@lru_cache(maxsize=10_000)
-def _keys(text: str) -> dict[str, Any]:
-    content = load(text)
-    if not isinstance(content, dict):
-        raise ValueError(f"expected config keys, found {content!r:.60}")
-    return _flat(content, "")
-
-
-def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:

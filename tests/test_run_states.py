@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_queue import Queue, make, one
 from rich.console import Console
 
@@ -215,6 +216,60 @@ def test_the_table_and_its_summary(tmp_path: Path) -> None:
     assert [line.split()[0][0] for line in lines[2:5]] == ["b", "a", "c"]
     assert "41.3" in lines[3] and "8/8" in lines[3] and "Priority" in lines[2] and "no disk" in lines[4]
     assert lines[-1] == "3 runs: 1 pending, 1 finished, 1 failed" and summary([], "") == "0 runs: none"
+
+
+def grid(output: Path, keys: dict[str, dict[str, Any]]) -> None:
+    """Finished runs of one label, by the config keys of each."""
+    for name, values in keys.items():
+        folder = make(output, name * 12, status="finished")
+        (folder / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def settings_column(output: Path) -> dict[str, str]:
+    """What the table says of each run's settings, by the first letter of its name."""
+    lines = state_table(run_states(output, Queue())[0]).splitlines()
+    start, end = lines[0].index("settings"), lines[0].index("state")
+    return {line[0]: line[start:end].strip() for line in lines[2 : lines.index("")]}
+
+
+def test_runs_of_one_label_say_in_which_keys_they_differ(tmp_path: Path) -> None:
+    mrm = [{"RATIO": ratio, "WEIGHT": weight, "PATCH": 64} for ratio, weight in ((0.3, 1.0), (0.6, 1.0), (0.6, 0.0))]
+    root = [{"DATA": {"ROOT": place, "CLASSES": []}, "SOLVER": {"ITERS": 8}} for place in "xyz"]
+    grid(tmp_path, {n: {"TERMS": {"MRM": a}} | b for n, a, b in zip("abc", mrm, root, strict=True)})
+    make(tmp_path, "d" * 12, status="finished", spec={"method": "mic", "seed": 0})  # of another label
+    assert settings_column(tmp_path) == {
+        "a": "RATIO 0.3, WEIGHT 1.0", "b": "RATIO 0.6, WEIGHT 1.0", "c": "RATIO 0.6, WEIGHT 0.0", "d": "",
+    }  # fmt: skip
+
+
+def test_keys_of_one_name_are_told_apart_and_the_width_is_bounded(tmp_path: Path) -> None:
+    grid(tmp_path, {n: {"TERMS": {"MRM": {"WEIGHT": k}, "MIC": {"WEIGHT": 1 - k}}} for k, n in enumerate("ab")})
+    assert settings_column(tmp_path) == {"a": "MIC.WEIGHT 1, MRM.WEIGHT 0", "b": "MIC.WEIGHT 0, MRM.WEIGHT 1"}
+    # The key of most values comes first, whatever else does not fit.
+    many = [f"LONG_NAME_OF_A_KEY_{k}" for k in range(9)]
+    each = {n: dict.fromkeys(many, k // 2) | {"RATIO": k} for k, n in enumerate("abc")}
+    grid(tmp_path, each)
+    assert settings_column(tmp_path)["b"] == "RATIO 1, LONG_NAME_OF_A_KEY_0 0, 8 more"
+    grid(tmp_path, {n: {"WEIGHTS": f"{n}" * 400} for n in "abc"})
+    assert settings_column(tmp_path)["b"] == f"WEIGHTS {'b' * 49}..."
+
+
+def test_what_tells_no_settings_is_left_out(tmp_path: Path) -> None:
+    grid(tmp_path, {n: {"RATIO": k} for k, n in enumerate("abcdef")})
+    configs = {n: tmp_path / "streets" / "dacs" / "net" / (n * 12) / "config.yaml" for n in "abcdef"}
+    configs["c"].write_text("[" * 5000)
+    configs["d"].write_text("no keys")
+    configs["e"].unlink()
+    configs["f"].unlink()
+    os.mkfifo(configs["f"])
+    told = settings_column(tmp_path)
+    assert told == {"a": "RATIO 0", "b": "RATIO 1", "c": "", "d": "", "e": "", "f": ""}
+
+
+def test_without_runs_of_one_label_there_is_no_column_of_settings(tmp_path: Path) -> None:
+    make(tmp_path, "a" * 12, status="finished")
+    make(tmp_path, "b" * 12, status="finished", spec={"method": "dacs", "seed": 1})
+    assert "settings" not in state_table(run_states(tmp_path, Queue())[0])
 
 
 def test_watch_on_a_plain_console_says_changes_and_ends(tmp_path: Path) -> None:
