@@ -262,7 +262,7 @@ def test_windows_that_the_network_does_not_take_are_told_in_one_line(evaluate: C
     assert_one_line(evaluate(), "image of 128x64, TEST.WINDOW (or the crop) 4x4: daformer-lite0 cannot be run on it")
     config["TEST"] |= {"SLIDING": False, "WINDOW": [], "RESIZE": [8, 4]}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    assert_one_line(evaluate(), "image of 8x4: daformer-lite0 cannot be run on it")
+    assert evaluate().code == 0  # a whole image that is smaller is padded
 
 
 def test_another_checkpoint_is_scored_and_a_second_time_replaces_the_first(
