@@ -261,7 +261,9 @@ def test_a_record_of_another_kind_is_told_by_field(tmp_path: Path) -> None:
 def test_metrics_have_null_for_a_score_of_nothing(tmp_path: Path) -> None:
     with EventStorage(7) as storage:
         hook = MetricsHook(tmp_path, 1)
-        hook.trainer = SimpleNamespace(start_iter=7, iter=7, max_iter=8, storage=storage)
+        hook.trainer = SimpleNamespace(
+            start_iter=7, iter=7, max_iter=8, storage=storage, progress=SimpleNamespace(owed={})
+        )
         hook.before_train()
         storage.put_scalars(miou=float("nan"), loss=1.5, smoothing_hint=False)
         hook.after_step()
