@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from ablations.study import Objective, Search
+from results.plots import plain
 from results.tables import render_table
 
 LEAST_TRIALS = 10
@@ -217,9 +218,24 @@ def _study(trials: Sequence[FrozenTrial], objectives: Sequence[Objective], first
             study.add_trial(optuna.create_trial(state=TrialState.FAIL))
         else:
             study.add_trial(
-                optuna.create_trial(values=values, params=trial.params, distributions=trial.distributions)
+                optuna.create_trial(
+                    values=values,
+                    params={name: _plain(value) for name, value in trial.params.items()},
+                    distributions={name: _plain_choices(each) for name, each in trial.distributions.items()},
+                )
             )
     return study
+
+
+def _plain(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) else value
+
+
+def _plain_choices(distribution: Any) -> Any:
+    """Words become ticks of axes; names of parameters are config keys, and the title is a study's name."""
+    if not isinstance(distribution, _WORDS):
+        return distribution
+    return _WORDS([_plain(choice) for choice in distribution.choices])
 
 
 def importance_text(drawn: Drawn, count: int) -> str:

@@ -49,14 +49,14 @@ def plot_line(
     figure, axes = _figure(title, _score([*marks, reference]))
     axes.margins(x=0.08, y=0.12)
     places = [float(mark.value) for mark in marks if mark.value is not None]
-    ticks = list(zip(places, [mark.label for mark in marks], strict=True))
+    ticks = list(zip(places, [plain(mark.label) for mark in marks], strict=True))
     with_reference = reference.value is not None
     if with_reference:
         place = float(reference.value or 0.0)
         if log and place <= 0:
             axes.axvline(min(places) / math.sqrt(3), color="black", linestyle=":", linewidth=0.8)
             place = min(places) / 3
-        ticks.insert(0, (place, reference.label))
+        ticks.insert(0, (place, plain(reference.label)))
         _marks(axes, [place], [reference], color=_REFERENCE)
     _marks(axes, places, marks, color=_MEASURED, line=True)
     _published(axes, places, marks)
@@ -65,7 +65,7 @@ def plot_line(
         axes.set_xscale("log")
     axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
     axes.minorticks_off()
-    axes.set_xlabel(x_label)
+    axes.set_xlabel(plain(x_label))
     noted = [*zip(places, marks, strict=True), *([(ticks[0][0], reference)] if with_reference else [])]
     _notes(axes, [place for place, _ in noted], [mark for _, mark in noted])
     _write(figure, path)
@@ -86,7 +86,7 @@ def plot_points(path: Path, marks: Sequence[Mark], reference: Mark | None, *, ti
         _reference_line(axes, reference, reference.label)
     long = max(len(mark.label) for mark in marks) > 12
     axes.set_xticks(
-        places, [mark.label for mark in marks], rotation=30 if long else 0, ha="right" if long else "center"
+        places, [plain(mark.label) for mark in marks], rotation=30 if long else 0, ha="right" if long else "center"
     )
     axes.set_xlim(-0.5, len(marks) - 0.5)
     _notes(axes, places, marks)
@@ -106,7 +106,7 @@ def plot_heat_map(
 ) -> None:
     """mIoU over two settings: one row of ``marks`` a value of ``y``, one column a value of ``x``."""
     figure, axes = _figure("", y_label, width=1.1 * len(x_ticks) + 2.5, height=0.8 * len(y_ticks) + 2.0)
-    axes.set_title(f"{title}\n{reference.label}: {_text(reference)}", fontsize=10)
+    axes.set_title(plain(f"{title}\n{reference.label}: {_text(reference)}"), fontsize=10)
     values = np.array([[mark.miou for mark in row] for row in marks], dtype=float)
     image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap="viridis", origin="lower")
     axes.set_facecolor("lightgray")
@@ -119,11 +119,16 @@ def plot_heat_map(
                 color = "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
             lines = [_text(mark), *([mark.unfinished] if mark.unfinished else [])]
             axes.text(x, y, "\n".join(lines), ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(len(x_ticks)), x_ticks)
-    axes.set_yticks(range(len(y_ticks)), y_ticks)
-    axes.set_xlabel(x_label)
+    axes.set_xticks(range(len(x_ticks)), [plain(text) for text in x_ticks])
+    axes.set_yticks(range(len(y_ticks)), [plain(text) for text in y_ticks])
+    axes.set_xlabel(plain(x_label))
     figure.colorbar(image, ax=axes, label=_score([mark for row in marks for mark in row]))
     _write(figure, path)
+
+
+def plain(text: str) -> str:
+    """``text`` for Matplotlib to show as it is: what stands between two dollar signs would be read as TeX."""
+    return text.replace("$", r"\$")
 
 
 def _score(marks: Sequence[Mark]) -> str:
@@ -139,8 +144,8 @@ def _figure(title: str, y_label: str, width: float = 6.0, height: float = 4.0) -
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=10)
-    axes.set_ylabel(y_label)
+    axes.set_title(plain(title), fontsize=10)
+    axes.set_ylabel(plain(y_label))
     axes.grid(axis="y", alpha=0.3)
     return figure, axes
 
@@ -175,7 +180,8 @@ def _published(axes: Axes, places: Sequence[float], marks: Sequence[Mark]) -> No
 def _reference_line(axes: Axes, reference: Mark, name: str) -> None:
     if math.isnan(reference.miou):
         return
-    axes.axhline(reference.miou, color=_REFERENCE, linestyle="--", linewidth=1, label=f"{name}: {_text(reference)}")
+    label = plain(f"{name}: {_text(reference)}")
+    axes.axhline(reference.miou, color=_REFERENCE, linestyle="--", linewidth=1, label=label)
     if not math.isnan(reference.deviation):
         low, high = reference.miou - reference.deviation, reference.miou + reference.deviation
         axes.axhspan(low, high, color=_REFERENCE, alpha=0.12, linewidth=0)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from full_disk import refuse_new_files
+from matplotlib import cbook
 from matplotlib.figure import Figure
 from PIL import Image
 from trained_runs import Ended, assert_one_line, call
@@ -248,6 +249,23 @@ def test_points_are_marks_and_name_what_has_none(tmp_path: Path, drawn: list[Fig
     low, high = axes.get_ylim()
     assert 15 < low < 21.25 and 23.6 < high < 26
     assert "3 diverged" in texts(drawn[0])
+
+
+def test_dollar_signs_are_shown_and_not_read_as_tex(tmp_path: Path, drawn: list[Figure]) -> None:
+    text = r"a $\nothing$ of $1"
+    marks = [replace(mark, label=f"{mark.label} {text}") for mark in (REFERENCE, *MARKS[:2])]
+    plot_line(tmp_path / "line.png", marks[1:], marks[0], title=text, x_label=text, log=True)
+    plot_points(tmp_path / "points.png", marks, marks[0], title=text)
+    plot_heat_map(
+        tmp_path / "map.png", [marks], marks[0], title=text, x_label=text, y_label=text, x_ticks=[text] * 3,
+        y_ticks=[text],
+    )  # fmt: skip
+    for figure in drawn:
+        axes = figure.axes[0]
+        ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+        for shown in (axes.get_title(), axes.get_xlabel(), *ticks):
+            assert cbook.is_math_text(shown) is False
+            assert shown == "" or text in shown.replace(r"\$", "$")
 
 
 def test_a_heat_map_names_each_cell(tmp_path: Path, drawn: list[Figure]) -> None:

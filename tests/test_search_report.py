@@ -339,6 +339,15 @@ def test_equal_values_words_and_constants_are_no_fault(tmp_path: Path) -> None:
     assert "slice.png" in {path.name for path in made.files} and "there is one parameter" in made.text
 
 
+def test_words_with_dollar_signs_are_no_tex(tmp_path: Path) -> None:
+    words = r"$\nothing$", "none"
+    weights = Dimension("WEIGHTS", "WEIGHTS", CategoricalDistribution(words), "none", ())
+    trials = Trials(search_of(space=(weights,)), tmp_path)
+    for index in range(4):
+        trials.add((words[index % 2],), 30.0 + index)
+    assert "slice.png" in {path.name for path in trials.report().files}
+
+
 def test_plots_are_wide_enough_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
     trials = mixed(tmp_path)
     first = {path: path.read_bytes() for path in trials.report().files if path.suffix == ".png"}
