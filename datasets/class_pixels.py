@@ -7,7 +7,6 @@ import json
 import logging
 import multiprocessing
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
 from datasets.labels import IGNORE, train_id_table
 from datasets.reading import read_label
+from datasets.scratch import remove_leftovers, scratch_beside
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ def _counted(labels: list[_Label], classes: int, workers: int | None) -> Iterato
             yield start, _count(labels[start : start + _CHUNK], classes)
         return
     # spawn, not fork: the calling process may hold threads (torch, BLAS) that a fork would not survive
-    pool = ProcessPoolExecutor(min(workers, len(starts)), mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(starts)), mp_context=context, initializer=end_with_parent)
     try:
         futures = {pool.submit(_count, labels[start : start + _CHUNK], classes): start for start in starts}
         for future in as_completed(futures):
@@ -163,7 +165,8 @@ def _write(files: Sequence[Path], fingerprint: str, counts: np.ndarray) -> None:
     """Keep the counts in the first of `files` that can be written."""
     failures = []
     for file in files:
-        scratch = file.with_name(f".{file.name.lstrip('.')}-{uuid.uuid4().hex[:12]}.part")
+        scratch = scratch_beside(file)
+        remove_leftovers(file.parent)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with scratch.open("wb") as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.augmentation import View, too_small
+from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
 from datasets.labels import UNKNOWN, train_id_table
 from datasets.reading import Header, image_header, label_header, read_image, read_stored, say_once
@@ -63,7 +64,8 @@ def file_reports(items: Sequence[dict[str, Any]], view: View | None, workers: in
             yield from report(chunk)
         return
     # spawn, not fork: this process may hold threads that a fork would not survive
-    pool: Executor = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=end_with_parent)
     try:
         for reports in pool.map(report, chunks):
             yield from reports

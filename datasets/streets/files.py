@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +14,9 @@ import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image
 
+from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
+from datasets.scratch import remove_leftovers, scratch_beside
 from datasets.streets.canvas import LABEL_IDS, LICENSE_PLATE
 from datasets.streets.scene import draw_scene
 from datasets.streets.shading import shade
@@ -110,8 +111,9 @@ def cached(
     """The folder under `cache_dir` that holds this data set, drawn by `write` if it is not there.
 
     Its name tells the arguments and `VERSION`. A folder of that name is complete: drawing goes on under another name
-    (beginning with a dot) and ends with a rename, so a drawing that was killed is not taken for a data set, and of
-    two processes that draw at once the first to end wins, and both return the same folder.
+    (beginning with a dot) and ends with a rename, so a drawing that was killed is not taken for a data set (the
+    next one removes what it left), and of two processes that draw at once the first to end wins, and both return the
+    same folder.
     """
     spec = Spec(size, source_images, target_images, val_images, seed)
     out = cache_dir / spec.name
@@ -127,7 +129,8 @@ def cached(
 def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progress | None) -> None:
     if workers is not None and workers < 1:
         raise DataError(f"workers {workers}: expected at least 1")
-    scratch = out.parent / f".{out.name}-{uuid.uuid4().hex[:12]}.part"
+    scratch = scratch_beside(out)
+    remove_leftovers(out.parent)
     try:
         scratch.mkdir(parents=True)
         for done in _draw_all(spec, scratch, workers or _cpus()):
@@ -167,7 +170,8 @@ def _draw_all(spec: Spec, root: Path, workers: int) -> Iterator[int]:
             yield done
         return
     # spawn, not fork: the calling process may hold threads (torch, BLAS) that a fork would not survive
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=end_with_parent)
     try:
         futures = {pool.submit(_draw_files, spec, root, chunk): len(chunk) for chunk in chunks}
         for future in as_completed(futures):
