@@ -130,7 +130,8 @@ def _costs(rows: Sequence[Row]) -> tuple[list[float], list[float | None]]:
 def _shown(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, comparison: pd.DataFrame) -> dict[str, list[str]]:
     columns = {str(head): list(map(str, texts)) for head, texts in printable(comparison).items()}
     names = {axis.name: list(frame[axis.name]) for axis in grid.axes}
-    against = next(head for head in columns if head.startswith("vs "))
+    against = next((head for head in columns if head.startswith("vs ")), "")  # none where there is one row
+    before_published = against or next(head for head in columns if head.startswith("mIoU "))
     label = grid.reference.label if len(_groups(rows)) > 1 else rows[0].label
     if rows[0].values[0] is not None:  # a bare number says little
         label = f"{grid.axes[0].name} {label}"
@@ -139,7 +140,7 @@ def _shown(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, comparison: pd.
         if head == "method" or (head == "iterations" and len(set(texts) - {"-"}) < 2):
             continue  # all of one number of iterations: the caption has it
         shown[head.replace(against, f"vs {label}") if head == against else head] = texts
-        if head == against:
+        if head == before_published:
             shown |= _published_columns(frame)
     if grid.cost:
         shown["G multiply-adds"] = [

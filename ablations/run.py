@@ -54,7 +54,7 @@ def main() -> int:
     from ablations.expand import expand
     from ablations.grid import read_grid
     from ablations.report import report, write_report
-    from benchmarks.compare import make_runs, not_waited_for
+    from benchmarks.compare import make_runs, not_waited_for, runs_digest
     from benchmarks.dry_run import dry_run
     from benchmarks.files_first import write_then_show
     from benchmarks.launcher import read_launcher
@@ -90,7 +90,7 @@ def main() -> int:
     made = report(grid, rows, arguments.output, overrides, title)
 
     def write() -> str:
-        stem = arguments.output / "-".join([grid.name, *where])
+        stem = arguments.output / "-".join([grid.name, *where, runs_digest(folders)])
         csv, markdown, plot = write_report(grid, rows, made, stem, title)
         return f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}"
 

@@ -104,7 +104,8 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
                 _miou(row["miou"], row["deviation"], row["n"]) for row in rows
             ],
             **further,
-            versus: [_difference(row) for row in comparison.itertuples()],
+            # Of one method there is nothing else to be compared with.
+            **({versus: [_difference(row) for row in comparison.itertuples()]} if len(rows) > 1 else {}),
             "iterations": [_number(value, "d") for value in comparison["iterations"]],
             "s/iteration": [_number(value, ".3f") for value in comparison["seconds_per_iteration"]],
             "peak memory": [_number(value, ".0f", " MiB") for value in comparison["peak_memory_mib"]],
@@ -148,7 +149,7 @@ def render(comparison: pd.DataFrame, form: str) -> str:
 
 def write_tables(comparison: pd.DataFrame, caption: str, stem: Path) -> tuple[Path, Path]:
     """Write ``stem``.csv (full precision) and ``stem``.md (as printed, with the caption). Returns both paths."""
-    csv, text = stem.with_suffix(".csv"), stem.with_suffix(".md")
+    csv, text = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md"))  # names may have dots
     write_text(csv, as_csv(comparison))
     write_text(text, f"{render(comparison, MARKDOWN)}\n\n{markdown(caption)}\n")
     return csv, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -319,7 +320,8 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     ended = command("mask-ratio", "--seeds", "0,1", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
     assert (ended.code, ended.err) == (1, "")  # one diverged
     assert "mask-ratio 0.3, seed 1: mIoU 23.0" in ended.out
-    stem = "mask-ratio-streets-daformer-lite0-dacs"
+    (stem,) = (path.stem for path in (tmp_path / "out").glob("*.csv"))
+    assert re.fullmatch("mask-ratio-streets-daformer-lite0-dacs-[0-9a-f]{8}", stem)
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == [f"{stem}.csv", f"{stem}.md", f"{stem}.png", "streets"]
     back = pd.read_csv(tmp_path / "out" / f"{stem}.csv")
@@ -331,7 +333,12 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
         assert part in markdown
     again = command("mask-ratio", "--seeds", "0,1", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
     assert again.out.count("finished before") == 19
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
     other = command("lambda", "--seeds", "0", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
+    first = (tmp_path / "out" / f"{stem}.csv").read_bytes()
+    assert command("mask-ratio", "--seeds", "2", "--output", "out", "--iters", "20").code == 0
+    assert len(list((tmp_path / "out").glob("mask-ratio-*.csv"))) == 2  # of other seeds and keys
+    assert (tmp_path / "out" / f"{stem}.csv").read_bytes() == first
     assert other.out.count("finished before") == 2  # the host alone, and MRM as published
     assert other.code == 0
 

@@ -121,6 +121,15 @@ def test_pip_takes_the_wheel(tmp_path: Path) -> None:
     assert (target / "detectron2" / "projects" / "deeplab" / "__init__.py").is_file()
 
 
+@pytest.mark.parametrize("words", [["."], ["-e", "."]])
+def test_the_project_itself_is_not_installed_and_pip_says_what_to_do(tmp_path: Path, words: list[str]) -> None:
+    install = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target", str(tmp_path / "to")]
+    done = subprocess.run([*install, *words], cwd=project.CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and not (tmp_path / "to").exists()
+    assert "`python3 -m benchmarks.install` there makes .venv" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_archive_with_another_hash_is_refused(tmp_path: Path) -> None:
     sdist = tmp_path / "archive.tar.gz"
     found = write_sdist(sdist, TOY_FILES)

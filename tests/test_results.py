@@ -466,6 +466,13 @@ def test_github_table(comparison: pd.DataFrame) -> None:
     ]
 
 
+def test_one_method_is_not_compared_with_itself(tmp_path: Path) -> None:
+    one = compare(runs_of(tmp_path, record("dacs", 0), record("dacs", 1)))
+    assert "vs" not in render(one, "simple").split()
+    csv, markdown = write_tables(one, "", tmp_path / "my-v1.2-net")
+    assert (csv.name, markdown.name) == ("my-v1.2-net.csv", "my-v1.2-net.md")
+
+
 def test_no_column_of_unfinished_runs_where_all_finished(tmp_path: Path) -> None:
     table = render(compare(runs_of(tmp_path, record())), "github")
     assert "unfinished" not in table and cells(table) == [["dacs", "50.0", "-", "500", "0.250", "900 MiB"]]
