@@ -18,7 +18,9 @@ def as_csv(rows: Rows) -> str:
     """A line a method; what is nested in JSON is a column with a dotted name, empty where a method has no such part."""
     import pandas as pd
 
-    return pd.json_normalize(rows).to_csv(index=False).rstrip()
+    from results import cells
+
+    return cells.as_csv(pd.json_normalize(rows)).rstrip()
 
 
 def as_table(rows: Rows) -> str:
@@ -101,11 +103,9 @@ def _notes(rows: Rows) -> str:
 
 
 def _markdown(table: list[dict[str, str]]) -> str:
-    from tabulate import tabulate
+    from results.cells import MARKDOWN, tabulated
 
-    columns = {key: [line[key] for line in table] for key in table[0]}
-    align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt="github", disable_numparse=True, colalign=align)
+    return tabulated({key: [line[key] for line in table] for key in table[0]}, MARKDOWN)
 
 
 def _rounded(number: float) -> str:

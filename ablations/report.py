@@ -16,6 +16,7 @@ from ablations.figures import Beside, beside
 from ablations.grid import Grid
 from benchmarks.label_space import scoring
 from benchmarks.published_network import other_networks
+from results.cells import as_csv, markdown
 from results.class_means import over_the_same_classes, said
 from results.collect import from_folders
 from results.comparison import SELECTION, compare, printable
@@ -198,11 +199,11 @@ def _pairs(values: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
 
 def write_report(grid: Grid, rows: Sequence[Row], made: Report, stem: Path, title: str) -> tuple[Path, Path, Path]:
     """Write ``stem``.csv, ``stem``.md and ``stem``.png; returns their paths. Raises OSError where it cannot."""
-    csv, markdown, plot = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md", "png"))
-    write_text(csv, made.frame.to_csv(index=False))
-    write_text(markdown, f"{render_table(made.shown, 'markdown')}\n\n{made.caption}\n")
+    csv, text, plot = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md", "png"))
+    write_text(csv, as_csv(made.frame))
+    write_text(text, f"{render_table(made.shown, 'markdown')}\n\n{markdown(made.caption)}\n")
     _plot(grid, rows, made.frame, plot, title)
-    return csv, markdown, plot
+    return csv, text, plot
 
 
 def _plot(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, path: Path, title: str) -> None:

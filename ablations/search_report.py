@@ -22,6 +22,7 @@ from benchmarks.config import PLACE_KEYS
 from benchmarks.errors import ConfigError
 from benchmarks.files_first import not_written
 from benchmarks.published_network import other_networks
+from results.cells import as_csv, markdown
 from results.collect import from_folders
 from results.record import FINISHED, write_text
 from results.tables import render_table
@@ -82,7 +83,7 @@ def write_search_report(
     unwritten: ConfigError | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(files[0], frame.to_csv(index=False))
+        write_text(files[0], as_csv(frame))
         marked = base if base is not None and base.state == TrialState.COMPLETE else None
         drawn = draw(trials, search, marked, folder)
         files += drawn.files
@@ -94,7 +95,8 @@ def write_search_report(
                 f"    {rerun_command(search, files[-1], output)}",
             ]
         table = [render_table(shown, "markdown")] if best else []
-        write_text(files[1], "\n\n".join([*table, " ".join([_caption(search, counts), *told]), *about]) + "\n")
+        caption = markdown(" ".join([_caption(search, counts), *told]))
+        write_text(files[1], "\n\n".join([*table, caption, *about]) + "\n")
     except OSError as error:
         unwritten, files = not_written(folder, error), []
     parts = [

@@ -13,7 +13,7 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 
-from ablations import cost, counting, step_cost, step_time
+from ablations import cost, cost_tables, counting, step_cost, step_time
 from ablations.calls import META, Recorder, StepWithoutValues, record_inference, record_step
 from ablations.step_cost import CostCounter, MethodCost
 from benchmarks.errors import ConfigError
@@ -250,6 +250,10 @@ def test_csv_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ]
     assert "1 multiply-add = 2 FLOPs" in out and "s/step (median)" in out and "peak memory (counted)" in out
     assert "counting 1 of 1: target-only" in err and "measuring on cpu: step 0 of 1" in err
+
+
+def test_names_of_methods_are_no_formulas() -> None:
+    assert cost_tables.as_csv([{"method": "=1+1", "parts": {"a": 1}}]) == "method,parts.a\n'=1+1,1"
 
 
 def test_operators_without_a_count_are_warned_of(

@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from trained_runs import Ended, assert_one_line, call
 
+import ablations.report
 import ablations.run
 from ablations.expand import Row, expand
 from ablations.figures import beside
 from ablations.grid import read_grid
-from ablations.report import report
+from ablations.report import Report, report, write_report
 from benchmarks import compare
 from benchmarks.dry_run import dry_run
 from benchmarks.launcher import Launcher
@@ -267,6 +268,16 @@ def test_dollar_signs_are_shown_and_not_read_as_tex(tmp_path: Path, drawn: list[
         for shown in (axes.get_title(), axes.get_xlabel(), *ticks):
             assert cbook.is_math_text(shown) is False
             assert shown == "" or text in shown.replace(r"\$", "$")
+
+
+def test_what_a_grid_says_breaks_no_row_and_is_no_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablations.report, "_plot", lambda *_: None)
+    frame = pd.DataFrame({"setting": ["=1+1", "a\rb", "-0.5"], "miou": [20.0, 21.0, 22.5]})
+    made = Report(frame, {"setting": ["a|b", "<i>"], "mIoU (19)": ["20.0", "21.0"]}, "title | <b>\nbold", False)
+    csv, text, _ = write_report(read_grid("lambda"), [], made, tmp_path / "grid", "title")
+    assert csv.read_bytes() == b"setting,miou\n'=1+1,20.0\n\"a\nb\",21.0\n-0.5,22.5\n"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    assert r"a\|b" in lines[2] and "&lt;i>" in lines[3] and lines[5:] == [r"title \| &lt;b> bold"]
 
 
 def test_a_heat_map_names_each_cell(tmp_path: Path, drawn: list[Figure]) -> None:

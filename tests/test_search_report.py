@@ -339,13 +339,15 @@ def test_equal_values_words_and_constants_are_no_fault(tmp_path: Path) -> None:
     assert "slice.png" in {path.name for path in made.files} and "there is one parameter" in made.text
 
 
-def test_words_with_dollar_signs_are_no_tex(tmp_path: Path) -> None:
-    words = r"$\nothing$", "none"
-    weights = Dimension("WEIGHTS", "WEIGHTS", CategoricalDistribution(words), "none", ())
+def test_words_are_no_tex_no_formula_and_no_markup(tmp_path: Path) -> None:
+    words = r"$\nothing$", "=a|b"
+    weights = Dimension("WEIGHTS", "WEIGHTS", CategoricalDistribution(words), "=a|b", ())
     trials = Trials(search_of(space=(weights,)), tmp_path)
     for index in range(4):
         trials.add((words[index % 2],), 30.0 + index)
     assert "slice.png" in {path.name for path in trials.report().files}
+    assert "'=a|b," in (trials.folder / "trials.csv").read_text(encoding="utf-8")  # no formula
+    assert r"=a\|b" in (trials.folder / "best.md").read_text(encoding="utf-8")
 
 
 def test_plots_are_wide_enough_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
