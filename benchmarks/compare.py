@@ -59,8 +59,8 @@ class _Watcher(RunWatcher):
     def __init__(self, progress: RunProgress, index: int) -> None:
         self._progress, self._index = progress, index
 
-    def started(self, iteration: int) -> None:
-        self._progress.start(self._index, iteration)
+    def started(self, iteration: int, miou: float | None = None) -> None:
+        self._progress.start(self._index, iteration, miou)
 
     def step(self, done: int, losses: Mapping[str, float]) -> None:
         self._progress.step(done, losses)

@@ -69,10 +69,11 @@ class RunProgress:
         run = self._runs[index]
         run.first = run.done = run.iterations
 
-    def start(self, index: int, iteration: int) -> None:
-        """Run ``index`` begins, or goes on, at ``iteration``."""
+    def start(self, index: int, iteration: int, miou: float | None = None) -> None:
+        """Run ``index`` begins, or goes on, at ``iteration``, where its last mIoU was ``miou`` percent."""
         run = self._current = self._runs[index]
         run.first = run.done = iteration
+        run.miou = miou
         run.started = time.monotonic()
         self._show(force=True)
 

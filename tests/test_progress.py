@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import progress
 from benchmarks.progress import PLAIN_SECONDS, RunProgress, clock
+from datasets.streets import progress as streets_progress
 
 TWO = [("dacs seed 0", 100), ("dacs+mrm seed 0", 200)]
 
@@ -253,3 +254,23 @@ def test_a_long_evaluation_is_seen(time: Clock) -> None:
     assert ["evaluating 0/500" in line for line in shown.lines] == [False, True, False, False, False]
     assert "evaluating 2/500" in shown.lines[3]
     assert "mIoU 12.3" in shown.lines[4] and "evaluating" not in shown.lines[4]
+
+
+@pytest.mark.parametrize("work", [False, True])
+def test_a_drawing_is_shown_on_a_terminal_only_where_something_is_drawn(
+    work: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with streets_progress.shown("drawing streets") as told:
+        if work:
+            told(3, 3)
+    assert ("drawing streets" in terminal.getvalue()) is work
+
+
+def test_a_resumed_run_shows_the_miou_that_it_had(time: Clock) -> None:
+    with Shown(TWO) as shown:
+        shown.start(0, 40, 31.25)
+    assert "40/100  mIoU 31.2" in shown.lines[0]

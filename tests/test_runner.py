@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 
 import benchmarks.hooks
 import benchmarks.trainer
+from benchmarks import bf16
 from benchmarks.config import flatten, get_config
 from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
@@ -201,9 +202,44 @@ def test_loader_workers_and_bf16(small_config: MakeConfig, tmp_path: Path) -> No
     plain = run_one(small_config("dacs"), tmp_path / "plain", RunWatcher())
     loaded = run_one(small_config("dacs", overrides={"NUM_WORKERS": 2}), tmp_path / "loaded", RunWatcher())
     assert loaded["result"] == plain["result"]
-    half = run_one(small_config("dacs", overrides={"SOLVER.PRECISION": "bf16"}), tmp_path / "half", RunWatcher())
-    assert (half["status"], half["precision"]) == ("finished", "bf16")
-    assert half["id"] != plain["id"] == loaded["id"]
+    assert plain["id"] == loaded["id"]
+
+
+def test_bf16_trains_and_is_said_to_be_slow_where_the_processor_lacks_it(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Small, for processors that lack it: one step, which has all that a step has, and one evaluation."""
+    (tmp_path / "cpuinfo").write_text("model name\t: Some CPU\nflags\t\t: fpu avx512f\n")
+    monkeypatch.setattr(bf16, "CPUINFO", tmp_path / "cpuinfo")
+    small = {"SOLVER.ITERS": 1, "INPUT.CROP": (32, 32), "DATA.STREETS.SIZE": (64, 32)}
+    cfg = small_config("dacs", overrides=small | {"SOLVER.PRECISION": "bf16"})
+    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    assert (record["status"], record["precision"]) == ("finished", "bf16")
+    assert record["id"] != run_id(small_config("dacs", overrides=small))
+    told = [line.getMessage() for line in caplog.records if "bf16" in line.getMessage()]
+    assert len(told) == 1 and "no bf16 instructions" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "emulated"),
+    [
+        ("flags\t\t: fpu avx512f", True),
+        ("flags\t\t: fpu avx512_bf16 avx512f", False),
+        ("flags\t\t: fpu amx_bf16", False),
+        ("Features\t: fp asimd", True),
+        ("Features\t: fp asimd bf16", False),
+        ("processor\t: 0", False),
+        (None, False),
+    ],
+)
+def test_a_processor_that_lacks_bf16_is_known_by_its_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, emulated: bool
+) -> None:
+    """What says nothing of itself is not suspected."""
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(f"model name\t: Some CPU\n{text}\n")
+    monkeypatch.setattr(bf16, "CPUINFO", tmp_path / "cpuinfo")
+    assert bf16.emulated_bf16() is emulated
 
 
 def test_mismatched_source_label_fails_the_run_in_one_line(
@@ -227,3 +263,23 @@ def test_the_watcher_is_told_of_every_image_that_is_scored(
 
     run_one(small_config("dacs"), tmp_path, Seeing())
     assert told == [(0, 2), (1, 2)] * 3
+
+
+def test_the_watcher_of_a_resumed_run_is_told_its_last_miou(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, float | None]] = []
+
+    class Seeing(RunWatcher):
+        def started(self, iteration: int, miou: float | None = None) -> None:
+            told.append((iteration, miou))
+
+        def step(self, done: int, losses: Any) -> None:
+            if done == 3 and len(told) == 1:
+                raise Killed
+
+    cfg = small_config("source-only")
+    with pytest.raises(Killed):
+        run_one(cfg, tmp_path / "run", Seeing())
+    curve = run_one(cfg, tmp_path / "run", Seeing())["curve"]
+    assert told == [(0, None), (2, curve[0]["miou"])]

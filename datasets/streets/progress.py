@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import Progress as Bar
@@ -16,9 +16,17 @@ def shown(title: str) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Lines(title)
         return
-    with Bar(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with ExitStack() as stack:
+        bar: Bar | None = None
+
+        def told(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:  # nothing is shown where nothing is done
+                bar = stack.enter_context(Bar(console=Console(stderr=True)))
+                bar.add_task(title)
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+        yield told
 
 
 class _Lines:
