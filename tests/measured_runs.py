@@ -47,7 +47,7 @@ class Reading(RunWatcher):
         self.seen: list[dict[str, Any]] = []
         self.images: list[tuple[int, int]] = []
 
-    def started(self, iteration: int) -> None:
+    def started(self, iteration: int, miou: float | None = None) -> None:
         self.begun = on_disk(self.folder)
 
     def evaluating(self, done: int, images: int) -> None:
