@@ -19,6 +19,7 @@ from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.errors import ConfigError
 from benchmarks.together import agreed
 from benchmarks.trainer import Trainer
+from results.plain_file import create_plain
 from results.record import write_text
 from slurm.interruption import note_saved
 
@@ -46,7 +47,7 @@ class AtomicCheckpointer(DetectionCheckpointer):
         path = Path(self.save_dir, f"{name}.pth")
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with temporary.open("wb") as file:
+            with create_plain(temporary) as file:
                 torch.save(data | kwargs, file)
                 file.flush()
                 os.fsync(file.fileno())  # else a node that dies could leave the new name on no content

@@ -31,6 +31,7 @@ from typing import IO
 
 from benchmarks.errors import RunLocked
 from benchmarks.lock_holder import FREE, Content, Holder, read_content, this_process
+from results.plain_file import what_else
 
 BEAT = 10.0  # seconds between signs of life
 STALE = 60.0  # seconds without one, after which a holder is taken for dead
@@ -80,6 +81,10 @@ def held_by(folder: Path) -> str:
         OSError: the lock cannot be read, or what it says cannot be tried.
     """
     try:
+        _check_plain(folder / _NAME)
+    except OSError as error:
+        return f"{folder} cannot be locked: {error.strerror}"
+    try:
         with (folder / _NAME).open("rb") as file:
             if not file.read(1) and file_lock(file, fcntl.LOCK_SH) is not False:  # held and empty: of a full disk
                 return ""
@@ -128,7 +133,7 @@ def _take(folder: Path, me: Holder) -> _Hold:
     """Raises _Refused."""
     path = folder / _NAME
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("ab+", buffering=0))
+        file = stack.enter_context(_opened(path))
         has_file_lock, found = file_lock(file), read_content(path)
         if has_file_lock and not _is_at(file, path):
             raise _Refused(None, is_passing=True)  # what was locked is not what was read: it was replaced meanwhile
@@ -148,6 +153,25 @@ def _take(folder: Path, me: Holder) -> _Hold:
         hold = _Hold(file, path, None)  # on a full disk there is a lock all the same
         hold.renew()
         return hold
+
+
+def _opened(path: Path) -> FileIO:
+    """The lock, made where there is none. Raises OSError, which says what it is where that is no plain file."""
+    _check_plain(path)
+    # A pipe or a link that came meanwhile neither keeps this waiting nor is followed.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    file = FileIO(os.open(path, flags, 0o666), "ab+")
+    if what := what_else(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, f"{path} is {what}")
+    return file
+
+
+def _check_plain(path: Path) -> None:
+    """Raise OSError for a lock that is there, but is no plain file."""
+    with suppress(FileNotFoundError):
+        if what := what_else(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, f"{path} is {what}, expected a plain file")
 
 
 def _follow(path: Path, found: Content, has_file_lock: bool | None, me: Holder) -> _Hold:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from results.plain_file import read_plain_text
+
 JUST_NOW = 1.0  # seconds in which one that only looks has let go again
 
 
@@ -109,7 +111,7 @@ class Content(NamedTuple):
 def read_content(path: Path) -> Content:
     """By opening the file anew, upon which NFS asks the server."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_plain_text(path, errors="replace")
     except OSError:
         return Content("unknown", None)
     holder = parsed(text)

@@ -158,7 +158,8 @@ def _age(folder: Path) -> float:
 def _holder(folder: Path) -> str:
     """Who has the run, in words; "" for nobody, and for one whose lock this user may not try."""
     try:
-        return held_by(folder).removeprefix(f"{folder} is being run by ")
+        _, _, holder = held_by(folder).partition(f"{folder} is being run by ")
+        return holder
     except OSError:
         return ""
 

@@ -29,6 +29,7 @@ from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
+from benchmarks.run_files import check_run_files
 from benchmarks.spec import id_in, numerics
 from benchmarks.stored_config import stored
 from benchmarks.together import agreed, check_ranks, same_everywhere
@@ -87,7 +88,8 @@ def run_one(
 
     Raises:
         RunLocked: another process has the run.
-        ConfigError: the run was begun with other images; it is left as it is.
+        ConfigError: the run was begun with other images, or what it would write through is no plain file; it is left
+            as it is.
     """
     check_ranks(cfg, comm.get_world_size())
     with ExitStack() as stack:
@@ -101,6 +103,7 @@ def run_one(
                     place = again.newest(folder) if begun else again.begin(folder)
                 record = _known(place)
                 if record is None or record["status"] not in (FINISHED, DIVERGED):
+                    check_run_files(place)
                     listings = listings or Listings()
                     listings.check(cfg, place)
                     data = listings.of(cfg)
