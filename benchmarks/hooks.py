@@ -289,7 +289,7 @@ def _iteration(line: str) -> float:
     """Of a line of metrics.json; infinite where it is not whole."""
     try:
         return int(json.loads(line)["iteration"]) if line.endswith("\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return float("inf")
 
 

@@ -10,6 +10,7 @@ import pytest
 from detectron2.config import CfgNode
 
 from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.hooks import keep_before
 from benchmarks.lock import held_by, locked
 from benchmarks.runner import RunWatcher, run_one
 
@@ -68,3 +69,11 @@ def test_a_lock_that_is_no_plain_file_is_named(kind: str, tmp_path: Path) -> Non
         pass
     assert str(error.value) == held_by(folder) == line
     assert target.read_text() == "mine\n" and [each.name for each in folder.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"iteration": Infinity}'])
+def test_a_line_of_metrics_that_cannot_be_read_is_removed(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text('{"iteration": 1}\n' + line + "\n")
+    keep_before(path, 5)
+    assert path.read_text() == '{"iteration": 1}\n'
