@@ -225,7 +225,7 @@ def _prepare(
 
 def _check_numerics(cfg: CfgNode) -> None:
     """A run that was begun before a term was mended is not gone on with: it would be neither the one nor the other."""
-    if (now := numerics(cfg)) != cfg.NUMERICS:
+    if (now := numerics(cfg)) != tuple(cfg.NUMERICS):  # a list, as YAML has it
         begun, current = (" and ".join(names) or "before there were any" for names in (cfg.NUMERICS, now))
         raise ConfigError(
             f"NUMERICS is {begun}, {current} in this version of the code, which computes other losses from the same "
