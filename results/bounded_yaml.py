@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ from yaml.resolver import Resolver
 
 MOST_LEVELS = 64  # configs have four
 MOST_EXPANDED = 100_000  # nodes that aliases stand for, in all: ten maps of ten aliases of ten ... are never made
+_LINE_STARTS = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])([ \\t?:-]*)")  # what precedes the first word of each line
 
 
 class BoundError(yaml.YAMLError):
@@ -87,7 +89,7 @@ def load(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
     Raises:
         yaml.YAMLError, ValueError: it is no YAML, or beyond a bound.
     """
-    if loader is BoundedLoader and yaml.__with_libyaml__ and _is_plain(text):
+    if loader is BoundedLoader and yaml.__with_libyaml__ and is_plain(text):
         return yaml.load(text, yaml.CSafeLoader)  # four times as fast: tables read a config of each of many runs
     reading = loader(text)
     try:
@@ -96,7 +98,7 @@ def load(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
         reading.dispose()
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a look at the characters shows that nothing is beyond the bounds, as in each config that we write.
 
     Without anchors and tags a level is opened by a bracket, or further to the right than the one that it is in, but
@@ -105,5 +107,5 @@ def _is_plain(text: str) -> bool:
     if any(sign in text for sign in "&*!"):
         return False
     brackets = text.replace("[]", "").count("[") + text.replace("{}", "").count("{")
-    indent = max((len(line) - len(line.lstrip(" \t?:-")) for line in text.splitlines()), default=0)
+    indent = max(map(len, _LINE_STARTS.findall(text)), default=0)
     return 2 * (indent + 1) + brackets <= MOST_LEVELS

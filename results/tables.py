@@ -38,20 +38,21 @@ def with_settings(
     """
     if not keys:
         return runs
-    configs = []
+    configs, known = [], set[str]()
     for folder in runs["folder"]:
         try:
-            configs.append(run_settings(Path(folder)))
+            config = run_settings(Path(folder))
         except ResultsError as error:
             say(f"left out: {error}")
-            configs.append({})
-    known = sorted({key for config in configs for key in config})
+            config = {}
+        known.update(config)
+        configs.append({key: config.get(key) for key in keys})
     for key in keys:
         if known and key not in known:
-            near = difflib.get_close_matches(key.upper(), known, n=1)
+            near = difflib.get_close_matches(key.upper(), sorted(known), n=1)
             hint = f"did you mean {near[0]}?" if near else "expected one of config.yaml, such as SOLVER.ITERS"
             raise ResultsError(f"no run has the config key {key}; {hint}")
-    further = {key: pd.Series([config.get(key) for config in configs], index=runs.index, dtype=object) for key in keys}
+    further = {key: pd.Series([config[key] for config in configs], index=runs.index, dtype=object) for key in keys}
     return runs.assign(**further)
 
 
