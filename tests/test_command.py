@@ -424,7 +424,7 @@ def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
     rows = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert "dacs seed 0: failed, OSError: No space left on device (see out/streets/dacs/" in ended.out
     assert any(row.startswith("dacs+mic seed 0: left out, ") and full.strerror in row for row in rows)
-    assert "dacs+mrm 50.0 - 350 0.500 700 MiB" in rows
+    assert "dacs+mrm 50.0 350 0.500 700 MiB" in rows
     assert command("--methods", "dacs", "--output", "out").code == 1  # no table, and no traceback either
 
 
