@@ -175,27 +175,27 @@ def bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_path: Path) -> None:
-    """Label 48 x 32, network's input 24 x 16 (TEST.RESIZE), logits 6 x 4: counted over the label's 48 x 32 pixels."""
+    """Label 96 x 64, network's input 48 x 32 (TEST.RESIZE), logits 12 x 8: counted over the label's 96 x 64 pixels."""
     rng = np.random.default_rng(2)
-    truth = rng.integers(0, K, (32, 48))
+    truth = rng.integers(0, K, (64, 96))
     write_image(tmp_path, 0, np.vectorize(LABEL_ID.__getitem__)(truth), truth)
-    logits = torch.randn(1, K, 4, 6, generator=torch.Generator().manual_seed(3))
+    logits = torch.randn(1, K, 8, 12, generator=torch.Generator().manual_seed(3))
     segmentor = segmentor_of(Fixed(logits))
-    dataset = scanned(tmp_path, resize=(24, 16))
+    dataset = scanned(tmp_path, resize=(48, 32))
 
     evaluator = SegmentationEvaluator(ALL)
     image = dataset[0]
-    assert image["image"].shape == (3, 16, 24) and image["label"].shape == (32, 48)
+    assert image["image"].shape == (3, 32, 48) and image["label"].shape == (64, 96)
     scores = evaluate(segmentor, dataset, ALL, CPU, workers=0)
-    assert isinstance(segmentor.encoder, Blank) and segmentor.encoder.sizes == [(1, 3, 16, 24)]
+    assert isinstance(segmentor.encoder, Blank) and segmentor.encoder.sizes == [(1, 3, 32, 48)]
 
-    at_image = bilinear(logits[0].double().numpy(), 16, 24)  # the image's size first
-    predicted = bilinear(at_image, 32, 48).argmax(0)
+    at_image = bilinear(logits[0].double().numpy(), 32, 48)  # the image's size first
+    predicted = bilinear(at_image, 64, 96).argmax(0)
     expected = np.zeros((K, K), np.int64)
     for label, guess in zip(truth.ravel(), predicted.ravel(), strict=True):
         expected[label, guess] += 1
-    assert expected.sum() == 32 * 48
-    evaluator.process([image], [{"sem_seg": Segmentor.upsample(Segmentor.upsample(logits, (16, 24)), (32, 48))[0]}])
+    assert expected.sum() == 64 * 96
+    evaluator.process([image], [{"sem_seg": Segmentor.upsample(Segmentor.upsample(logits, (32, 48)), (64, 96))[0]}])
     np.testing.assert_array_equal(evaluator.confusion, expected)
     hits = expected.diagonal()
     iou = 100 * hits / (expected.sum(0) + expected.sum(1) - hits)
