@@ -475,7 +475,7 @@ def test_one_method_is_not_compared_with_itself(tmp_path: Path) -> None:
 
 def test_no_column_of_unfinished_runs_where_all_finished(tmp_path: Path) -> None:
     table = render(compare(runs_of(tmp_path, record())), "github")
-    assert "unfinished" not in table and cells(table) == [["dacs", "50.0", "-", "500", "0.250", "900 MiB"]]
+    assert "unfinished" not in table and cells(table) == [["dacs", "50.0", "500", "0.250", "900 MiB"]]
 
 
 def test_an_oracle_is_marked_by_its_record_and_not_by_its_name(tmp_path: Path) -> None:
