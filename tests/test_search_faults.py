@@ -408,7 +408,7 @@ def _cancel_one(folder: Path) -> None:
     pool: LocalPool[float, None] = LocalPool(time.sleep, 1, folder)
     pool.submit(0, 60.0)
     end = time.monotonic() + 30
-    while not list(folder.glob("*.out")) and time.monotonic() < end:
+    while not list(folder.rglob("*.out")) and time.monotonic() < end:
         time.sleep(0.02)
     pool.cancel(0)
     while not pool.ended():
