@@ -158,12 +158,14 @@ def test_the_table_of_synthia_has_both_class_sets(
     printed = capsys.readouterr().out
     assert "synthia-cityscapes, daformer-lite0, 16 and 13 classes." in printed
     head = next(line for line in printed.splitlines() if line.lstrip().startswith("method"))
-    assert "mIoU (16)" in head and "mIoU (13)" in head
-    student = json.loads(next(tmp_path.rglob("record.json")).read_text())["result"]["student"]
+    record = json.loads(next(tmp_path.rglob("record.json")).read_text())
+    student, pixels = record["result"]["student"], record["validation"]["labelled_pixels"]
     iou, without = student["iou"], {"terrain", "truck", "train"}
+    heads: list[str] = []
     for size, left_out in ((16, without), (13, without | {"wall", "fence", "pole"})):
-        known = [value for name, value in iou.items() if name not in left_out and value is not None]
+        known = [value for name, value in iou.items() if name not in left_out and pixels[name]]
+        heads.append(f"mIoU ({len(known)} of {size})")  # few classes are in two small images
         assert student["miou_by_classes"][str(size)] == pytest.approx(sum(known) / len(known))
     (table,) = tmp_path.glob("synthia-cityscapes-daformer-lite0-*.md")
     markdown = table.read_text()
-    assert "mIoU (16)" in markdown and "mIoU (13)" in markdown
+    assert all(each in head and each in markdown for each in heads)

@@ -396,7 +396,7 @@ def test_a_worker_that_is_cancelled_ends_and_prints_no_traceback(
     """
     before = signal.signal(signal.SIGINT, handler)
     try:
-        _cancel_one(tmp_path)
+        _cancel_one(tmp_path / "workers")
         assert signal.getsignal(signal.SIGINT) == handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -405,14 +405,14 @@ def test_a_worker_that_is_cancelled_ends_and_prints_no_traceback(
 
 
 def _cancel_one(folder: Path) -> None:
-    pool: LocalPool[float, None] = LocalPool(time.sleep, 1, folder)
-    pool.submit(0, 60.0)
-    end = time.monotonic() + 30
-    while not list(folder.rglob("*.out")) and time.monotonic() < end:
-        time.sleep(0.02)
-    pool.cancel(0)
-    while not pool.ended():
-        assert time.monotonic() < end
+    with LocalPool[float, None](time.sleep, 1, folder) as pool:
+        pool.submit(0, 60.0)
+        end = time.monotonic() + 30
+        while not list(folder.rglob("*.out")) and time.monotonic() < end:
+            time.sleep(0.02)
+        pool.cancel(0)
+        while not pool.ended():
+            assert time.monotonic() < end
 
 
 def test_a_search_killed_in_the_middle_of_a_trial_draws_what_one_that_was_not_draws(tmp_path: Path) -> None:
