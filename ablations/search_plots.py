@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,13 +22,13 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from ablations.study import Objective, Search
-from results.plots import plain
+from results.plots import plain, write_figure
 from results.tables import render_table
 
 LEAST_TRIALS = 10
 """Complete trials that importances take: with fewer, the best tenth that they look at is one trial or none."""
 _MOST_PARAMETERS = 4  # of a contour plot, which has a panel for each two
-_DPI, _SIZE, _PANEL = 150, (8.0, 5.0), 3.0  # 1200 pixels wide, at least
+_SIZE, _PANEL = (8.0, 5.0), 3.0  # inches: 1200 pixels wide, at least
 LABEL = "where the search begins"
 _BASE_MARK: dict[str, Any] = {"color": "tab:orange", "zorder": 5}
 
@@ -197,13 +196,8 @@ def _save(made: Any, path: Path, title: str) -> Path:
         made.set_title(title, fontsize=11)
     else:
         figure.suptitle(title, fontsize=11)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})  # equal results are equal files
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # half a file, on a full disk
-        raise
+        write_figure(figure, path)
     finally:
         plt.close(figure)
     return path

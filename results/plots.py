@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from results.plain_file import create_plain
+
 _MEASURED, _REFERENCE, _PUBLISHED, _FAILED = "tab:blue", "tab:gray", "tab:orange", "tab:red"
 _DPI = 150
 
@@ -68,7 +70,7 @@ def plot_line(
     axes.set_xlabel(plain(x_label))
     noted = [*zip(places, marks, strict=True), *([(ticks[0][0], reference)] if with_reference else [])]
     _notes(axes, [place for place, _ in noted], [mark for _, mark in noted])
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plot_points(path: Path, marks: Sequence[Mark], reference: Mark | None, *, title: str) -> None:
@@ -90,7 +92,7 @@ def plot_points(path: Path, marks: Sequence[Mark], reference: Mark | None, *, ti
     )
     axes.set_xlim(-0.5, len(marks) - 0.5)
     _notes(axes, places, marks)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plot_heat_map(
@@ -123,7 +125,7 @@ def plot_heat_map(
     axes.set_yticks(range(len(y_ticks)), [plain(text) for text in y_ticks])
     axes.set_xlabel(plain(x_label))
     figure.colorbar(image, ax=axes, label=_score([mark for row in marks for mark in row]))
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plain(text: str) -> str:
@@ -212,11 +214,15 @@ def _text(mark: Mark) -> str:
     return f"{mark.miou:.1f}" if math.isnan(mark.deviation) else f"{mark.miou:.1f} ± {mark.deviation:.1f}"
 
 
-def _write(figure: Figure, path: Path) -> None:
-    """A whole file or nothing: under a temporary name, then renamed."""
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all: under a temporary name, which follows no link, then renamed.
+
+    Equal figures are equal files. Raises OSError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})  # equal results are equal files
+        with create_plain(temporary) as file:
+            figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)  # half a file, on a full disk

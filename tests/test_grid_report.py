@@ -198,7 +198,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures as they are written."""
     figures: list[Figure] = []
     write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: (figures.append(figure), write(figure, path)))
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
     return figures
 
 
