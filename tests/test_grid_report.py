@@ -197,7 +197,7 @@ def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path) -> N
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures as they are written."""
     figures: list[Figure] = []
-    write = plots._write
+    write = plots.write_figure
     monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
     return figures
 
