@@ -18,6 +18,7 @@ from benchmarks import submit_speed
 from benchmarks.checkout import ROOT
 from benchmarks.on_slurm import make_on_slurm
 from benchmarks.spec import run_folder
+from benchmarks.stored_config import stored
 from benchmarks.submissions import submitted_runs
 from benchmarks.workers import WorkerJob
 from results.record import PENDING, read_record
@@ -143,7 +144,7 @@ def test_a_grid_of_a_thousand_runs_is_one_call(
     known = submitted_runs(tmp_path)
     assert set(known) == {job.folder for job in jobs} and len({run.job for run in known.values()}) == 1000
     assert {(read_record(job.folder) or {})["status"] for job in jobs} == {PENDING}
-    assert (jobs[7].folder / "config.yaml").read_text() == jobs[7].cfg.dump()
+    assert (jobs[7].folder / "config.yaml").read_text() == stored(jobs[7].cfg)
 
 
 def test_the_measurement_of_submitting(slurm_installed: None, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
