@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from benchmarks.errors import ConfigError
 from results.plain_file import what_else
 
 _APPENDED = ("log.txt", "log-rank*.txt", "metrics.json", "events.out.tfevents.*")
@@ -13,8 +12,8 @@ _REPLACED = ("record.json", "config.yaml", "code.diff", "last_checkpoint")  # a 
 _CHECKPOINTS = "model_*.pth"  # read through a link, too: they are large, and may lie on another disk
 
 
-def check_run_files(folder: Path) -> None:
-    """Raise ConfigError for what a run would write through, wait for, or fail at: it is left as it is.
+def unfit_file(folder: Path) -> str:
+    """What a run would write through, wait for, or fail at, in one line; it is left as it is. "" where all is well.
 
     That is a link, a pipe, a device or a folder under the name of a file that is appended to; a folder under that of
     one that is replaced; a checkpoint that leads to anything but a plain file.
@@ -25,4 +24,5 @@ def check_run_files(folder: Path) -> None:
             is_replaced = pattern in _REPLACED and not stat.S_ISDIR(mode)
             is_linked = pattern == _CHECKPOINTS and stat.S_ISLNK(mode) and (path.is_file() or not path.exists())
             if (what := what_else(mode)) and not is_replaced and not is_linked:
-                raise ConfigError(f"{path} is {what}, expected a plain file; remove it to go on with the run")
+                return f"{path} is {what}, expected a plain file; remove it to go on with the run"
+    return ""

@@ -29,7 +29,7 @@ from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
 from benchmarks.lock import locked
 from benchmarks.memory import peak_mib, start_peak
-from benchmarks.run_files import check_run_files
+from benchmarks.run_files import unfit_file
 from benchmarks.spec import id_in, numerics
 from benchmarks.stored_config import stored
 from benchmarks.together import agreed, check_ranks, same_everywhere
@@ -88,12 +88,12 @@ def run_one(
 
     Raises:
         RunLocked: another process has the run.
-        ConfigError: the run was begun with other images, or what it would write through is no plain file; it is left
-            as it is.
+        ConfigError: the run was begun with other images; it is left as it is.
+        OSError: its record cannot be written.
     """
     check_ranks(cfg, comm.get_world_size())
     with ExitStack() as stack:
-        record, refused, place = None, None, folder
+        record, refused, place, over = None, None, folder, False
         data: dict[str, Any] = {}
         if comm.is_main_process():
             try:
@@ -103,16 +103,23 @@ def run_one(
                     place = again.newest(folder) if begun else again.begin(folder)
                 record = _known(place)
                 if record is None or record["status"] not in (FINISHED, DIVERGED):
-                    check_run_files(place)
-                    listings = listings or Listings()
-                    listings.check(cfg, place)
-                    data = listings.of(cfg)
+                    if unfit := unfit_file(place):
+                        reason = {"status": FAILED, "reason": unfit, "result": None}
+                        record, over = (record or described(cfg, place)) | reason, True
+                        _write(place, record)
+                    else:
+                        listings = listings or Listings()
+                        listings.check(cfg, place)
+                        data = listings.of(cfg)
+                else:
+                    over = True
             except (RunLocked, ConfigError) as error:
                 refused = error
-        record, refused, place = agreed((record, refused, place))
+        record, refused, place, over = agreed((record, refused, place, over))
         if refused is not None:
             raise refused
-        if record is not None and record["status"] in (FINISHED, DIVERGED):
+        if over:
+            assert record is not None
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         with _log_file(place / log), deterministic(cfg.SOLVER.DETERMINISTIC):

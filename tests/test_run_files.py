@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import CfgNode
 
-from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.errors import RunLocked
 from benchmarks.hooks import keep_before
 from benchmarks.lock import held_by, locked
 from benchmarks.runner import RunWatcher, run_one
@@ -36,11 +36,10 @@ def test_what_is_appended_to_is_a_plain_file(
 ) -> None:
     path = tmp_path / "run" / name
     target = put(path, kind)
-    with pytest.raises(ConfigError) as error:
-        run_one(small_config("source-only"), path.parent, RunWatcher())
-    assert str(error.value).startswith(f"{path} is {kind}, expected a plain file") and "\n" not in str(error.value)
+    record = run_one(small_config("source-only"), path.parent, RunWatcher())
+    assert record["status"] == "failed" and record["reason"].startswith(f"{path} is {kind}, expected a plain file")
     assert target.read_text() == "mine\n"
-    assert {each.name for each in path.parent.iterdir()} == {name, ".lock"}
+    assert {each.name for each in path.parent.iterdir()} == {name, ".lock", "record.json"}
 
 
 @pytest.mark.parametrize("name", ["code.diff", "config.yaml", "model_0000001.pth"])
@@ -48,16 +47,16 @@ def test_a_folder_in_place_of_a_file_is_one_line(
     name: str, small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
     put(tmp_path / "run" / name, "a folder")
-    with pytest.raises(ConfigError, match=f"{name} is a folder, expected a plain file"):
-        run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    record = run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    assert record["status"] == "failed" and f"{name} is a folder, expected a plain file" in record["reason"]
 
 
 def test_a_checkpoint_that_is_a_pipe_keeps_nobody_waiting(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
     put(tmp_path / "run" / "model_0000001.pth", "a pipe")
-    with pytest.raises(ConfigError, match=r"model_0000001.pth is a pipe"):
-        run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    record = run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    assert record["status"] == "failed" and "model_0000001.pth is a pipe" in record["reason"]
 
 
 @pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
