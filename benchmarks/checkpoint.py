@@ -6,6 +6,7 @@ import copy
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.errors import ConfigError
 from benchmarks.together import agreed
 from benchmarks.trainer import Trainer
-from results.plain_file import create_plain
+from results.plain_file import create_plain, read_plain_text
 from results.record import write_text
 from slurm.interruption import note_saved
 
 KEPT = 2  # periodic checkpoints: should the newest be damaged, there is the one before
 FINAL = "model_final.pth"
-_WRITTEN = ("model_*.pth", "last_checkpoint", "record.json", "config.yaml", "metrics.json")
+POINTER = "last_checkpoint"
+_WRITTEN = ("model_*.pth", POINTER, "record.json", "config.yaml", "metrics.json")
+_NUMBERED = re.compile(r"model_[0-9]+\.pth")
 _KEYS_SHOWN = 3
+_LONGEST_POINTER = 4096  # bytes; a file's name has at most 255
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,8 +68,13 @@ class AtomicCheckpointer(DetectionCheckpointer):
         self._remove_superseded_by(path)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Point last_checkpoint at a file of the folder."""
-        write_text(Path(self.save_dir, "last_checkpoint"), last_filename_basename)
+        """Point last_checkpoint at a file of the folder; not where a folder has the name, which is nobody's to remove.
+
+        `resume_alone` has told of it, and the newest checkpoint is found without.
+        """
+        pointer = Path(self.save_dir, POINTER)
+        if pointer.is_symlink() or not pointer.is_dir():
+            write_text(pointer, last_filename_basename)
 
     def _remove_superseded_by(self, saved: Path) -> None:
         if saved.name == FINAL:
@@ -95,19 +104,14 @@ def checkpointer(trainer: Trainer, folder: Path) -> AtomicCheckpointer:
 
 def resume(checkpointer: AtomicCheckpointer) -> int:
     """`resume_alone` of rank 0; the other processes, if any, load the checkpoint that it has chosen."""
-    folder, pointer = Path(checkpointer.save_dir), Path(checkpointer.save_dir, "last_checkpoint")
-    start, name = 0, ""
-    if comm.is_main_process():
-        start = resume_alone(checkpointer)
-        name = pointer.read_text(encoding="utf-8") if start else ""
-    start, name = agreed((start, name))
-    if start and not comm.is_main_process():
-        _load(checkpointer, folder / name, copy.deepcopy(read_checkpoint(folder / name)))
+    start, path = agreed(resume_alone(checkpointer) if comm.is_main_process() else (0, None))
+    if path is not None and not comm.is_main_process():
+        _load(checkpointer, path, copy.deepcopy(read_checkpoint(path)))
     return start
 
 
-def resume_alone(checkpointer: AtomicCheckpointer) -> int:
-    """Load the newest checkpoint that is not damaged, and return the iteration to go on with; 0 where there is none.
+def resume_alone(checkpointer: AtomicCheckpointer) -> tuple[int, Path | None]:
+    """Load the newest checkpoint that is not damaged: the iteration to go on with, and its file; (0, None) if none is.
 
     last_checkpoint is not needed, it is made to name what was loaded. What a killed process left half-written under a
     temporary name is removed. Damaged checkpoints stay until a good one takes their place; a warning says what is
@@ -121,27 +125,47 @@ def resume_alone(checkpointer: AtomicCheckpointer) -> int:
     for name in _WRITTEN:
         for left_over in folder.glob(f".{name}.[0-9]*"):
             left_over.unlink()
-    pointer = folder / "last_checkpoint"
-    named = pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else None
-    final = folder / FINAL
-    damaged = False
-    for path in [*([final] if final.is_file() else []), *reversed(_periodic(folder))]:
+    there = checkpoints(folder)
+    named, fault = pointed_at(folder)
+    damaged = bool(fault)
+    for path in there:
         content = _read(path)
         if content is None:
             damaged = True
             continue
         iteration = _load(checkpointer, path, content)
-        if not named or not (folder / named).is_file():
-            _LOGGER.warning("%s: missing, or names no file that is there", pointer)
-            damaged = True
         if damaged:
-            _LOGGER.warning("going on from %s, iteration %d", path, iteration + 1)
-        if named != path.name:
+            _LOGGER.warning("%sgoing on from %s, iteration %d", f"{fault}, " if fault else "", path, iteration + 1)
+        if named != path:
             checkpointer.tag_last_checkpoint(path.name)
-        return iteration + 1
-    if damaged or named is not None:
+        return iteration + 1, path
+    if there or os.path.lexists(folder / POINTER):
         _LOGGER.warning("%s: no checkpoint that can be read, the run starts anew", folder)
-    return 0
+    return 0, None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run folder, newest first: the final one, if any, then the periodic ones."""
+    final = folder / FINAL
+    return [*([final] if final.is_file() else []), *reversed(_periodic(folder))]
+
+
+def pointed_at(folder: Path) -> tuple[Path | None, str]:
+    """The checkpoint in the run folder that last_checkpoint names, and ""; or None, and why it names none of them.
+
+    Its text is compared with the names of those that are there: a path that leads elsewhere is never followed.
+    """
+    pointer = folder / POINTER
+    try:
+        named = read_plain_text(pointer, _LONGEST_POINTER, errors="replace").strip()
+    except FileNotFoundError:
+        return None, f"{pointer}: missing"
+    except OSError as error:
+        return None, f"{pointer}: cannot be used ({error.strerror})"
+    for path in checkpoints(folder):
+        if path.name == named:
+            return path, ""
+    return None, f"{pointer}: names no checkpoint that is there"
 
 
 def numbered(iteration: int) -> str:
@@ -157,7 +181,7 @@ def remove_superseded(folder: Path) -> None:
 
 def _periodic(folder: Path) -> list[Path]:
     """Periodic checkpoints, by iteration."""
-    found = [path for path in folder.glob("model_*.pth") if path.stem.removeprefix("model_").isdigit()]
+    found = [path for path in folder.glob("model_*.pth") if _NUMBERED.fullmatch(path.name) and path.is_file()]
     return sorted(found, key=lambda path: int(path.stem.removeprefix("model_")))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from results.plain_file import what_else
 
 _APPENDED = ("log.txt", "log-rank*.txt", "metrics.json", "events.out.tfevents.*")
-_REPLACED = ("record.json", "config.yaml", "code.diff", "last_checkpoint")  # a link is replaced, not followed
+# Here a link is replaced, not followed. last_checkpoint is not among them: a run goes on without.
+_REPLACED = ("record.json", "config.yaml", "code.diff")
 _CHECKPOINTS = "model_*.pth"  # read through a link, too: they are large, and may lie on another disk
 
 

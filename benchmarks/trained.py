@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import yaml
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from benchmarks.checkpoint import checkpoints, pointed_at
 from benchmarks.checkpoint_file import read_checkpoint
 from benchmarks.config import get_config
 from benchmarks.data_sets import withhold_module
@@ -29,6 +31,8 @@ from results.record import FINISHED, RUNNING, read_record
 
 EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
 _KEYS_SHOWN = 3
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,17 @@ class TrainedRun:
         return "interrupted or still running" if status == RUNNING else status
 
     def checkpoint(self) -> Path:
-        """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none."""
-        pointer = self.folder / "last_checkpoint"
-        path = self.folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
-        if path is None or not path.is_file():
+        """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none.
+
+        That is the one which last_checkpoint names; where it names none, a warning says so and which is taken.
+        """
+        there = checkpoints(self.folder)
+        if not there:
             raise ConfigError(f"run {self.folder} is {self.status} and has no checkpoint yet, expected a finished run")
+        path, fault = pointed_at(self.folder)
+        if path is None:
+            path = there[0]
+            _LOGGER.warning("%s, taking the newest, %s", fault, path.name)
         return path
 
 

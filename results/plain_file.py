@@ -37,7 +37,8 @@ def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
         _check_plain(path, os.fstat(file.fileno()).st_mode)
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"more than {most // 2**20} MiB", str(path))
+        size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most} bytes"
+        raise OSError(errno.EFBIG, f"more than {size}", str(path))
     return content
 
 

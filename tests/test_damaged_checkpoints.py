@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from detectron2.config import CfgNode
 from detectron2.utils import events
 from killed_runs import assert_ends_as, copied, make, newest, stopped, whole
 
@@ -18,6 +20,7 @@ import benchmarks.checkpoint
 import benchmarks.runner
 import benchmarks.trained
 from benchmarks.runner import RunWatcher
+from benchmarks.trained import TrainedRun
 from results.plain_file import create_plain
 
 
@@ -73,18 +76,58 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert_ends_as(folder, run)
 
 
-@pytest.mark.parametrize("pointer", [None, "model_0000099.pth", ""])
-def test_the_pointer_to_the_newest_is_not_needed(
-    pointer: str | None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+POINTERS: dict[str, Callable[[Path], Any]] = {
+    "missing": lambda pointer: None,
+    "empty": lambda pointer: pointer.touch(),
+    "of a file that is not there": lambda pointer: pointer.write_text("model_0000099.pth"),
+    "of a file that is no checkpoint": lambda pointer: pointer.write_text("config.yaml"),
+    "binary": lambda pointer: pointer.write_bytes(random.Random(0).randbytes(500)),
+    "with a long name": lambda pointer: pointer.write_text("model_" + "0" * 3000),
+    "huge": lambda pointer: pointer.write_bytes(b" " * 10_000 + b"model_0000002.pth"),
+    "leading out": lambda pointer: pointer.write_text("../outside/model_0000002.pth"),
+    "a folder": lambda pointer: pointer.mkdir(),
+    "a pipe": os.mkfifo,
+    "a device": lambda pointer: pointer.symlink_to("/dev/zero"),
+}
+
+
+def point(folder: Path, kind: str) -> None:
+    (folder / "last_checkpoint").unlink(missing_ok=True)
+    POINTERS[kind](folder / "last_checkpoint")
+
+
+@pytest.mark.parametrize("kind", POINTERS)
+def test_the_pointer_to_the_newest_is_not_needed(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = whole("source-only")
     folder = stopped(run, tmp_path / "run")
-    (folder / "last_checkpoint").unlink()
-    if pointer is not None:
-        (folder / "last_checkpoint").write_text(pointer)
-    assert make(run.cfg, folder)["resumed_at"] == 4
-    assert_told(folder, capfd, "last_checkpoint", f"going on from {folder / 'model_0000003.pth'}")
+    copied(folder, tmp_path / "outside")
+    point(folder, kind)
+    record = make(run.cfg, folder)
+    assert (record["status"], record["resumed_at"]) == ("finished", 4)
+    assert_told(folder, capfd, "last_checkpoint: ", f", going on from {folder / 'model_0000003.pth'}")
+    if kind == "a folder":
+        (folder / "last_checkpoint").rmdir()
+        (folder / "last_checkpoint").write_text("model_final.pth")
     assert_ends_as(folder, run)
+
+
+@pytest.mark.parametrize("kind", POINTERS)
+def test_a_damaged_pointer_keeps_no_trained_run_from_being_used(
+    kind: str, small_config: Callable[..., CfgNode], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    for name in ("run/model_0000002.pth", "run/model_0000010.pth", "run/model_x.pth", "run/model_².pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "model_0000002.pth").touch()
+    point(folder, kind)
+    run = TrainedRun(folder, small_config("dacs"), {})
+    assert run.checkpoint() == folder / "model_0000010.pth"
+    (line,) = caplog.messages
+    assert line.startswith(f"{folder / 'last_checkpoint'}: ") and line.endswith("taking the newest, model_0000010.pth")
+    (folder / "model_final.pth").touch()
+    assert run.checkpoint() == folder / "model_final.pth"
 
 
 def test_all_damaged_starts_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
