@@ -188,8 +188,10 @@ class WorkerProgress(LocalWatcher["str | None"]):
             self._ended(index)
         elif isinstance(outcome, Lost):
             place = newest(job.folder) if job.force else job.folder
-            if mark_lost(job.folder, outcome.reason, job.force) or not _is_over(place):
-                self._say(f"{job.label}: lost, {outcome.reason} (see {outcome.log})")
+            marked = mark_lost(job.folder, outcome.reason, job.force)
+            if marked or outcome.log is None or not _is_over(place):  # what is over may be so from before
+                see = f" (see {outcome.log})" if outcome.log else ""
+                self._say(f"{job.label}: lost, {outcome.reason}{see}")
             else:  # it could write down what happened
                 self._ended(index)
         else:

@@ -82,6 +82,7 @@ class LocalPool(Generic[T, R]):
         self._gpus = _groups(_gpus(), gpus)
         self._running: dict[int, tuple[int, Job[Any]]] = {}  # slot and process
         self._cancelled: set[int] = set()
+        self._not_started: dict[int, Lost] = {}
 
     def __enter__(self) -> LocalPool[T, R]:
         return self
@@ -95,26 +96,35 @@ class LocalPool(Generic[T, R]):
     @property
     def free(self) -> int:
         """How many more jobs can be submitted now."""
-        return self._parallel - len(self._running)
+        return self._parallel - len(self._running) - len(self._not_started)
 
     def submit(self, index: int, job: T) -> None:
-        """Start a process for ``job``, which can be pickled; ``index`` is what it is called by until it ended."""
+        """Start a process for ``job``, which can be pickled; ``index`` is what it is called by until it ended.
+
+        Where it cannot be started, because the disk is full for instance, it is among the ended ones, as Lost.
+        """
         slot = min(set(range(self._parallel)) - {slot for slot, _ in self._running.values()})
         environment = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         call = _Call(pickle.dumps((self._function, job)), environment)
-        with environment_variables(**_environment(self._parallel)), _stderr_nowhere(), _interruptible():
-            self._running[index] = (slot, self._executor.submit(call))
+        try:
+            with environment_variables(**_environment(self._parallel)), _stderr_nowhere(), _interruptible():
+                self._running[index] = (slot, self._executor.submit(call))
+        except OSError as error:
+            self._not_started[index] = Lost(f"its process could not be started ({error.strerror or error})", None)
 
     def cancel(self, index: int) -> None:
         """Tell a process to stop; it is among the ended ones when it did."""
-        self._running[index][1].cancel()
-        self._cancelled.add(index)
+        if index in self._running:
+            self._running[index][1].cancel()
+            self._cancelled.add(index)
 
     def ended(self) -> list[tuple[int, R | Lost]]:
         """Index and outcome of the jobs that ended since the last call; waits ``POLL_SECONDS``, but for no job."""
         time.sleep(POLL_SECONDS)
+        not_started: list[tuple[int, R | Lost]] = list(self._not_started.items())
+        self._not_started.clear()
         over = [index for index, (_, job) in self._running.items() if job.done()]
-        return [(index, self._outcome(index)) for index in over]
+        return not_started + [(index, self._outcome(index)) for index in over]
 
     def _outcome(self, index: int) -> R | Lost:
         _, job = self._running.pop(index)

@@ -20,10 +20,13 @@ class _PlainValues(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker that ended without a result: killed, out of memory, or by an exception that its job let pass."""
+    """A worker that ended without a result: killed, out of memory, or by an exception that its job let pass.
+
+    ``log`` is None where it could not even be started.
+    """
 
     reason: str
-    log: Path
+    log: Path | None
 
 
 def read_outcome(paths: JobPaths) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL
+from full_disk import largest_file
 from submitit.core.utils import JobPaths
 
 from benchmarks.checkout import ROOT
@@ -70,6 +72,20 @@ def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     assert own.stat().st_mode & 0o777 == 0o700  # what workers execute is exchanged there
     left = {path.name.split("_")[0] for path in own.iterdir()}
     assert len(left) == 2  # of the two that were lost
+
+
+def test_a_full_disk_loses_the_jobs_that_it_has_no_place_for_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm.local.POLL_SECONDS", 0.05)
+    watcher, large = Watcher(), repr("x" * 100_000)
+    with largest_file(50_000):
+        outcomes = run_local(eval, ["6 * 7", large, large, "6 + 7"], 2, tmp_path / "files", watcher)
+    assert outcomes[0] == 42 and outcomes[3] == 13
+    for lost in outcomes[1:3]:
+        assert isinstance(lost, Lost) and lost.log is None
+        assert lost.reason == f"its process could not be started ({os.strerror(errno.EFBIG)})"
+    assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3]
 
 
 def test_an_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
@@ -204,6 +220,9 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
     progress.ended(0, Lost("killed", tmp_path / "log"))
     progress.ended(1, None)
     assert said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [1]
+    progress.started(0)
+    progress.ended(0, Lost("no place", None))
+    assert said[-1] == "first: lost, no place"
     found = [read_record(job.folder) for job in jobs]
     assert [record and record["status"] for record in found] == ["failed", "running"]
 
