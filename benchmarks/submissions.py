@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.errors import ConfigError
 from results.plain_file import read_plain_text
-from results.record import write_text
+from results.record import as_json, write_text
 
 FOLDER = ".slurm"  # below the output: submissions, submitit's files of the jobs, snapshots of the code
 _SCHEMA = 1
@@ -88,7 +88,7 @@ def note_submission(
             for job, (path, label, iterations) in runs.items()
         },
     }
-    write_text(folder / f"{time.time_ns()}-{next(iter(runs))}.json", json.dumps(content, indent=1) + "\n")
+    write_text(folder / f"{time.time_ns()}-{next(iter(runs))}.json", as_json(content))
 
 
 def submitted_runs(output: Path) -> dict[Path, SubmittedRun]:

@@ -95,6 +95,22 @@ def test_a_record_of_before_is_equal_but_for_a_mean_over_more_classes() -> None:
     assert reevaluation._equal(every, record, "student", scored) is False
 
 
+def test_evaluation_json_has_null_for_what_is_no_number(evaluate: Command, run: Path) -> None:
+    """Of a class that is nowhere, and of what an older version wrote."""
+    old = {"model": "teacher", "protocol": "streets", "checkpoint": "model_final.pth"}
+    scores = {"iou": {"train": math.nan}, "miou_by_classes": {"19": math.inf}}
+    (run / "evaluation.json").write_text(json.dumps({"schema": 1, "evaluations": [old | scores]}))
+    assert evaluate().code == 0
+
+    def refused(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content = json.loads((run / "evaluation.json").read_text(), parse_constant=refused)
+    kept, own = content["evaluations"]
+    assert kept == old | {"iou": {"train": None}, "miou_by_classes": {"19": None}}
+    assert None in own["iou"].values() and own["equals_record"] is True
+
+
 def test_a_difference_from_the_record_is_told(evaluate: Command, run: Path) -> None:
     record = json.loads((run / "record.json").read_text())
     record["result"]["student"]["iou"]["road"] += 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -541,3 +542,12 @@ def test_runs_that_were_not_submitted_do_not_say_pending(tmp_path: Path, small_c
         runs.submit_all(jobs)
     record = read_record(jobs[0].folder)
     assert record is None or record["status"] != "pending"
+
+
+def test_a_submission_is_json_for_every_reader(tmp_path: Path) -> None:
+    """YAML has numbers that JSON has not."""
+    profile = {"sbatch": {"nice": math.nan, "priority": math.inf}}
+    note_submission(tmp_path, {"7_0": (tmp_path / "run", "a", 4)}, "here", profile, "code")
+    (written,) = (tmp_path / ".slurm" / "submissions").iterdir()
+    assert "NaN" not in written.read_text() and "Infinity" not in written.read_text()
+    assert json.loads(written.read_text())["profile"] == {"sbatch": {"nice": None, "priority": None}}
