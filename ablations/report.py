@@ -18,14 +18,14 @@ from benchmarks.label_space import scoring
 from benchmarks.published_network import other_networks
 from results.cells import as_csv, markdown
 from results.class_means import over_the_same_classes, said
-from results.collect import from_folders
+from results.collect import damaged, from_folders
 from results.comparison import SELECTION, compare, printable
 from results.images import about_images
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.record import write_text
 from results.tables import render_table
 
-_NOT_STARTED = "not started"
+_NOT_STARTED, _DAMAGED = "not started", "damaged"
 _GIGA = 1e9
 
 
@@ -48,6 +48,8 @@ class Report:
 
 def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str, Any], title: str) -> Report:
     """Read the records of the rows' runs below ``output`` back; runs that are not there are counted as not started.
+
+    Those whose record is damaged are counted as such, and named in the caption; a line on stderr says what is wrong.
 
     Returns:
         The columns of ``frame`` are ``setting``, one an axis, ``method``, ``network``, ``reference`` (whether it is
@@ -79,6 +81,8 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
     caption = _caption(grid, rows, overrides, title, published, said(runs))
     caption += "".join(f" {line}." for line in other_networks(row.cfg for row in rows))
     folders = [run.folder(output) for row in rows for run in row.runs]
+    if left_out := damaged(folders, runs):
+        caption += f" Left out, since their records are damaged: {', '.join(folder.name for folder in left_out)}."
     caption += about_images(folders, unrecorded=not rows[0].cfg.DATA.STREETS.SOURCE_IMAGES)
     return Report(frame, _shown(grid, rows, frame, comparison), caption, bool(frame["unfinished"].any()))
 
@@ -96,8 +100,10 @@ def _compared(rows: Sequence[Row], output: Path, all_runs: pd.DataFrame) -> pd.D
     blank = {"method": None, "oracle": False, "n": 0, "difference_n": 0, "unfinished": ""}
     runs, missing = [], []
     for index, row in enumerate(rows):
-        found = from_folders(run.folder(output) for run in row.runs)
-        missing.append(len(row.runs) - len(found))
+        folders = [run.folder(output) for run in row.runs]
+        found = from_folders(folders)
+        left_out = len(damaged(folders, found))
+        missing.append({_DAMAGED: left_out, _NOT_STARTED: len(folders) - len(found) - left_out})
         runs.append(over_the_same_classes(found, all_runs).assign(method=str(index)))
     known = [found for found in runs if len(found)]
     lines: dict[str, dict[Any, Any]] = {}
@@ -112,8 +118,8 @@ def _compared(rows: Sequence[Row], output: Path, all_runs: pd.DataFrame) -> pd.D
     made = []
     for index, row in enumerate(rows):
         line = lines.get(str(index), {**blank, "classes": row.cfg.TEST.CLASSES})
-        if missing[index]:
-            line["unfinished"] = ", ".join(filter(None, (line["unfinished"], f"{missing[index]} {_NOT_STARTED}")))
+        counts = [f"{count} {what}" for what, count in missing[index].items() if count]
+        line["unfinished"] = ", ".join(filter(None, (line["unfinished"], *counts)))
         made.append({**line, "method": row.label})
     figures = ["miou", "deviation", "difference", "iterations", "seconds_per_iteration", "peak_memory_mib"]
     return pd.DataFrame(made, columns=list(dict.fromkeys([*columns, *blank, "classes", *figures])))

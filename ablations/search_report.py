@@ -23,12 +23,13 @@ from benchmarks.errors import ConfigError
 from benchmarks.files_first import not_written
 from benchmarks.published_network import other_networks
 from results.cells import as_csv, markdown
-from results.collect import from_folders
+from results.collect import damaged, from_folders
 from results.record import FINISHED, write_text
 from results.tables import render_table
 
 ORACLE = "ORACLE: chosen by labels of the target, which UDA does not have; not a result to report as UDA."
 TARGET = "target_miou_oracle"  # column: labels of the target are for judging, whatever the trials were chosen by
+DAMAGED, MISSING = "damaged", "missing"  # of a trial's record
 _MEASURED = {"miou": TARGET, "source_miou": "source_miou", "confidence": "confidence"}
 _TARGET_HEAD = "mIoU on the target [%] (not used)"
 _DIGITS = 4
@@ -59,8 +60,9 @@ def write_search_report(
     Columns of trials.csv: ``number``, ``state`` (of Optuna), ``outcome`` and ``reason``, the objectives by name (of
     complete trials alone), ``last_reported`` (what the pruner saw last), the parameters by name, ``target_miou_oracle``
     and ``source_miou`` in percent, ``confidence`` from 0 to 1, ``iterations`` done, ``seconds`` of the run, ``run``
-    (its id), ``retry_of`` (number of the trial that it makes again), ``base`` (whether it is where the search begins).
-    Figures of a run are those of its record: a trial whose record is gone has none, one without an end no criteria.
+    (its id), ``record`` ("read", "damaged", "missing"), ``retry_of`` (number of the trial that it makes again),
+    ``base`` (whether it is where the search begins). Figures of a run are those of its record: a trial whose record is
+    damaged, which is named, or gone has none, one without an end no criteria.
 
     Args:
         study: its trials may go on meanwhile: they are read once.
@@ -69,15 +71,12 @@ def write_search_report(
         output: of the run folders.
         top: settings that are chosen; with two objectives the Pareto front is.
         storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
-
-    Raises:
-        ResultsError: a record that is none.
     """
     trials = study.get_trials(deepcopy=False)
     frame = trials_frame(trials, search, output)
     best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
-    told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search)]
+    told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search), *_left_out(frame)]
     shown, about = _best(best, base, frame, search), [_about_base(base, search)]
     drawn, files = Drawn(), [folder / "trials.csv", folder / "best.md"]
     unwritten: ConfigError | None = None
@@ -114,12 +113,16 @@ def write_search_report(
 
 def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) -> pd.DataFrame:
     """One row a trial, in order; the columns are those of trials.csv."""
-    folders = {str(output / name): None for trial in trials if (name := trial.user_attrs.get(attributes.FOLDER))}
-    records = from_folders(map(Path, folders)).set_index("folder").to_dict("index")
+    names = (trial.user_attrs.get(attributes.FOLDER) for trial in trials)
+    folders = list(dict.fromkeys(output / name for name in names if name))
+    runs = from_folders(folders)
+    without = {str(folder) for folder in damaged(folders, runs)}
+    records = runs.set_index("folder").to_dict("index")
     rows = []
     for trial in trials:
         known, values = trial.user_attrs, trial.values if trial.state == TrialState.COMPLETE else None
-        record: Mapping[Any, Any] = records.get(str(output / known.get(attributes.FOLDER, "")), {})
+        folder = str(output / known.get(attributes.FOLDER, ""))
+        record: Mapping[Any, Any] = records.get(folder, {})
         finished = record.get("status") == FINISHED
         rows.append(
             {
@@ -134,6 +137,7 @@ def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) ->
                 "iterations": record.get("iterations"),
                 "seconds": record.get("wall_seconds"),
                 "run": known.get(attributes.RUN, ""),
+                "record": "read" if record else DAMAGED if folder in without else MISSING,
                 "retry_of": known.get(attributes.RETRY_OF),
                 "base": bool(known.get(attributes.BASE, False)),
             }
@@ -164,6 +168,11 @@ def _counts(trials: Sequence[FrozenTrial]) -> str:
     known = Counter(trial.user_attrs.get(attributes.OUTCOME) or trial.state.name.lower() for trial in trials)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in known.most_common())
     return f"{len(trials)} trials" + (f": {counts}" if counts else "")
+
+
+def _left_out(frame: pd.DataFrame) -> list[str]:
+    runs = frame.loc[frame["record"] == DAMAGED, "run"].unique() if len(frame) else ()
+    return [f"{len(runs)} records are damaged, and their figures left out: {', '.join(runs)}."] if len(runs) else []
 
 
 def _is_oracle(search: Search) -> bool:

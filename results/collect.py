@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -93,6 +94,12 @@ def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> p
             say(f"left out: {folder / FILE}: a field is missing or of another kind ({error})")
     further = {key for row in rows for key in row} - set(COLUMNS)
     return pd.DataFrame(rows, columns=[*COLUMNS, *sorted(further, key=_place)])
+
+
+def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
+    """Of these folders, those whose record is there and is not in ``runs``, which `from_folders` made of them."""
+    read = set(runs["folder"])
+    return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
 
 
 def _place(column: str) -> tuple[bool, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import statistics
 import sys
@@ -104,6 +105,25 @@ def test_rows_are_means_and_differences_seed_by_seed(tmp_path: Path) -> None:
     for part in ("Title, 19 classes, 350 iterations, seeds 0, 1, 2", "last iterate", "TERMS.MRM.RATIO 0.4"):
         assert part in made.caption
     assert "Published" not in made.caption and "Set besides" not in made.caption
+
+
+def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    grid, rows = read_grid("lambda"), rows_of("lambda")
+    write_runs(rows, tmp_path, {"0": [22.0, 23.0, 24.0], "0.1": [23.0, 23.5], "0.5": [21.0]})
+    records = [row.runs[0].folder(tmp_path) / "record.json" for row in rows[:3]]
+    records[0].write_text("{")
+    records[1].write_text('{"schema": 1, "status": "finished"}')  # without the fields of a table
+    records[2].unlink()
+    os.mkfifo(records[2])
+    made = report(grid, rows, tmp_path, {}, "Title")
+    frame = made.frame.set_index("setting")
+    told = ["1 damaged", "1 damaged, 1 not started", "1 damaged, 2 not started", "3 not started"]
+    assert list(frame["unfinished"])[:4] == told
+    assert frame.loc["0", "miou"] == 23.5 and made.failed
+    ids = ", ".join(path.parent.name for path in records)
+    assert f" Left out, since their records are damaged: {ids}." in made.caption
+    err = capfd.readouterr().err
+    assert all(str(path) in err for path in records)
 
 
 def test_a_reference_without_runs_leaves_no_difference(tmp_path: Path) -> None:

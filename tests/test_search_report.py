@@ -175,6 +175,20 @@ def test_every_trial_is_in_the_table_with_the_figures_of_its_record(tmp_path: Pa
     assert "10 trials: 6 finished, 1 pruned, 1 diverged, 1 failed, 1 lost" in made.text
 
 
+def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trials = mixed(tmp_path)
+    folders = [tmp_path / trial.user_attrs[FOLDER] for trial in trials.study.get_trials()]
+    for folder in (folders[1], folders[3]):
+        (folder / "record.json").write_text("{")
+    made = trials.report()
+    frame = pd.read_csv(tmp_path / "search" / "first" / "trials.csv")
+    assert list(frame["record"]) == [*["read", "damaged"] * 2, *["read"] * 4, "missing", "missing"]
+    line = f"2 records are damaged, and their figures left out: {folders[1].name}, {folders[3].name}."
+    assert line in made.text and line in (tmp_path / "search" / "first" / "best.md").read_text()
+    assert str(folders[1] / "record.json") in capfd.readouterr().err
+    assert "records are damaged" not in mixed(tmp_path / "whole").report().text
+
+
 def test_best_trials_stand_beside_the_published_setting(tmp_path: Path) -> None:
     made = mixed(tmp_path).report()
     rows = [re.split(r"\s{2,}", line.strip()) for line in made.text.splitlines()]
