@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,12 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--methods", default="dacs,dacs+mrm-input,dacs+mrm", help="comma-separated recipes")
     parser.add_argument("--network", default="deeplabv2-r101", help="default: deeplabv2-r101")
-    parser.add_argument("--protocol", default="gta-cityscapes", help="whose sizes and batch (default: gta-cityscapes)")
+    parser.add_argument(
+        "--protocol",
+        type=expanduser,
+        default="gta-cityscapes",
+        help="whose sizes and batch (default: gta-cityscapes)",
+    )
     parser.add_argument("--crop", help="width and height of training crops, as 512x512 (default: the method's)")
     parser.add_argument("--format", default="table", choices=("table", "json", "csv"))
     parser.add_argument(

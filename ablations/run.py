@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         description="Make the runs of an ablation grid that are missing, and tabulate and plot all.",
         epilog="KEY VALUE pairs set any key of the config in all runs, for example: SOLVER.BATCH 2",
     )
-    parser.add_argument("grid", nargs="?", metavar="NAME", help="a grid that ships, or the path of a YAML file")
+    parser.add_argument(
+        "grid", type=expanduser, nargs="?", metavar="NAME", help="a grid that ships, or the path of a YAML file"
+    )
     parser.add_argument("--host", help="recipe that the grid builds on, such as daformer or hrda+mic (default: dacs)")
     parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
     parser.add_argument(

@@ -7,6 +7,7 @@ import hashlib
 import re
 import sys
 import warnings
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pruner", choices=PRUNERS, help="stops trials that lag behind (default: median)")
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="draws the settings (default: tpe)")
-    parser.add_argument("--storage", help=STORAGE_HELP)
+    parser.add_argument("--storage", type=expanduser, help=STORAGE_HELP)
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
     add_training_options(parser)
     add_launcher_options(parser, LOCAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.run_options import path_of
 
 if TYPE_CHECKING:
     from benchmarks.data_report import SetReport
@@ -26,10 +28,12 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "where there is one, or nothing to learn from or to score on.",
         epilog="KEY VALUE pairs set any key of the config, for example: INPUT.CROP 256x256",
     )
-    parser.add_argument("--protocol", default="streets", help="a name, or the path of a YAML file (default: streets)")
+    parser.add_argument(
+        "--protocol", type=expanduser, default="streets", help="a name, or the path of a YAML file (default: streets)"
+    )
     parser.add_argument("--method", default="dacs", help="whose data: target-only reads target labels (default: dacs)")
-    parser.add_argument("--data-root", help="folder of the data sets, as of benchmarks/run.py")
-    parser.add_argument("--out", type=Path, help="write a CSV file with a line for each image")
+    parser.add_argument("--data-root", type=expanduser, help="folder of the data sets, as of benchmarks/run.py")
+    parser.add_argument("--out", type=path_of, help="write a CSV file with a line for each image")
     parser.add_argument("--workers", type=int, help="processes (default: one a CPU)")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys")
     return parser.parse_intermixed_args(words)

@@ -136,6 +136,10 @@ def get_config() -> CN:
 WORD_KEYS = {"NUMERICS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
+# Keys that hold a path: "~" at its beginning is the home folder.
+PATH_KEYS = {"WEIGHTS", "DATA.ROOT", "DATA.MODULE"} | {
+    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("FOLDER", "IMAGES", "LABELS")
+}
 
 
 def _data_set() -> CN:

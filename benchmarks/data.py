@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
             seed=streets.SEED,
             progress=progress,
         )
-    beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else os.environ.get("DETECTRON2_DATASETS", "")
+    beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else _environment("DETECTRON2_DATASETS")
     root = cfg.DATA.ROOT or beside
     if not root:
         raise DataError(f"protocol {cfg.PROTOCOL} reads data from disk: give --data-root or set $DETECTRON2_DATASETS")
@@ -56,9 +57,14 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
 
 def _cache() -> Path:
     """$SEGSHIFT_CACHE, else segshift/ in the user's cache folder."""
-    if own := os.environ.get("SEGSHIFT_CACHE"):
+    if own := _environment("SEGSHIFT_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segshift"
+    return Path(_environment("XDG_CACHE_HOME") or Path.home() / ".cache") / "segshift"
+
+
+def _environment(variable: str) -> str:
+    """The path that an environment variable holds, "" for none. "~" is the home folder: shells leave it in quotes."""
+    return expanduser(os.environ.get(variable, ""))  # noqa: PTH111 (pathlib's raises where there is no such user)
 
 
 def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet) -> PairedBatches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from os.path import expanduser
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
@@ -12,7 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import exit_in_one_line
-from benchmarks.run_options import add_run_options
+from benchmarks.run_options import add_run_options, path_of
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -25,15 +26,18 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     add_run_options(parser)
     parser.add_argument(
         "--protocol",
+        type=expanduser,
         help="score on the validation images of another one, with the run's class sets "
         "and windows (default: the run's)",
     )
-    parser.add_argument("--checkpoint", type=Path, help="another one of the same network (default: the run's last)")
+    parser.add_argument("--checkpoint", type=path_of, help="another one of the same network (default: the run's last)")
     parser.add_argument(
         "--cityscapesscripts", action="store_true", help="also by Cityscapes' own evaluation, side by side"
     )
     parser.add_argument(
-        "--data-root", help="folder of the data sets (default: the run's, or beside a --protocol in YAML)"
+        "--data-root",
+        type=expanduser,
+        help="folder of the data sets (default: the run's, or beside a --protocol in YAML)",
     )
     parser.add_argument("--device", help="for example cuda or cpu (default: the run's)")
     return parser.parse_args(words)

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import exit_in_one_line
-from benchmarks.run_options import add_run_options, size_of
+from benchmarks.run_options import add_run_options, path_of, size_of
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -24,7 +24,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "checked for equal output before they get their names.",
     )
     add_run_options(parser)
-    parser.add_argument("--output", type=Path, help="FILE.pth (default: inference-<model>.pth in the run folder)")
+    parser.add_argument("--output", type=path_of, help="FILE.pth (default: inference-<model>.pth in the run folder)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the program's images (default: what the protocol tests at)")
     return parser.parse_args(words)
 

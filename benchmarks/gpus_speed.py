@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--methods", default="dacs,dacs+mrm", help="comma-separated recipes (default: dacs,dacs+mrm)")
     parser.add_argument("--gpus", default="1,2", help="numbers to compare, the first with all others (default: 1,2)")
     parser.add_argument("--iters", type=int, default=30, help="iterations of each run (default: 30)")
-    parser.add_argument("--protocol", default="streets", help="default: streets")
+    parser.add_argument("--protocol", type=expanduser, default="streets", help="default: streets")
     parser.add_argument("--network", help="default: the protocol's")
-    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     return parser.parse_intermixed_args(words)
 

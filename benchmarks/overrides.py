@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from os.path import expanduser
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import yaml
 from detectron2.config import CfgNode
 
-from benchmarks.config import WORD_KEYS, flatten, setting_type
+from benchmarks.config import PATH_KEYS, WORD_KEYS, flatten, setting_type
 from benchmarks.errors import ConfigError
 from results.bounded_yaml import load
 
@@ -71,7 +72,12 @@ def apply(cfg: CfgNode, values: Mapping[str, Any], where: str) -> None:
 
 
 def _convert(where: str, key: str, value: Any, default: Any) -> Any:
-    """The value in the default's type; whole numbers serve as floats, YAML lists and "512x256" as tuples."""
+    """The value in the default's type; whole numbers serve as floats, YAML lists and "512x256" as tuples.
+
+    "~" in a path is the home folder: no shell sees what stands in YAML, and in a pair it leaves ``WEIGHTS=~/a.pth``.
+    """
+    if key in PATH_KEYS and isinstance(value, str):
+        return expanduser(value)  # noqa: PTH111 (pathlib's raises where there is no such user)
     if key in WORD_KEYS:
         words = [value] if isinstance(value, str) else value
         if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from os.path import expanduser
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
@@ -12,7 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_run_options, size_of
+from benchmarks.run_options import add_run_options, path_of, size_of
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -23,11 +24,15 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "are train ids (0 is the first class) and whose palette is the classes' colours, and overlays/, those colours "
         "half and half with the image. Pictures of the same name that lie there are replaced.",
     )
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders or patterns such as 'a/**/*.png'")
+    parser.add_argument(
+        "images", type=expanduser, nargs="*", metavar="IMAGE", help="files, folders or patterns such as 'a/**/*.png'"
+    )
     add_run_options(parser)
-    parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder (default: predictions)")
+    parser.add_argument("--output", type=path_of, default=Path("predictions"), help="folder (default: predictions)")
     parser.add_argument("--split", help="in place of images: what the target's test server takes of it, mostly of test")
-    parser.add_argument("--data-root", help="folder of the data sets, for --split (default: the run's)")
+    parser.add_argument(
+        "--data-root", type=expanduser, help="folder of the data sets, for --split (default: the run's)"
+    )
     parser.add_argument(
         "--window",
         metavar="WxH",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from os.path import expanduser
 from pathlib import Path
 
 from benchmarks.errors import ConfigError
@@ -11,10 +12,17 @@ STUDENT, TEACHER = "student", "teacher"
 INLINE, LOCAL, SLURM = "inline", "local", "slurm"
 
 
+def path_of(text: str) -> Path:
+    """The path that an option names. "~" is the home folder: shells leave it as it is in ``--output=~/runs``."""
+    return Path(expanduser(text))  # noqa: PTH111 (pathlib's raises where there is no such user)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """--run, --runs, --module and --model."""
-    parser.add_argument("--run", required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where an id is looked for (default: runs)")
+    parser.add_argument(
+        "--run", type=expanduser, required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)"
+    )
+    parser.add_argument("--runs", type=path_of, default=Path("runs"), help="where an id is looked for (default: runs)")
     add_module_option(parser)
     parser.add_argument(
         "--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student, which tables report"
@@ -33,6 +41,7 @@ def add_module_option(parser: argparse.ArgumentParser) -> None:
     """--module, of commands that read the configs of run folders, which may come from anybody."""
     parser.add_argument(
         "--module",
+        type=expanduser,
         action="append",
         default=[],
         help="the code that the run's config names to register its data sets (DATA.MODULE), which is imported only "
@@ -42,11 +51,13 @@ def add_module_option(parser: argparse.ArgumentParser) -> None:
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """--protocol, --network, --iters, --output, --data-root and KEY VALUE, of commands that make runs."""
-    parser.add_argument("--protocol", default="streets", help="what is learned from and scored on (default: streets)")
+    parser.add_argument(
+        "--protocol", type=expanduser, default="streets", help="what is learned from and scored on (default: streets)"
+    )
     parser.add_argument("--network", help="default: the protocol's")
     parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
-    parser.add_argument("--data-root", help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
+    parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
 
 
@@ -74,7 +85,7 @@ def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -
 def add_profile_options(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
     """--profile, and an option for each of its keys but gpus; `benchmarks.launcher.read_profile_options` reads them."""
     slurm = parser.add_argument_group(title)
-    slurm.add_argument("--profile", help="of slurm/profiles, or the path of a YAML file")
+    slurm.add_argument("--profile", type=expanduser, help="of slurm/profiles, or the path of a YAML file")
     for name, meaning in _PROFILE_OPTIONS.items():
         kind = int if name in ("nodes", "cpus", "array_parallelism") else str
         slurm.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)

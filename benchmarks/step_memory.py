@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 import warnings
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         description="Count the memory of training steps at their real size; nothing is computed, no data is read.",
     )
     parser.add_argument("--methods", default="dacs,daformer+mic+mrm,hrda+mic+mrm", help="comma-separated recipes")
-    parser.add_argument("--protocol", default="gta-cityscapes")
+    parser.add_argument("--protocol", type=expanduser, default="gta-cityscapes")
     parser.add_argument("--network", default="daformer-mitb5")
     parser.add_argument("--precisions", default="fp32,bf16", help="of fp32 and bf16")
     parser.add_argument("--checkpointing", default="off,on", help="activation checkpointing: off, on or both")

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +159,9 @@ def main(words: list[str]) -> int:
         epilog="columns of csv, where text that a spreadsheet would run has an apostrophe before it:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in COLUMNS.items()),
     )
-    parser.add_argument("path", nargs="?", default="runs", help="folder that holds run folders (default: runs)")
+    parser.add_argument(
+        "path", type=expanduser, nargs="?", default="runs", help="folder that holds run folders (default: runs)"
+    )
     parser.add_argument("--format", choices=list(FORMS), default="table", help="csv has all columns (default: table)")
     parser.add_argument("--keys", default="", help="config keys as further columns, such as TERMS.MRM.RATIO,WEIGHTS")
     arguments = parser.parse_args(words)

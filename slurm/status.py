@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from os.path import expanduser
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_module_option, add_profile_options
+from benchmarks.run_options import add_module_option, add_profile_options, path_of
 
 SHOW, LOG, CANCEL, RESUBMIT = "show", "log", "cancel", "resubmit"
 
@@ -32,8 +33,10 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         help="show the states (default), log: the last lines of runs, cancel: end their jobs, resubmit: queue again "
         "what failed, was lost or stopped; without RUN all that failed or were lost",
     )  # fmt: skip
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="default: all; cancel wants them named, or --all")
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder of run folders (default: runs)")
+    parser.add_argument(
+        "runs", type=expanduser, nargs="*", metavar="RUN", help="default: all; cancel wants them named, or --all"
+    )
+    parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
     parser.add_argument("--watch", action="store_true", help="go on showing until all runs are over")
     parser.add_argument("--every", type=float, default=10.0, help="seconds between looks, of --watch (default: 10)")
     parser.add_argument("--lines", type=int, default=20, help="of each log (default: 20)")

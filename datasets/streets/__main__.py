@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from os.path import expanduser
 from pathlib import Path
 
 from datasets.errors import DataError
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             with shown("drawing streets") as progress:
                 write(
-                    options.out,
+                    Path(options.out),
                     size=_size(options.size),
                     source_images=options.source_images,
                     target_images=options.target_images,
@@ -44,8 +45,10 @@ def _size(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m datasets.streets", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--out", type=Path, metavar="DIR", help="draw a data set into this new or empty folder")
-    action.add_argument("--sheet", nargs=2, metavar=("FILE.png", "DIR"), help="draw a picture of the data set in DIR")
+    action.add_argument("--out", type=expanduser, metavar="DIR", help="draw a data set into this new or empty folder")
+    action.add_argument(
+        "--sheet", type=expanduser, nargs=2, metavar=("FILE.png", "DIR"), help="draw a picture of the data set in DIR"
+    )
     parser.add_argument("--size", default="256x128", help="of the images, WIDTHxHEIGHT in pixels (%(default)s)")
     parser.add_argument("--source-images", type=int, default=400, metavar="N", help="(%(default)s)")
     parser.add_argument("--target-images", type=int, default=400, metavar="N", help="for training (%(default)s)")
