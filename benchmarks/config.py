@@ -32,7 +32,8 @@ LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "SAMPLING.BY_AREA")
 def get_config() -> CN:
     """The defaults: the published settings of DACS (DAFormer's baseline) with a 512 x 512 crop.
 
-    Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order.
+    Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order; what a
+    recipe makes of DATA it makes of the pairs' too.
     """
     cfg = CN()
     cfg.PROTOCOL = ""  # name of the protocol file

@@ -64,7 +64,7 @@ class RunSpec:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self) -> CfgNode:
-        """Defaults, then the protocol, then the recipe, then the overrides; frozen.
+        """Defaults, then the protocol, then the recipe (which sees overridden DATA), then the overrides; frozen.
 
         Raises:
             ConfigError or MethodError: an unknown name or key, or a value out of range, in one line.
@@ -74,8 +74,11 @@ class RunSpec:
         _refuse({key: value for key, value in values.items() if key != "DESCRIPTION"}, None, self.protocol)
         apply(cfg, values, f"protocol {self.protocol}")
         recipe = parse(self.method)
-        apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         _refuse(self.overrides, self.network)
+        # Recipes go by what the data are, whoever says so: by things and ignored rows of a pair as by the protocol's.
+        apply(cfg, {key: value for key, value in self.overrides.items() if key.startswith("DATA.")}, "KEY VALUE")
+        _check_values(flatten(cfg.DATA, "DATA."))
+        apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         apply(cfg, self.overrides, "KEY VALUE")
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if is_path(self.protocol):
@@ -166,9 +169,7 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
         raise ConfigError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected adamw or sgd")
     check_classes(cfg)
     recipe = parse(cfg.METHOD)
-    for key, value in flatten(cfg).items():
-        if not key.startswith(_SETTINGS) and (expected := _expected(key, value)):
-            raise ConfigError(f"{key} is {value}, expected {expected}")
+    _check_values({key: value for key, value in flatten(cfg).items() if not key.startswith(_SETTINGS)})
     _check_ranges("SELF_TRAINING", SelfTraining, cfg.SELF_TRAINING)
     for name, cls in TERMS.items():
         section = f"TERMS.{config_name(name)}"
@@ -189,6 +190,12 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
             raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
     settings(MultiResolution, cfg.HRDA)
     sliding(cfg)
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if expected := _expected(key, value):
+            raise ConfigError(f"{key} is {value}, expected {expected}")
 
 
 def _check_ranges(section: str, cls: type, node: CfgNode) -> None:

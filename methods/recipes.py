@@ -64,7 +64,10 @@ class Recipe:
         return tuple(dict.fromkeys(term for part in self.parts for term in part.terms))
 
     def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The config keys that the parts set, host first, over the flat ``values`` of defaults and protocol."""
+        """The config keys that the parts set, host first.
+
+        ``values``: the flat keys of defaults and protocol, with those of DATA as the user has them.
+        """
         changes: dict[str, Any] = {}
         for part in self.parts:
             changes |= part.config

@@ -139,6 +139,37 @@ def test_data_root_takes_the_place_of_the_files_folder(own: Own, tmp_path: Path)
     check_data(RunSpec(str(away), "dacs", overrides={"DATA.ROOT": str(own.folder)}).resolve(), parse("dacs"))
 
 
+@pytest.mark.parametrize("method", ["daformer", "hrda+mic"])
+@pytest.mark.parametrize(("key", "value"), [("THINGS", ["house"]), ("IGNORED_ROWS", [3, 5])])
+def test_what_recipes_make_of_data_is_the_same_by_pair_and_by_file(
+    own: Own, method: str, key: str, value: list[Any]
+) -> None:
+    own.values["INPUT"]["TARGET_RESIZE"] = [40, 32]
+    plain, by_pair = own.resolve(method), own.resolve(method, **{f"DATA.{key}": value})
+    last = own.resolve(
+        method, **{f"DATA.{key}": value, "TERMS.FEATURE_DISTANCE.CLASSES": [2], "INPUT.TARGET_MARGINS": [1, 0, 0]}
+    )
+    own.data[key] = value
+    assert by_pair == own.resolve(method)
+    assert (plain.TERMS.FEATURE_DISTANCE.CLASSES, tuple(plain.INPUT.TARGET_MARGINS)) == ((), (0, 0, 0))
+    if key == "THINGS":
+        assert by_pair.TERMS.FEATURE_DISTANCE.CLASSES == (1,)
+    else:
+        margins = {"daformer": (3, 5, 0), "hrda+mic": (6, 10, 6)}
+        assert tuple(by_pair.INPUT.TARGET_MARGINS) == margins[method]
+    assert (last.TERMS.FEATURE_DISTANCE.CLASSES, last.INPUT.TARGET_MARGINS) == ((2,), (1, 0, 0))
+
+
+@pytest.mark.parametrize("rows", [[3], [3, 5, 7], [-1, 2]])
+def test_rows_that_are_none_are_told_before_a_recipe_counts_on_them(own: Own, rows: list[int]) -> None:
+    own.values["INPUT"]["TARGET_RESIZE"] = [40, 32]
+    with pytest.raises(ConfigError, match=r"^DATA\.IGNORED_ROWS is \(.*\), expected pixels at top, bottom$"):
+        own.resolve("hrda", **{"DATA.IGNORED_ROWS": rows})
+    own.data["IGNORED_ROWS"] = rows
+    with pytest.raises(ConfigError, match=r"^DATA\.IGNORED_ROWS is \(.*\), expected pixels at top, bottom$"):
+        own.resolve("hrda")
+
+
 def test_a_published_layout_in_own_classes(own: Own) -> None:
     (own.folder / "game/images/a").rename(own.folder / "gta_images")
     (own.folder / "gta_images").rename(own.folder / "game/gta")
