@@ -1,8 +1,11 @@
 """Weights: every published spelling round trips, and a file that does not fit says so in one line."""
 
 import hashlib
+import io
 import pickle
 import re
+import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -294,6 +297,50 @@ def test_pickled_arrays_of_either_numpy(tmp_path: Path, protocol: int) -> None:
         assert {key: value.tolist() for key, value in state.items()} == {k: v.tolist() for k, v in arrays.items()}
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("core", [b"numpy._core", b"numpy.core"])
+def test_numbers_of_numpy_beside_the_weights(tmp_path: Path, zipped: bool, core: bytes) -> None:
+    """As mmcv's checkpoints have them; the module's name is that of numpy 2, and of before."""
+    state = {
+        "weight": torch.arange(6.0).reshape(2, 3),
+        "scalar": np.float32(0.5),
+        "swapped": np.array([[1, 2, 3]], ">i2"),
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    }
+    meta = {
+        "best": np.float64(0.61),
+        "iter": np.int64(7),
+        "name": np.str_("mIoU"),
+        "palette": np.eye(3, dtype=np.uint8),
+    }
+    buffer = io.BytesIO()
+    torch.save(
+        {"meta": meta | {"done": np.bool_(True)}, "state_dict": state}, buffer, _use_new_zipfile_serialization=zipped
+    )
+    own = b"numpy._core" if b"numpy._core" in buffer.getvalue() else b"numpy.core"
+    path = tmp_path / "mmcv.pth"
+    path.write_bytes(renamed(buffer.getvalue(), own, core, zipped))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_state_dict(str(path))
+    assert {key: value.tolist() for key, value in read.items()} == {key: value.tolist() for key, value in state.items()}
+    assert read["swapped"].dtype == torch.int16
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)  # what other files may hold is as it was
+
+
+def renamed(content: bytes, old: bytes, new: bytes, zipped: bool) -> bytes:
+    """A checkpoint with another name for a module."""
+    if not zipped:
+        return content.replace(old, new)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(buffer, "w") as written:
+        for entry in archive.infolist():
+            data = archive.read(entry)
+            written.writestr(entry, data.replace(old, new) if entry.filename.endswith("data.pkl") else data)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50"])
 def test_whole_segmentor(tmp_path: Path, name: str) -> None:
     source = build(name, 1)
@@ -357,7 +404,22 @@ class _Runs:
         ("b.safetensors", b"\x00\x01", "cannot be read ("),
         ("c.pkl", b"junk", "cannot be read ("),
         ("g.pkl", pickle.dumps({"model": _Runs()}), "cannot be read (it holds more than arrays: builtins.print)"),
-        ("d.pth", {"weights": _Runs()}, "cannot be read (not a torch checkpoint, or one that holds more than tensors)"),
+        (
+            "d.pth",
+            {"weights": _Runs()},
+            "cannot be read (it holds print, expected tensors, numbers and text: more could run code. If you trust the "
+            "file, torch.load it with weights_only=False in Python, and torch.save its state dict to another one)",
+        ),
+        (
+            "h.pth",
+            {"state_dict": {"a": torch.zeros(1)}, "message_hub": {"loss": Path("x")}},
+            f"cannot be read (it holds {type(Path()).__module__}.{type(Path()).__name__}, expected tensors",
+        ),
+        (
+            "i.pth",
+            {"state_dict": {"a": torch.zeros(1)}, "meta": np.array([_Runs()])},
+            "cannot be read (it holds values of numpy's type 'O8', expected numbers)",
+        ),
         ("e.pth", {"epoch": 3}, "no state dict found"),
         ("f.pth", [1, 2], "no state dict found"),
         ("folder", None, "the folder holds none of model.safetensors, pytorch_model.bin"),

@@ -1,6 +1,8 @@
 """Loading weights: any published file of an encoder, or a whole segmentor, or one line that says why not."""
 
+import contextlib
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.errors import MethodError
+from methods.networks.pickled_numbers import SAFE, PickledArray
 from methods.networks.segmentor import Segmentor
 
 # What checkpoints wrap a state dict in, and what training code puts before the names.
@@ -19,6 +22,8 @@ _PREFIXES = ("module.", "model.", "student.", "backbone.", "segformer.")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _ATTENTION = "attention."
 _KEYS_SHOWN = 3
+# How torch names what it does not read with `weights_only=True`.
+_REFUSED = re.compile(r"\bGLOBAL ([\w.]{1,200})")
 
 
 def load_weights(segmentor: Segmentor, path: str) -> None:
@@ -66,8 +71,9 @@ def weights_file(path: Path) -> Path:
 def read_state_dict(path: str) -> dict[str, Tensor]:
     """The state dict in a .safetensors file, a detectron2 .pkl, a torch checkpoint, or a folder that holds one.
 
-    No file can run code: torch checkpoints are read with `weights_only=True`, a .pkl may hold plain data and numpy
-    arrays only. Wrappers ({"state_dict": ...}, {"model": ...}) are taken off.
+    No file can run code: torch checkpoints are read with `weights_only=True` and may hold numbers and arrays of numpy
+    beside (`pickled_numbers`), a .pkl may hold plain data and numpy arrays only. Wrappers ({"state_dict": ...},
+    {"model": ...}) are taken off.
     """
     file = weights_file(Path(path))
     if file.is_dir():
@@ -83,7 +89,8 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
         if inner is None:
             break
         content = inner
-    state = {k: torch.as_tensor(v) for k, v in content.items() if _is_array(v)} if isinstance(content, Mapping) else {}
+    found = {key: _tensor(value) for key, value in content.items()} if isinstance(content, Mapping) else {}
+    state = {key: tensor for key, tensor in found.items() if tensor is not None}
     if not state:
         raise MethodError(f"weights {path}: no state dict found, expected a mapping of parameter names to tensors")
     return state
@@ -97,7 +104,8 @@ def _read(file: Path) -> Any:
     if file.suffix == ".pkl":
         with file.open("rb") as stream:
             return _ArraysOnly(stream, encoding="latin1").load()
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals(SAFE):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -123,14 +131,27 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError) and (refused := _REFUSED.search(str(error))):
+        return (
+            f"it holds {refused[1]}, expected tensors, numbers and text: more could run code. If you trust the file, "
+            "torch.load it with weights_only=False in Python, and torch.save its state dict to another one"
+        )
     if isinstance(error, pickle.UnpicklingError) and "more than arrays" not in str(error):
         return "not a torch checkpoint, or one that holds more than tensors"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, Tensor) or type(value).__module__ == "numpy"
+def _tensor(value: Any) -> Tensor | None:
+    """What a state dict has under a name; None for anything but numbers."""
+    if isinstance(value, PickledArray):
+        value = value.array
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+        with contextlib.suppress(TypeError):  # of a type that torch lacks, such as long double
+            return torch.as_tensor(value)
+    return None
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
