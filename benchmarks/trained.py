@@ -163,17 +163,18 @@ def sides(size: Sequence[int]) -> str:
 
 def _find(name: str, runs: Path) -> Path:
     folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.yaml").is_file():
-            raise ConfigError(f"--run {name}: no config.yaml there, expected a run folder")
+    if (folder / "config.yaml").is_file():
         return folder
-    if not re.fullmatch("[0-9a-f]{12}", name):
+    is_id = re.fullmatch("[0-9a-f]{12}", name)
+    found = [path.parent for path in runs.glob(f"*/*/*/{name}/config.yaml")] if is_id else []
+    if len(found) == 1:
+        return found[0]
+    if folder.is_dir() and not found:
+        raise ConfigError(f"--run {name}: no config.yaml there, expected a run folder")
+    if not is_id:
         raise ConfigError(f"--run {name}: no such folder, expected a run folder or an id of 12 hexadecimal digits")
-    found = [path.parent for path in runs.glob(f"*/*/*/{name}/config.yaml")]
-    if len(found) != 1:
-        what = f"{len(found)} runs" if found else "no run"
-        raise ConfigError(f"--run {name}: {what} of this id below {runs} (--runs says where to look)")
-    return found[0]
+    what = f"{len(found)} runs" if found else "no run"
+    raise ConfigError(f"--run {name}: {what} of this id below {runs} (--runs says where to look)")
 
 
 def _read_config(path: Path) -> CfgNode:

@@ -362,6 +362,24 @@ def test_two_steps_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> Non
 # Weights
 
 
+@pytest.mark.parametrize("method", ["daformer", "hrda"])
+@pytest.mark.parametrize("name", ["imagenet", "none", "efficientnet-lite0"])
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_file_or_folder_that_is_called_as_known_weights_is_not_meant(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, name: str, as_file: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = small_config(method, overrides={"WEIGHTS": name})
+    usual, state = run_id(cfg), build_student(cfg).state_dict()
+    if as_file:
+        (tmp_path / name).touch()
+    else:
+        (tmp_path / name).mkdir()
+    assert run_id(cfg) == usual
+    again = build_student(cfg).state_dict()
+    assert state.keys() == again.keys() and all(torch.equal(state[key], again[key]) for key in state)
+
+
 def test_weights_of_a_whole_student_start_another(small_config: MakeConfig, tmp_path: Path) -> None:
     """Two resolutions from two, two from one (the attention is new), and one from two (it stays behind)."""
     files = {}

@@ -326,6 +326,14 @@ def test_a_run_is_found_by_its_id(predict: Command, tmp_path: Path) -> None:
     assert_one_line(predict("--run", run.name, "a.png"), f"--run {run.name}: no run of this id below runs")
 
 
+def test_a_folder_that_is_no_run_does_not_hide_the_run_of_its_name(predict: Command, tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", 16, 16)
+    run, runs = trained(), str(trained().parents[3])
+    (tmp_path / run.name).mkdir()
+    assert predict("--run", run.name, "--runs", runs, "a.png").code == 0
+    assert_one_line(predict("--run", run.name, "a.png"), f"--run {run.name}: no config.yaml there, expected a run")
+
+
 def test_an_unfinished_run_is_predicted_with_what_it_has(predict: Command, tmp_path: Path) -> None:
     run = copied(trained(), tmp_path / "run")
     record = json.loads((run / "record.json").read_text())
