@@ -56,11 +56,12 @@ class _Job:
 class _Watcher(RunWatcher):
     """Passes what a run tells on to the command's progress."""
 
-    def __init__(self, progress: RunProgress, index: int) -> None:
-        self._progress, self._index = progress, index
+    def __init__(self, progress: RunProgress, job: _Job) -> None:
+        self._progress, self._job = progress, job
 
     def started(self, iteration: int, miou: float | None = None) -> None:
-        self._progress.start(self._index, iteration, miou)
+        threads = torch.get_num_threads() if pick_device(self._job.cfg).type == "cpu" else 1
+        self._progress.start(self._job.index, iteration, miou, threads)
 
     def step(self, done: int, losses: Mapping[str, float]) -> None:
         self._progress.step(done, losses)
@@ -273,7 +274,7 @@ def _miou(record: Mapping[str, Any]) -> str:
 def _make(job: _Job, progress: RunProgress, force: bool, listings: Listings) -> RunLocked | None:
     """Make one run; the error where another process has it, or where its folder cannot be written."""
     try:
-        record = run_one(job.cfg, job.folder, _Watcher(progress, job.index), force, listings)
+        record = run_one(job.cfg, job.folder, _Watcher(progress, job), force, listings)
     except (RunLocked, OSError) as error:
         progress.skip(job.index)
         refused = error if isinstance(error, RunLocked) else RunLocked(f"{job.folder}: {error.strerror or error}")

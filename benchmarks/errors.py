@@ -20,7 +20,9 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
     """Run a command; what the user got wrong ends it with one line on stderr and exit code 2, without a traceback."""
     from benchmarks.checkout import check_checkout
     from benchmarks.screen import screen
+    from slurm.thread_waiting import wait_briefly
 
+    wait_briefly()
     with screen():
         try:
             check_checkout()

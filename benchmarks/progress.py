@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from benchmarks.core_wait import CoreWait
+
 PLAIN_SECONDS = 10.0  # between lines where there is no terminal
+BUSY_SECONDS = 30.0  # over which it is judged whether the machine is busy
+# Of time without a core, from which fewer threads are faster (benchmarks/threads_speed.py): with one other process a
+# core it is 0.5 and two threads on two cores take as long as one, with two it is 0.63 and they take half as long again.
+BUSY_SHARE = 0.55
 
 
 @dataclass
@@ -39,6 +45,9 @@ class RunProgress:
         self._runs = [_Run(label, iterations) for label, iterations in runs]
         self._current: _Run | None = None
         self._last_line = 0.0
+        self._cores: CoreWait | None = None
+        self._judged = 0.0
+        self._told_busy = False
         self._bars: Progress | None = None
         if self.console.is_terminal:
             self._bars = Progress(
@@ -69,12 +78,17 @@ class RunProgress:
         run = self._runs[index]
         run.first = run.done = run.iterations
 
-    def start(self, index: int, iteration: int, miou: float | None = None) -> None:
-        """Run ``index`` begins, or goes on, at ``iteration``, where its last mIoU was ``miou`` percent."""
+    def start(self, index: int, iteration: int, miou: float | None = None, threads: int = 1) -> None:
+        """Run ``index`` begins, or goes on, at ``iteration``, where its last mIoU was ``miou`` percent.
+
+        ``threads``: of the processor that compute it. Where they are several, a line says so once when the machine is
+        so busy that fewer would be faster.
+        """
         run = self._current = self._runs[index]
         run.first = run.done = iteration
         run.miou = miou
-        run.started = time.monotonic()
+        run.started = self._judged = time.monotonic()
+        self._cores = CoreWait() if threads > 1 and not self._told_busy else None
         self._show(force=True)
 
     def step(self, done: int, losses: Mapping[str, float]) -> None:
@@ -82,6 +96,7 @@ class RunProgress:
         assert self._current is not None
         self._current.done, self._current.losses = done, losses
         self._show()
+        self._say_if_busy()
 
     def evaluating(self, done: int, images: int) -> None:
         """``done`` of the ``images`` that the current run is scored on have been seen."""
@@ -109,6 +124,19 @@ class RunProgress:
             return None
         usual = sum(paces) / len(paces)
         return sum((run.iterations - run.done) * (run.pace(now) or usual) for run in self._runs)
+
+    def _say_if_busy(self) -> None:
+        now = time.monotonic()
+        if self._cores is None or now - self._judged < BUSY_SECONDS:
+            return
+        self._judged, share = now, self._cores.share()
+        if share is None or share < BUSY_SHARE:
+            return
+        self._told_busy, self._cores = True, None
+        self.say(
+            f"the machine is busy: threads of this run waited {share:.0%} of their time for a core; fewer are faster "
+            "meanwhile (OMP_NUM_THREADS=1, which changes a run's numbers as any other processor would)"
+        )
 
     def _show(self, force: bool = False) -> None:
         run = self._current

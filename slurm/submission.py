@@ -21,6 +21,7 @@ from slurm.job import SlurmCall
 from slurm.private import make_private
 from slurm.profile import Profile, is_one_line
 from slurm.scheduler import Scheduler
+from slurm.thread_waiting import script_line
 
 # Variables of sbatch, without SBATCH_, that say what is decided here; and those of keys that a profile may leave open.
 _SBATCH = (
@@ -137,6 +138,7 @@ class Submitter:
         return [
             f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
             f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{self.profile.cpus}}}"',
+            script_line(),
         ]
 
     def _call(self, function: Callable[[Any], Any], job: Any) -> SlurmCall:

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from detectron2.config import CfgNode
+
+from slurm.thread_waiting import wait_briefly
+
+wait_briefly()  # as commands do, before torch is loaded
+
+from detectron2.config import CfgNode  # noqa: E402
 
 pytest_plugins = ["slurm_fixture"]
 
