@@ -13,6 +13,7 @@ from pathlib import Path
 
 _DAY = 24 * 3600.0
 _MADE = re.compile(r"\..+-(?P<host>[\w.]+)-(?P<pid>\d+)-[0-9a-f]{12}\.part")
+_FORMER = re.compile(r"\.(streets-.+|.+\.npz)-[0-9a-f]{12}\.part")  # of earlier versions: they told no maker
 
 
 def scratch_beside(target: Path) -> Path:
@@ -23,11 +24,12 @@ def scratch_beside(target: Path) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Remove from ``folder`` what makers of `scratch_beside` names left that have died.
 
-    Of another machine's it is not known whether they live: what nobody has written to for a day is left over.
+    Of another machine's, and of those that earlier versions named, it is not known whether they live: what nobody has
+    written to for a day is left over.
     """
     with suppress(OSError):
         for path in folder.iterdir():
-            if (made := _MADE.fullmatch(path.name)) and _left(path, made["host"], int(made["pid"])):
+            if _left(path):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -35,13 +37,16 @@ def remove_leftovers(folder: Path) -> None:
                         path.unlink()
 
 
-def _left(path: Path, host: str, pid: int) -> bool:
-    if host != _host():
+def _left(path: Path) -> bool:
+    made = _MADE.fullmatch(path.name)
+    if made is None and not _FORMER.fullmatch(path.name):
+        return False
+    if made is None or made["host"] != _host():
         with suppress(OSError):
             return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*"))) > _DAY
         return False
     try:
-        os.kill(pid, 0)
+        os.kill(int(made["pid"]), 0)
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):

@@ -120,6 +120,23 @@ def test_the_next_drawing_removes_what_dead_makers_left_and_no_other(tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {made.name, live.name, elsewhere.name, foreign.name}
 
 
+@pytest.mark.parametrize("name", ["streets-v1-128x64", ".class_pixels-0123.npz", "0123456789ab.npz"])
+def test_what_earlier_versions_left_is_removed_when_nobody_wrote_to_it_for_a_day(name: str, tmp_path: Path) -> None:
+    """Their names told no process: `.<name>-<12 hexadecimal digits>.part`."""
+    old, new, foreign = (
+        tmp_path / f".{each.lstrip('.')}-{digits}.part"
+        for each, digits in ((name, "0123456789ab"), (name, "0123456789ac"), ("download", "0123456789ab"))
+    )
+    for folder in (old, new, foreign):
+        folder.mkdir()
+        (folder / "00001.png").write_bytes(b"half")
+        os.utime(folder / "00001.png", (0, 0))
+        os.utime(folder, (0, 0))
+    os.utime(new / "00001.png")  # still being drawn
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {new.name, foreign.name}
+
+
 def test_a_link_of_that_name_is_removed_not_followed(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_bytes(b"")
