@@ -11,11 +11,12 @@ from typing import IO, Any, Protocol
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter, JSONWriter
 
 from benchmarks.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.criteria import Criteria
 from benchmarks.evaluation import PIXELS, evaluate
+from benchmarks.event_files import EventFiles
 from benchmarks.inference import sliding
 from benchmarks.label_space import scoring
 from benchmarks.trainer import LOG_PERIOD, Trainer
@@ -221,7 +222,7 @@ class MetricsHook(HookBase):
         if self.trainer.progress.owed:
             start -= 1  # its line is written with the evaluation that is made up
         keep_before(path, start)
-        self._writers = [_MetricsFile(str(path)), _EventFiles(str(self._folder), purge_step=start)]
+        self._writers = [_MetricsFile(str(path)), EventFiles(self._folder, start)]
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.max_iter
@@ -265,14 +266,6 @@ class _FiniteLines:
         if "NaN" in line or "Infinity" in line:
             line = json.dumps(json.loads(line, parse_constant=lambda _: None), sort_keys=True) + "\n"
         self._file.write(line)
-
-
-class _EventFiles(TensorboardXWriter):
-    """TensorboardXWriter that leaves nothing in memory, where a killed process would lose it."""
-
-    def write(self) -> None:
-        super().write()
-        self._writer.flush()
 
 
 def keep_before(path: Path, iteration: int) -> None:

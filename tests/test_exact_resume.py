@@ -65,6 +65,21 @@ def test_kill_9_with_loader_workers(tmp_path: Path) -> None:
     assert_ends_as(folder, run)
 
 
+def test_a_session_whose_clock_is_behind_is_shown_too(tmp_path: Path) -> None:
+    """TensorBoard reads event files by name, and the time is in front."""
+    run = whole("source-only")
+    folder = stopped(run, tmp_path / "run")
+    (first,) = folder.glob("events.*")
+    seconds, others = first.name.removeprefix("events.out.tfevents.").split(".", 1)
+    names = [f"events.out.tfevents.{int(seconds) + 3600 + session}." for session in (0, 1)]
+    first.rename(folder / (names[0] + others))
+    (folder / f"events.out.tfevents.{seconds}.host.1.0.opening").touch()  # killed as it began
+    make(run.cfg, folder)
+    found = sorted(path.name for path in folder.glob("events.*"))
+    assert len(found) == 2 and all(map(str.startswith, found, names)), found
+    assert_ends_as(folder, run)
+
+
 def test_the_gradient_scaler_of_fp16_goes_on(tmp_path: Path) -> None:
     run = whole("source-only", "fp16")
     scaler = torch.load(run.folder / "model_final.pth", weights_only=True)["scaler"]
