@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,47 @@ def ended(words: list[str], **environment: str) -> tuple[int, bytes]:
 )
 def test_a_reader_that_has_gone_ends_a_command_quietly(words: str) -> None:
     assert ended([*PYTHON, *words.split(), "--help"]) == (141, b"")
+
+
+full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+
+
+def on_full_disk(words: list[str], **streams: Any) -> subprocess.CompletedProcess[bytes]:
+    with Path("/dev/full").open("wb") as full:
+        return subprocess.run(words, cwd=ROOT, timeout=120, **({"stdout": full, "stderr": subprocess.PIPE} | streams))
+
+
+@full_disk
+@pytest.mark.parametrize(
+    "words",
+    ["benchmarks/run.py --help", "results/collect.py --help", "slurm/status.py --help", "-m benchmarks.install --help"],
+)
+def test_a_full_disk_for_what_is_printed_is_one_line(words: str) -> None:
+    done = on_full_disk([*PYTHON, *words.split()])
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: what is printed cannot be written (No space left on device)")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@full_disk
+@pytest.mark.parametrize(("end", "code"), [("return 0", 2), ("return 1", 1), ("raise ConfigError('x')", 2)])
+def test_a_full_disk_for_what_is_printed_keeps_no_file_from_being_written(end: str, code: int, tmp_path: Path) -> None:
+    """Neither where more than a buffer is printed, at once or bit by bit, nor where stderr goes there, too."""
+    lines = [
+        "def main():",
+        "    for _ in range(3): print('a table ' * 10_000)",
+        "    print('progress', flush=True); print('x', file=sys.stderr)",
+        f"    Path({str(tmp_path / 'made')!r}).write_text('whole')",
+        f"    {end}",
+        "exit_in_one_line(main)",
+    ]
+    words = [*PYTHON, "-c", "import sys\nfrom pathlib import Path\n" + _FAULTY + "\n".join(lines)]
+    done = on_full_disk(words)
+    assert done.returncode == code and (tmp_path / "made").read_text() == "whole"
+    assert done.stderr.count(b"cannot be written") == 1 and b"Traceback" not in done.stderr
+    (tmp_path / "made").unlink()
+    assert on_full_disk(words, stderr=subprocess.STDOUT).returncode == code
+    assert (tmp_path / "made").read_text() == "whole"
 
 
 def test_what_a_terminal_lacks_is_replaced() -> None:
