@@ -24,6 +24,7 @@ from benchmarks.files_first import not_written
 from benchmarks.published_network import other_networks
 from results.cells import as_csv, markdown
 from results.collect import damaged, from_folders
+from results.images import about_images
 from results.record import FINISHED, write_text
 from results.tables import render_table
 
@@ -77,6 +78,7 @@ def write_search_report(
     best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
     told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search), *_left_out(frame)]
+    caption = _caption(search, counts) + about_images(_folders(trials, output), unrecorded=False)
     shown, about = _best(best, base, frame, search), [_about_base(base, search)]
     drawn, files = Drawn(), [folder / "trials.csv", folder / "best.md"]
     unwritten: ConfigError | None = None
@@ -94,12 +96,11 @@ def write_search_report(
                 f"    {rerun_command(search, files[-1], output)}",
             ]
         table = [render_table(shown, "markdown")] if best else []
-        caption = markdown(" ".join([_caption(search, counts), *told]))
-        write_text(files[1], "\n\n".join([*table, caption, *about]) + "\n")
+        write_text(files[1], "\n\n".join([*table, markdown(" ".join([caption, *told])), *about]) + "\n")
     except OSError as error:
         unwritten, files = not_written(folder, error), []
     parts = [
-        [_caption(search, counts), *told],
+        [caption, *told],
         [render_table(shown, "table"), ""] if best else [],
         about,
         [importance_text(drawn, len(complete(trials)))] if drawn.importances else [],
@@ -113,8 +114,7 @@ def write_search_report(
 
 def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) -> pd.DataFrame:
     """One row a trial, in order; the columns are those of trials.csv."""
-    names = (trial.user_attrs.get(attributes.FOLDER) for trial in trials)
-    folders = list(dict.fromkeys(output / name for name in names if name))
+    folders = _folders(trials, output)
     runs = from_folders(folders)
     without = {str(folder) for folder in damaged(folders, runs)}
     records = runs.set_index("folder").to_dict("index")
@@ -143,6 +143,12 @@ def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) ->
             }
         )
     return pd.DataFrame(rows).astype({"iterations": "Int64", "retry_of": "Int64"}) if rows else pd.DataFrame()
+
+
+def _folders(trials: Sequence[FrozenTrial], output: Path) -> list[Path]:
+    """Of the trials' runs, each once."""
+    names = dict.fromkeys(trial.user_attrs.get(attributes.FOLDER) for trial in trials)
+    return [output / name for name in names if name]
 
 
 def chosen(trials: Sequence[FrozenTrial], search: Search, top: int) -> list[FrozenTrial]:

@@ -18,6 +18,7 @@ from results.cells import FORMS
 from results.class_means import SEPARATOR, left_out
 from results.errors import ResultsError
 from results.folders import run_folders
+from results.images import about_images
 from results.record import FILE, read_record
 from results.text import one_line
 
@@ -183,6 +184,8 @@ def main(words: list[str]) -> int:
             raise ResultsError(f"{arguments.path}: no run there, expected run folders with a record.json")
         runs = with_settings(runs, keys, tell)
         print(runs_table(runs, arguments.format, keys).rstrip("\n"))
+        if mixed := about_images(map(Path, runs["folder"]), unrecorded=False):
+            say(mixed.strip())
     except ResultsError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from results.errors import ResultsError
 from results.record import DATA, FINISHED, read_record
+from results.text import one_line
 
 
 def about_images(folders: Iterable[Path], unrecorded: bool = True) -> str:
@@ -35,7 +36,11 @@ def about_images(folders: Iterable[Path], unrecorded: bool = True) -> str:
                 for what in ("images", "labels"):
                     if what in known:
                         found.setdefault((str(spec.get("protocol")), role, what), set()).add(str(known[what]))
-    mixed = [f"{what} of DATA.{role} ({protocol})" for (protocol, role, what), each in found.items() if len(each) > 1]
+    mixed = [
+        one_line(f"{what} of DATA.{role} ({protocol})")
+        for (protocol, role, what), each in found.items()
+        if len(each) > 1
+    ]
     told = f" The runs were made with different {' and '.join(mixed)}: they cannot be compared." if mixed else ""
     if silent and unrecorded:
         told += f" {silent} of {finished} runs do not say which images they were made of: an earlier version made them."

@@ -96,6 +96,22 @@ def test_latex_is_a_tabular_with_what_is_special_escaped(runs: Path, capsys: pyt
     assert any(r"d\_1" in line for line in lines)
 
 
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_runs_of_different_images_are_told_beside_the_table(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"SOURCE": {"count": 3, "images": "a" * 16}, "VAL": {"count": 2, "images": "b" * 16, "labels": "c" * 16}}
+    other = {**known, "VAL": known["VAL"] | {"labels": "d" * 16}}
+    for name, data in (("a", known), ("b", known), ("c", None)):
+        write_run(tmp_path / f"runs/{name}", name, 0, 50.0, None, **({} if data is None else {"data": data}))
+    printed(capsys, str(tmp_path / "runs"), "--format", form)  # nothing on stderr
+    write_run(tmp_path / "runs/d", "d", 0, 50.0, None, data=other)
+    assert main([str(tmp_path / "runs"), "--format", form]) == 0
+    out, err = capsys.readouterr()
+    assert err == "The runs were made with different labels of DATA.VAL (streets): they cannot be compared.\n"
+    assert err not in out  # which may go on to another program
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -43,7 +43,7 @@ from ablations.study import (
 )
 from benchmarks.run import seeds
 from benchmarks.spec import run_folder, run_id
-from results.record import write_record
+from results.record import DATA, read_record, write_record
 
 RATIO = Dimension("mask-ratio", "TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), 0.4, ())
 LAMBDA = Dimension("lambda", "TERMS.MRM.WEIGHT", FloatDistribution(0.03, 10, log=True), 1.0, ())
@@ -223,6 +223,21 @@ def test_a_search_by_target_labels_is_called_an_oracle(tmp_path: Path) -> None:
 
 def grid_command(made: SearchReport) -> list[str]:
     return shlex.split(next(line for line in made.text.splitlines() if "ablations/run.py" in line))
+
+
+def test_trials_of_different_images_are_told_in_the_caption(tmp_path: Path) -> None:
+    trials = mixed(tmp_path)
+    folders = [tmp_path / trial.user_attrs[FOLDER] for trial in trials.study.trials[:2]]
+
+    def told(second: str) -> list[bool]:
+        for folder, images in zip(folders, ("a" * 16, second), strict=True):
+            write_record(folder, (read_record(folder) or {}) | {DATA: {"SOURCE": {"count": 3, "images": images}}})
+        line = "The runs were made with different images of DATA.SOURCE (streets): they cannot be compared."
+        made = trials.report()
+        return [line in text for text in (made.text, (trials.folder / "best.md").read_text())]
+
+    assert told("a" * 16) == [False, False]
+    assert told("b" * 16) == [True, True]
 
 
 @pytest.mark.parametrize(("objective", "second", "held_out"), [("target-miou", 2, 8), ("source-val-miou", 1, 0)])
