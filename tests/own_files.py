@@ -17,6 +17,8 @@ from benchmarks.spec import RunSpec
 from datasets.errors import DataError
 from methods.recipes import parse
 
+ONE_STEP = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}
+
 
 class Own:
     """A small data set of one's own and the file that describes it, which tests change."""

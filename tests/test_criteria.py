@@ -14,7 +14,7 @@ from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from conftest import SMALL
 from detectron2.config import CfgNode
 from measured_runs import MARGINS, config, measured, on_disk
-from own_files import Own
+from own_files import ONE_STEP, Own
 from PIL import Image
 from torch.nn import functional as F
 from trained_runs import network, streets_root, trained
@@ -122,8 +122,7 @@ def test_the_student_is_measured_where_there_is_no_teacher_and_no_target_label_i
         target.write_bytes((tmp_path / f"camera/{i}_rgb.png").read_bytes())
         (tmp_path / f"street/{i}_label.png").write_bytes(b"no label")
     own.data["TARGET"] = {"LAYOUT": "folders", "FOLDER": "street", "IMAGES": "*_rgb.png", "LABELS": "*_label.png"}
-    run = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}
-    cfg = own.resolve("source-only", **run, **{"TEST.CONFIDENCE_IMAGES": 2})
+    cfg = own.resolve("source-only", **ONE_STEP, **{"TEST.CONFIDENCE_IMAGES": 2})
     check_data(cfg, parse("source-only"))
     record = run_one(cfg, tmp_path / "run", RunWatcher())
     assert record["status"] == "finished", record["reason"]

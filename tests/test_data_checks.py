@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from own_files import Own
+from own_files import ONE_STEP, Own
 from PIL import Image
 from tiny_files import save_grey, save_image
-from trained_runs import Command, assert_one_line, call
+from trained_runs import Command, assert_one_line, commands_in
 
 import benchmarks.check_data
 from benchmarks.config import get_config
@@ -33,8 +33,6 @@ from methods.recipes import parse
 
 CPU = torch.device("cpu")
 
-QUICK = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}
-
 
 @pytest.fixture
 def own(tmp_path: Path) -> Own:
@@ -43,9 +41,7 @@ def own(tmp_path: Path) -> Own:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: call(benchmarks.check_data, list(words), monkeypatch, capfd)
+    return functools.partial(commands_in(tmp_path, monkeypatch, capfd), benchmarks.check_data)
 
 
 def last(own: Own, domain: str) -> Path:
@@ -151,7 +147,7 @@ def test_a_class_that_never_occurs_is_a_warning_by_name(own: Own, caplog: pytest
 def test_a_record_says_which_classes_the_validation_labels_lack(own: Own, tmp_path: Path) -> None:
     for path in own.folder.glob("camera/*_label.png"):
         save_grey(path, np.full((32, 40), 1))
-    record = run_one(own.resolve("source-only", **QUICK), tmp_path / "run", RunWatcher())
+    record = run_one(own.resolve("source-only", **ONE_STEP), tmp_path / "run", RunWatcher())
     assert record["validation"] == {
         "labelled_pixels": {"ground": 0, "house": 3 * 32 * 40, "sky": 0},
         "left_out": {"3": ["ground", "sky"]},
@@ -218,7 +214,7 @@ def test_a_class_left_out_is_told_by_name_with_the_share_that_would_fit(
 @pytest.mark.parametrize("method", ["source-only", "hrda"])
 def test_an_image_smaller_than_the_network_takes_is_scored_with_its_border_repeated(own: Own, method: str) -> None:
     crop = {"INPUT.CROP": (64, 64)} if method == "hrda" else {}
-    cfg = own.resolve(method, **QUICK, **crop)
+    cfg = own.resolve(method, **ONE_STEP, **crop)
     segmentor = build_student(cfg).eval()
     assert smallest_side(segmentor) == {"source-only": 32, "hrda": 64}[method]
     for number in range(3):
@@ -238,7 +234,7 @@ def test_an_image_smaller_than_the_network_takes_is_scored_with_its_border_repea
 
 
 def test_a_crop_whose_context_no_network_takes_is_refused(own: Own) -> None:
-    cfg = own.resolve("hrda", **QUICK, **{"INPUT.CROP": (64, 48)})
+    cfg = own.resolve("hrda", **ONE_STEP, **{"INPUT.CROP": (64, 48)})
     with pytest.raises(MethodError, match=r"INPUT.CROP is 64x48, so that its context is 32x24 .* at least 32 pixels"):
         build_student(cfg)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from conftest import SMALL
 from detectron2.config import CfgNode
 from own_files import Own
 from tiny_files import save_grey
-from trained_runs import Command, assert_one_line, call
+from trained_runs import Command, assert_one_line, commands_in
 
 import benchmarks.run
 from benchmarks.errors import ConfigError
@@ -33,9 +32,7 @@ def id_of(method: str = "dacs", **overrides: Any) -> str:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    return lambda module, *words: call(module, list(words), monkeypatch, capfd)
+    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def test_a_table_outlives_the_next_command(command: Command, tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def call(
 Command = Callable[..., Ended]
 
 
+def commands_in(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """``command(module, *words)``: runs a command's ``main`` in this process, from ``folder``."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(folder)
+    return lambda module, *words: call(module, list(words), monkeypatch, capfd)
+
+
 def assert_one_line(ended: Ended, *parts: str) -> None:
     assert ended.code == 2, ended
     assert ended.err.startswith("error: ") and len(ended.err.splitlines()) == 1
