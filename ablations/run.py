@@ -75,14 +75,15 @@ def main() -> int:
         print(dry_run([(row.label, run.cfg) for row in rows for run in row.runs], arguments.output, launcher))
         return 0
     runs = [(row, run) for row in rows for run in row.runs]
-    folders = make_runs(
+    runs_made = make_runs(
         [run.cfg for _, run in runs],
         arguments.output,
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
         launcher=launcher,
     )
+    folders = runs_made.folders
     if not_waited_for(from_folders(folders), launcher, arguments.output):
-        return 0
+        return runs_made.code
     cfg = rows[0].cfg
     # What the grid varies is in its rows.
     names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}
@@ -98,7 +99,7 @@ def main() -> int:
         return f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}"
 
     write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
-    return 1 if made.failed else 0
+    return runs_made.code or int(made.failed)
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from benchmarks.fingerprint import Listings
 from benchmarks.lock import held_by
 from benchmarks.marks import mark_begun, mark_lost, mark_stopped
 from benchmarks.spec import run_folder
-from benchmarks.workers import RunPool, WorkerJob
+from benchmarks.workers import REFUSED, Outcome, RunPool, WorkerJob
 from methods.errors import MethodError
 from results import record as records
 from slurm.outcome import Lost
@@ -73,8 +73,8 @@ class Driver:
         """Go on until the study has ``trials`` trials; those of workers that died are not counted, but made again.
 
         Raises:
-            ConfigError: the first trials all failed, the study has trials under way below another output, or its grid
-                has fewer points.
+            ConfigError: the first trials all failed, a trial is of other images, the study has trials under way below
+                another output, or its grid has fewer points.
         """
         self._check_output()
         self._check_images()
@@ -183,9 +183,15 @@ class Driver:
         label = f"trial {run.trials[0]}"
         self._pool.submit(run.worker, WorkerJob(label, run.cfg, run.folder, False))
 
-    def _ended(self, run: _Running, outcome: str | Lost | None) -> None:
-        """A worker ended: with its run, because another process has that (a line), stopped, or dead."""
+    def _ended(self, run: _Running, outcome: Outcome | Lost) -> None:
+        """A worker ended: with its run, because another process has that (a line), stopped, or dead.
+
+        Raises:
+            ConfigError: the run was refused: trials of other images than the study's cannot be compared.
+        """
         run.worker = None
+        if isinstance(outcome, dict):
+            raise ConfigError(f"trial {run.trials[0]}: {outcome[REFUSED]}")
         if isinstance(outcome, str):
             self._progress.say(f"trial {run.trials[0]}: left to another process, {outcome}")
         elif not run.pruned:

@@ -16,7 +16,7 @@ from detectron2.config import CfgNode
 from benchmarks.again import newest, settle_if_any
 from benchmarks.config import PLACE_KEYS, flatten
 from benchmarks.data import check_data, check_files, data_root, used_roles
-from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.files_first import write_then_show
 from benchmarks.fingerprint import Listings
 from benchmarks.label_space import scoring
@@ -39,6 +39,29 @@ from results.record import DIVERGED, FAILED, FINISHED, read_record
 from slurm.inline import run_inline
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make_runs` has to show.
+
+    Attributes:
+        folders: of all runs, each once.
+        left_out: why those that were left as they are were not made.
+    """
+
+    folders: list[Path]
+    left_out: list[RunLeftOut]
+
+    @property
+    def code(self) -> int:
+        """Of a command that shows the runs, where they themselves ask for no other.
+
+        A run that another process has is what that makes of it.
+        """
+        if any(isinstance(error, RunRefused) for error in self.left_out):
+            return 2
+        return 0 if all(isinstance(error, RunLocked) for error in self.left_out) else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +101,13 @@ def compare_methods(
 ) -> int:
     """Run every spec that has no finished run below ``output`` and print the table of all. Returns the exit code."""
     configs = [spec.resolve() for spec in specs]
-    folders = make_runs(configs, output, force=force, launcher=launcher)
+    made = make_runs(configs, output, force=force, launcher=launcher)
+    folders = made.folders
     runs = from_folders(folders)
     if not_waited_for(runs, launcher, output):
-        return 0
+        return made.code
     if runs.empty:  # each said why
-        return 1
+        return made.code or 1
     comparison = compare(runs)
     first = configs[0]
     classes = " and ".join(map(str, scoring(first).class_sets))
@@ -103,8 +127,10 @@ def compare_methods(
         return f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}"
 
     write_then_show(write, f"\n{render(comparison, 'simple')}\n\n{caption}", output)
-    made = len(runs) == len(folders) and (runs["status"] == FINISHED).all()
-    return 0 if made and not (force and any(newest(folder) != folder for folder in folders)) else 1
+    finished = len(runs) == len(folders) and (runs["status"] == FINISHED).all()
+    if finished and not (force and any(newest(folder) != folder for folder in folders)):
+        return made.code
+    return made.code or 1
 
 
 def runs_digest(folders: Sequence[Path]) -> str:
@@ -133,8 +159,8 @@ def make_runs(
     force: bool = False,
     labels: Sequence[str] = (),
     launcher: Launcher | None = None,
-) -> list[Path]:
-    """Make the runs that are not over below ``output``; returns the folders of all, each once.
+) -> Made:
+    """Make the runs that are not over below ``output``; returns the folders of all.
 
     A run that is finished, or that has diverged, is over. Data and weights of the runs to be made are checked before
     the first of them; where there is none, neither is looked for. A run that fails does not stop the others.
@@ -147,10 +173,10 @@ def make_runs(
         launcher: where runs are made; None: one after the other, in this process.
 
     Raises:
-        RunLocked: other processes have all the runs.
+        RunLeftOut: not one of the runs could be made, as all are other processes', or were refused: the first's line.
         ConfigError: a run that is over, or was begun, is of other images than those of now; nothing is made.
     """
-    jobs, listings = _jobs(configs, output, labels), Listings()
+    jobs, listings, left_out = _jobs(configs, output, labels), Listings(), list[RunLeftOut]()
     if not force:
         for job in jobs:
             listings.check(job.cfg, job.folder)
@@ -168,7 +194,7 @@ def make_runs(
             progress.say(f"{job.label}: {record['status']} before, {how}")
         here = launcher is None or (launcher.kind == INLINE and launcher.gpus == 1)
         if here:
-            made = run_inline(lambda job: _make(job, progress, force, listings), missing)
+            made = run_inline(lambda job: _make(job, progress, force), missing)
             left_out = [error for error in made if error]
     if launcher is not None and not here and missing:
         left_out = launch(
@@ -180,7 +206,7 @@ def make_runs(
         )
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
-    return [job.folder for job in jobs]
+    return Made([job.folder for job in jobs], left_out)
 
 
 def _jobs(configs: Sequence[CfgNode], output: Path, labels: Sequence[str] = ()) -> list[_Job]:
@@ -271,15 +297,15 @@ def _miou(record: Mapping[str, Any]) -> str:
     return "-" if miou is None else f"{miou:.1f}"
 
 
-def _make(job: _Job, progress: RunProgress, force: bool, listings: Listings) -> RunLocked | None:
-    """Make one run; the error where another process has it, or where its folder cannot be written."""
+def _make(job: _Job, progress: RunProgress, force: bool) -> RunLeftOut | None:
+    """Make one run; the error where another process has it, it is refused, or its folder cannot be written."""
     try:
-        record = run_one(job.cfg, job.folder, _Watcher(progress, job), force, listings)
-    except (RunLocked, OSError) as error:
+        record = run_one(job.cfg, job.folder, _Watcher(progress, job), force)
+    except (RunLeftOut, OSError) as error:
         progress.skip(job.index)
-        refused = error if isinstance(error, RunLocked) else RunLocked(f"{job.folder}: {error.strerror or error}")
-        progress.say(f"{job.label}: left out, {refused}")
-        return refused
+        left_out = RunLeftOut(f"{job.folder}: {error.strerror or error}") if isinstance(error, OSError) else error
+        progress.say(f"{job.label}: left out, {left_out}")
+        return left_out
     progress.end(job.index)
     _tell(job, record, progress, force)
     return None

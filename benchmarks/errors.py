@@ -12,8 +12,16 @@ class ConfigError(ValueError):
     """One line that names the option, key or file and what was expected."""
 
 
-class RunLocked(RuntimeError):
+class RunLeftOut(RuntimeError):
+    """A run is not made, and what there is of it was left as it was; one line that says why. Others can be made."""
+
+
+class RunLocked(RunLeftOut):
     """Another process has the run; one line that says which."""
+
+
+class RunRefused(RunLeftOut):
+    """What was begun is not gone on with, as things are now; one line that says why, and what to do."""
 
 
 def exit_in_one_line(main: Callable[[], int]) -> None:
@@ -40,7 +48,7 @@ def _code(main: Callable[[], int]) -> int:
 
     try:
         return main()
-    except (ConfigError, DataError, MethodError, ResultsError, LauncherError, RunLocked) as error:
+    except (ConfigError, DataError, MethodError, ResultsError, LauncherError, RunLeftOut) as error:
         from results.text import one_line
 
         print(f"error: {one_line(str(error))}", file=sys.stderr)

@@ -18,10 +18,11 @@ from detectron2.config import CfgNode
 from benchmarks.data import data_root
 from benchmarks.data_sets import items
 from benchmarks.errors import ConfigError
+from benchmarks.marks import validation_may_be_mended
 from datasets.errors import DataError
 from methods.recipes import parse
 from results.errors import ResultsError
-from results.record import DATA, DIVERGED, FAILED, FINISHED, read_record
+from results.record import DATA, DIVERGED, FINISHED, read_record
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go
 
@@ -57,8 +58,8 @@ class Listings:
         """Refuse the run in ``folder`` where it was made of other images than ``cfg`` has now.
 
         What can be shown without data is shown without: a data set that is not there is not compared, nor is a run that
-        has left no checkpoint, or that says nothing of its images. A failed run goes on with mended validation images,
-        which decide nothing of what it has learned.
+        has left no checkpoint, or that says nothing of its images. A run that failed by itself goes on with mended
+        validation images, which decide nothing of what it has learned.
 
         Raises:
             ConfigError: one line that names the data set.
@@ -74,7 +75,7 @@ class Listings:
             return
         for role, now in self.of(cfg).items():
             what = difference(then.get(role), now)
-            if what and not (role == "VAL" and record["status"] == FAILED):
+            if what and not (role == "VAL" and validation_may_be_mended(record)):
                 node = cfg.DATA[role]
                 raise ConfigError(
                     f"{folder}: the run was {'made' if record['status'] == FINISHED else 'begun'} with other {what} of "

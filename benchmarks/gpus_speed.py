@@ -66,7 +66,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         first: dict[str, float] = {}
         for gpus in numbers:
-            for run in make_runs(configs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus)):
+            made = make_runs(configs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus))
+            for run in made.folders:
                 record = read_record(run)
                 if record is None or record["status"] != FINISHED:
                     raise ConfigError(f"--gpus {gpus}: {record['reason'] if record else 'the run left no record'}")

@@ -132,7 +132,7 @@ def launch(
     say: Callable[[str], None],
     ended: Callable[[int], None],
 ) -> list[Any]:
-    """Make the runs in other processes; returns errors of those that others have (`make_in_workers`)."""
+    """Make the runs in other processes; returns errors of those that were left out (`make_in_workers`)."""
     if launcher.kind == SLURM:
         from benchmarks.on_slurm import make_on_slurm
 

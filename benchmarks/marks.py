@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from benchmarks.errors import RunLocked
 from benchmarks.lock import locked
 from results.errors import ResultsError
 from results.plain_file import read_plain_text
-from results.record import FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
+from results.record import DATA, FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
 
 
 def iteration(folder: Path) -> int:
@@ -46,6 +46,19 @@ def mark_begun(folder: Path) -> None:
     _mark(folder, (FAILED, STOPPED), RUNNING, "")
 
 
+def validation_may_be_mended(record: Mapping[str, Any]) -> bool:
+    """Whether a run failed by itself: perhaps of its validation images, which decide nothing of what it has learned."""
+    return record["status"] == FAILED and not str(record.get("reason", "")).startswith(LOST)
+
+
+def validated_anew(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run that is about to go on: one that failed forgets which images it was validated on."""
+    data = record.get(DATA)
+    if not (validation_may_be_mended(record) and isinstance(data, Mapping)):
+        return record
+    return record | {DATA: {role: known for role, known in data.items() if role != "VAL"}}
+
+
 def _mark(folder: Path, found: Sequence[str], status: str, reason: str, force: bool = False) -> bool:
     try:
         with locked(folder):
@@ -53,7 +66,7 @@ def _mark(folder: Path, found: Sequence[str], status: str, reason: str, force: b
             record: dict[str, Any] | None = read_record(place)
             if record is None or record["status"] not in found:
                 return False
-            write_record(place, record | {"status": status, "reason": reason})
+            write_record(place, validated_anew(record) | {"status": status, "reason": reason})
             return True
     except (RunLocked, ResultsError, OSError):  # a full disk has no place for it
         return False

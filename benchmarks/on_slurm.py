@@ -10,13 +10,13 @@ from pathlib import Path
 from benchmarks import again
 from benchmarks.checkout import PACKAGES, ROOT
 from benchmarks.environment import git_state
-from benchmarks.errors import RunLocked
+from benchmarks.errors import RunLeftOut, RunLocked
 from benchmarks.lock import held_by, locked
-from benchmarks.marks import mark_lost
+from benchmarks.marks import mark_lost, validated_anew
 from benchmarks.runner import described
 from benchmarks.stored_config import stored
 from benchmarks.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
-from benchmarks.workers import WorkerJob, WorkerProgress, make_run_in_job
+from benchmarks.workers import Outcome, WorkerJob, WorkerProgress, make_run_in_job
 from results import record as records
 from results.errors import ResultsError
 from slurm.outcome import Lost
@@ -35,7 +35,7 @@ _HANDED_OVER = (
 _THREADS = 16  # that mark runs as pending: on a file server each waits for some twenty answers
 
 
-class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
+class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
     """Runs of one output folder in SLURM's queue; what is submitted is written down there."""
 
     def __init__(self, output: Path, profile: Profile, parallel: int = 1, scheduler: Scheduler | None = None) -> None:
@@ -65,7 +65,7 @@ class SlurmRuns(SlurmPool["WorkerJob", "str | None"]):
         if index not in self._left_out:
             super().cancel(index)
 
-    def ended(self) -> list[tuple[int, str | Lost | None]]:
+    def ended(self) -> list[tuple[int, Outcome | Lost]]:
         left_out, self._left_out = self._left_out, {}
         return [*super().ended(), *left_out.items()]
 
@@ -122,7 +122,7 @@ def mark_pending(job: WorkerJob) -> None:
         except ResultsError:
             known = None
         records.write_text(place / "config.yaml", stored(job.cfg))
-        record = known or described(job.cfg, place)
+        record = validated_anew(known) if known else described(job.cfg, place)
         records.write_record(place, record | {"status": records.PENDING, "reason": ""})
 
 
@@ -167,8 +167,8 @@ def make_on_slurm(
     say: Callable[[str], None],
     ended: Callable[[int], None],
     wait: bool = True,
-) -> list[RunLocked]:
-    """Submit the runs that have no job in the queue yet, and wait for all; returns errors of those that others have.
+) -> list[RunLeftOut]:
+    """Submit the runs that have no job in the queue yet, and wait for all; returns errors of those that were left out.
 
     ``say`` is given lines, ``ended`` the index of each run that has an end. An interrupt leaves the jobs alone. With
     ``wait`` False nothing is waited for.

@@ -23,7 +23,7 @@ from benchmarks.criteria import Criteria
 from benchmarks.data import data_root, training_set, validation_set
 from benchmarks.determinism import deterministic
 from benchmarks.environment import code_state, hardware, job_id, versions
-from benchmarks.errors import ConfigError, RunLocked
+from benchmarks.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.fingerprint import Listings
 from benchmarks.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.label_space import label_space, scoring
@@ -45,10 +45,23 @@ from methods.recipes import Recipe, parse
 from methods.teacher import Teacher
 from methods.term import TERMS, Term
 from results.errors import ResultsError
-from results.record import DATA, DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record, write_text
+from results.record import (
+    DATA,
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+    STOPPED,
+    read_record,
+    write_record,
+    write_text,
+)
 from slurm.ranks import failure_of_another, is_loss_of_another
 
 _LOGGER = logging.getLogger(__name__)
+
+_MEASURED = ("iterations", "curve", "seconds_per_iteration", "peak_memory_mib", "wall_seconds")  # in a record, so far
 
 
 class RunWatcher(Watcher):
@@ -65,12 +78,7 @@ class RunWatcher(Watcher):
 
 
 def run_one(
-    cfg: CfgNode,
-    folder: Path,
-    watcher: RunWatcher,
-    force: bool = False,
-    listings: Listings | None = None,
-    begun: bool = False,
+    cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, begun: bool = False
 ) -> dict[str, Any]:
     """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
 
@@ -84,17 +92,17 @@ def run_one(
     of the others (log-rank1.txt, ...) are rank 0's. A failure of one is raised in each: rank 0 has written it down,
     unless another process just vanished, which those who started them see better.
 
-    ``listings``: what the command knows already of the data sets.
-
     Raises:
         RunLocked: another process has the run.
-        ConfigError: the run was begun with other images; it is left as it is.
+        RunRefused: the run was begun with other images, or what a kill left of two makings of it cannot be read. It is
+            left as it is, but for the record of one that waited in a queue, which does so no more.
         OSError: its record cannot be written.
     """
     check_ranks(cfg, comm.get_world_size())
     with ExitStack() as stack:
-        record, refused, place, over = None, None, folder, False
-        data: dict[str, Any] = {}
+        record: dict[str, Any] | None = None
+        refused: RunLeftOut | None = None
+        place, over, data = folder, False, dict[str, Any]()
         if comm.is_main_process():
             try:
                 stack.enter_context(locked(folder))
@@ -108,13 +116,17 @@ def run_one(
                         record, over = (record or described(cfg, place)) | reason, True
                         _write(place, record)
                     else:
-                        listings = listings or Listings()
+                        listings = Listings()  # of now: a command may have begun days ago
                         listings.check(cfg, place)
                         data = listings.of(cfg)
                 else:
                     over = True
-            except (RunLocked, ConfigError) as error:
+            except RunLocked as error:
                 refused = error
+            except (ConfigError, ResultsError) as error:
+                refused = RunRefused(str(error))
+                if record is not None and record["status"] == PENDING:
+                    _write(place, record | {"status": STOPPED, "reason": str(error)})
         record, refused, place, over = agreed((record, refused, place, over))
         if refused is not None:
             raise refused
@@ -123,7 +135,7 @@ def run_one(
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         with _log_file(place / log), deterministic(cfg.SOLVER.DETERMINISTIC):
-            record = _run(cfg, place, watcher, data)
+            record = _run(cfg, place, watcher, data, record or {})
         if comm.is_main_process():
             again.settle(folder)
         return record
@@ -138,7 +150,10 @@ def _known(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``before``: the record of an earlier session, which holds until the checkpoint has said more."""
     recipe = parse(cfg.METHOD)
     device = pick_device(cfg)
     if cfg.SOLVER.PRECISION == "bf16" and device.type == "cpu" and emulated_bf16():
@@ -147,7 +162,7 @@ def _run(cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any]) 
             "long as with fp32"
         )
     git, diff = code_state()
-    record = described(cfg, folder)
+    record = described(cfg, folder) | {key: before[key] for key in _MEASURED if key in before}
     record |= {DATA: data, "hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
     trainer: Trainer | None = None
     outcome: dict[str, Any]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from detectron2.config import CfgNode
 
 from benchmarks.again import newest
 from benchmarks.checkout import check_checkout
-from benchmarks.errors import RunLocked
+from benchmarks.errors import RunLeftOut, RunLocked, RunRefused
 from benchmarks.marks import iteration, mark_lost
 from benchmarks.memory import keep_freed_memory
 from benchmarks.progress import clock
@@ -26,6 +26,11 @@ from slurm.ranks import Rank, RanksFailed, is_loss_of_another, joined, run_ranks
 STATE_SECONDS = 30.0  # between lines that say how far the runs are
 _SRUN_SECONDS = 30.0  # that srun may take to end a job step in which a process has failed
 _NAMED = 4  # of the runs that are under way, in such a line
+
+REFUSED = "refused"
+Outcome = str | dict[str, str] | None
+"""What a worker returns, plain values: None where the run has an end, the line of the process that has the run, or
+{REFUSED: why it is not gone on with, in one line}."""
 
 
 class WorkerJob(NamedTuple):
@@ -54,8 +59,8 @@ def make_in_workers(
     say: Callable[[str], None],
     ended: Callable[[int], None],
     gpus: int = 1,
-) -> list[RunLocked]:
-    """Make the runs, ``parallel`` at a time; returns the errors of those that other processes have.
+) -> list[RunLeftOut]:
+    """Make the runs, ``parallel`` at a time; returns the errors of those that were not made, and left as they were.
 
     Each has ``gpus`` GPUs. A run whose worker died is recorded as failed, so that no table takes it for one that is
     going on. ``files`` is a folder for what the processes exchange; ``say`` is given lines; ``ended`` the index of each
@@ -83,14 +88,14 @@ class RunPool(Protocol):
     def cancel(self, index: int) -> None:
         """Tell a run to stop; it is among the ended ones when it did."""
 
-    def ended(self) -> list[tuple[int, str | Lost | None]]:
-        """What ended since the last call: None, the line of the process that has the run, or how it was lost."""
+    def ended(self) -> list[tuple[int, Outcome | Lost]]:
+        """What ended since the last call: by the worker's own account, or how it was lost."""
 
     def busy(self, folder: Path) -> bool:
         """Whether the run is in a queue or under way, though no process may have its lock."""
 
 
-class LocalRuns(LocalPool["WorkerJob", "str | None"]):
+class LocalRuns(LocalPool["WorkerJob", "Outcome"]):
     """Runs made by processes of this machine."""
 
     def __init__(self, parallel: int, folder: Path, gpus: int = 1) -> None:
@@ -103,8 +108,8 @@ class LocalRuns(LocalPool["WorkerJob", "str | None"]):
         return False  # a worker has the lock of its run
 
 
-def make_run(job: WorkerJob) -> str | None:
-    """What a worker does, in its process; the line of the error where another process has the run.
+def make_run(job: WorkerJob) -> Outcome:
+    """What a worker does, in its process.
 
     A run on several GPUs has a process for each, which this one watches.
     """
@@ -113,11 +118,12 @@ def make_run(job: WorkerJob) -> str | None:
     try:
         return run_ranks(make_shared_run, job, job.gpus)
     except RanksFailed as error:
-        mark_lost(job.folder, str(error), job.force)  # unless rank 0 has written down what happened
+        if not mark_lost(job.folder, str(error), job.force) and job.force:
+            raise  # rank 0 has written down what happened, or what is there is the run of before
         return None
 
 
-def make_run_in_job(job: WorkerJob) -> str | None:
+def make_run_in_job(job: WorkerJob) -> Outcome:
     """As `make_run`, in a task of a SLURM job, which has one for each GPU."""
     rank = slurm_rank()
     if rank.ranks == 1:
@@ -130,13 +136,13 @@ def make_run_in_job(job: WorkerJob) -> str | None:
         raise
 
 
-def make_shared_run(job: WorkerJob, rank: Rank) -> str | None:
+def make_shared_run(job: WorkerJob, rank: Rank) -> Outcome:
     """What each of the processes does that make a run together."""
     with joined(rank, pick_device(job.cfg).type == "cuda"):
         return _make(job)
 
 
-def _make(job: WorkerJob) -> str | None:
+def _make(job: WorkerJob) -> Outcome:
     check_checkout()
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
@@ -144,21 +150,25 @@ def _make(job: WorkerJob) -> str | None:
         run_one(job.cfg, job.folder, RunWatcher(), job.force, begun=job.begun)
     except RunLocked as error:
         return str(error)
+    except RunRefused as error:
+        return {REFUSED: str(error)}
     return None
 
 
-class WorkerProgress(LocalWatcher["str | None"]):
+class WorkerProgress(LocalWatcher["Outcome"]):
     """Tells how runs go that other processes make, in lines, and has the records of lost ones say so.
 
     Attributes:
-        left_out: the errors of runs that processes of others have.
+        left_out: the errors of runs that processes of others have, that were refused, or that were to be made anew and
+            were lost before they began.
     """
 
     def __init__(
         self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]
     ) -> None:
         self._jobs, self._say, self._ended = jobs, say, ended
-        self.left_out: list[RunLocked] = []
+        self.left_out: list[RunLeftOut] = []
+        self._before: dict[int, dict[str, Any] | None] = {}  # records of runs that workers make anew, as they were
         self._waiting = set(range(len(jobs)))
         self._running: dict[int, int] = {}  # index: the iteration it began at
         self._over = self._worked = 0  # runs, and their iterations since the start
@@ -168,6 +178,8 @@ class WorkerProgress(LocalWatcher["str | None"]):
         job = self._jobs[index]
         self._waiting.discard(index)
         self._running[index] = job.iteration
+        if job.force and not job.begun:
+            self._before[index] = _record(job.folder)
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
 
     def back_in_queue(self, index: int) -> None:
@@ -178,7 +190,7 @@ class WorkerProgress(LocalWatcher["str | None"]):
         self._waiting.add(index)
         self._say(f"{job.label}: back in the queue, at iteration {done}")
 
-    def ended(self, index: int, outcome: str | Lost | None) -> None:
+    def ended(self, index: int, outcome: Outcome | Lost) -> None:
         job = self._jobs[index]
         self._waiting.discard(index)
         if index in self._running:
@@ -188,15 +200,24 @@ class WorkerProgress(LocalWatcher["str | None"]):
             self._ended(index)
         elif isinstance(outcome, Lost):
             place = newest(job.folder) if job.force else job.folder
-            marked = mark_lost(job.folder, outcome.reason, job.force)
-            if marked or outcome.log is None or not _is_over(place):  # what is over may be so from before
-                see = f" (see {outcome.log})" if outcome.log else ""
+            see = f" (see {outcome.log})" if outcome.log else ""
+            before = self._before.get(index)
+            if place == job.folder and _is_over(before) and _record(place) == before:  # it has not even begun
+                line = f"{outcome.reason}{see}; what was there before is kept"
+                self.left_out.append(RunLeftOut(f"{job.folder}: lost, {line}"))
+                self._say(f"{job.label}: lost, {line}")
+            elif (
+                mark_lost(job.folder, outcome.reason, job.force)
+                or outcome.log is None  # what is over is so from before
+                or not _is_over(_record(place))
+            ):
                 self._say(f"{job.label}: lost, {outcome.reason}{see}")
             else:  # it could write down what happened
                 self._ended(index)
         else:
-            self.left_out.append(RunLocked(outcome))
-            self._say(f"{job.label}: left out, {outcome}")
+            error = RunLocked(outcome) if isinstance(outcome, str) else RunRefused(outcome[REFUSED])
+            self.left_out.append(error)
+            self._say(f"{job.label}: left out, {error}")
 
     def waiting(self, queue: str = "") -> None:
         """Now and then a line; ``queue`` says what else is waited for."""
@@ -225,9 +246,13 @@ class WorkerProgress(LocalWatcher["str | None"]):
         return f"time left {clock(left * (now - self._begun) / worked)}"
 
 
-def _is_over(folder: Path) -> bool:
+def _record(folder: Path) -> dict[str, Any] | None:
+    """None where there is none, or one that cannot be read."""
     try:
-        record = read_record(folder)
+        return read_record(folder)
     except ResultsError:
-        return False
+        return None
+
+
+def _is_over(record: Mapping[str, Any] | None) -> bool:
     return record is not None and record["status"] not in (PENDING, RUNNING)

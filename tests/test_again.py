@@ -12,6 +12,7 @@ import pytest
 from detectron2.config import CfgNode
 
 from benchmarks import again
+from benchmarks.errors import RunRefused
 from benchmarks.lock import locked
 from benchmarks.marks import mark_lost
 from benchmarks.on_slurm import mark_pending
@@ -128,6 +129,17 @@ def test_a_kill_while_the_new_one_takes_its_place_leaves_one_of_them_whole(
     record = read_record(folder)
     assert record is not None and (record["status"], record["name"]) == ("finished", "new")
     assert {path.name for path in folder.iterdir()} - {".lock"} == {"model_final.pth", "only-new", "record.json"}
+
+
+def test_what_a_kill_left_that_cannot_be_read_is_named_and_left(
+    small_config: Callable[..., CfgNode], tmp_path: Path
+) -> None:
+    whole = tmp_path / "run" / ".again-whole"
+    whole.mkdir(parents=True)
+    (whole / "record.json").write_text("{")
+    with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
+        run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+    assert (whole / "record.json").read_text() == "{"
 
 
 def test_names_that_lead_out_of_the_folder_move_and_remove_nothing_there(tmp_path: Path) -> None:

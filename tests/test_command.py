@@ -17,7 +17,7 @@ from full_disk import refuse_new_files
 
 from benchmarks import compare
 from benchmarks.checkout import PACKAGES, ROOT, check_checkout
-from benchmarks.errors import ConfigError, RunLocked, exit_in_one_line
+from benchmarks.errors import ConfigError, RunLocked, RunRefused, exit_in_one_line
 from benchmarks.launcher import Launcher
 from benchmarks.runner import RunWatcher
 from datasets.errors import DataError
@@ -192,7 +192,7 @@ def test_an_option_that_is_not_understood_ends_with_its_name(command: Command, w
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize("error", [ConfigError, DataError, MethodError, ResultsError, RunLocked])
+@pytest.mark.parametrize("error", [ConfigError, DataError, MethodError, ResultsError, RunLocked, RunRefused])
 def test_each_rooms_error_is_one_line(error: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
     def fails() -> int:
         raise error("this file is broken")
@@ -404,6 +404,29 @@ def test_a_run_that_another_process_has_is_told_in_one_line(command: Command, ru
     runs.raised["dacs 0"] = RunLocked("out/x is being run by process 3 on there")
     ended = command("--methods", "dacs", "--output", "out")
     assert (ended.code, ended.err) == (2, "error: out/x is being run by process 3 on there\n")
+
+
+def test_a_run_that_is_refused_is_left_out_the_others_are_made_and_the_exit_code_is_2(
+    command: Command, runs: Runs
+) -> None:
+    """As one that was begun with other images: another process may have done so since the command began."""
+    line = "out/x: the run was begun with other images of DATA.SOURCE (game)"
+    runs.raised["dacs 0"] = RunRefused(line)
+    ended = command("--methods", "dacs,mic", "--output", "out")
+    assert (ended.code, ended.err) == (2, "")
+    assert f"dacs seed 0: left out, {line}" in ended.out.splitlines()
+    assert "dacs+mic 50.0 350 0.500 700 MiB" in [" ".join(row.split()) for row in ended.out.splitlines()]
+    ended = command("--methods", "dacs", "--output", "out")
+    assert (ended.code, ended.err) == (2, f"error: {line}\n")
+
+
+def test_a_forced_run_that_could_not_begin_is_not_told_as_made(command: Command, runs: Runs) -> None:
+    """The table shows the one of before, which is finished."""
+    words = ("--methods", "dacs,mic", "--output", "out")
+    assert command(*words).code == 0
+    runs.raised["dacs 0"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.txt")
+    ended = command(*words, "--force")
+    assert ended.code == 1 and "dacs seed 0: left out, " in ended.out
 
 
 def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(

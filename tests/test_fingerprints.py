@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_runs import EVALUATIONS, FakePool, write
-from own_files import Own
+from own_files import ONE_STEP, Own
 from tiny_files import save_grey, save_image
-from trained_runs import Command, assert_one_line, call
+from trained_runs import Command, assert_one_line, commands_in
 
 import ablations.run
 import benchmarks.run
@@ -21,17 +20,18 @@ from ablations.storage import open_storage
 from ablations.study import open_study
 from ablations.trial_progress import TrialProgress
 from ablations.trials import Driver
-from benchmarks import fingerprint
-from benchmarks.errors import ConfigError
+from benchmarks import compare, fingerprint
+from benchmarks.errors import ConfigError, RunRefused
 from benchmarks.fingerprint import Listings
+from benchmarks.marks import mark_begun, mark_lost
+from benchmarks.on_slurm import mark_pending
 from benchmarks.reevaluation import reevaluate
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.spec import RunSpec, run_folder
 from benchmarks.trained import open_run
+from benchmarks.workers import REFUSED, WorkerJob, WorkerProgress, make_run
 from results.images import about_images
-from results.record import DATA, DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
-
-TINY = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}
+from results.record import DATA, DIVERGED, FAILED, FINISHED, PENDING, RUNNING, STOPPED, read_record, write_record
 
 
 @pytest.fixture
@@ -41,9 +41,7 @@ def own(tmp_path: Path) -> Own:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    return lambda module, *words: call(module, list(words), monkeypatch, capfd)
+    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def made(own: Own, output: Path, status: str = FINISHED, method: str = "dacs", **overrides: Any) -> Path:
@@ -167,6 +165,32 @@ def test_a_failed_run_goes_on_with_a_mended_validation_file(own: Own, tmp_path: 
         Listings().check(own.resolve("mic"), finished)
 
 
+def test_a_lost_run_did_not_fail_of_its_validation_images(own: Own, tmp_path: Path) -> None:
+    folder = made(own, tmp_path, RUNNING)
+    assert mark_lost(folder, "out of memory")
+    save_grey(own.folder / "camera/0_label.png", [[0, 1]])
+    with pytest.raises(ConfigError, match=r"labels of DATA\.VAL"):
+        Listings().check(own.resolve(), folder)
+
+
+@pytest.mark.parametrize("by", ["a queue", "a search"])
+def test_a_failed_run_that_is_taken_up_again_has_its_validation_images_mended(
+    own: Own, tmp_path: Path, by: str
+) -> None:
+    """Its record no longer says that it failed when its process looks at it."""
+    folder, cfg = made(own, tmp_path, FAILED), own.resolve()
+    save_grey(own.folder / "camera/0_label.png", [[0, 1]])
+    if by == "a queue":
+        mark_pending(WorkerJob("dacs", cfg, folder, False))
+    else:
+        mark_begun(folder)
+    assert (read_record(folder) or {})["status"] == (PENDING if by == "a queue" else RUNNING)
+    Listings().check(cfg, folder)
+    add_source(own)
+    with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
+        Listings().check(cfg, folder)
+
+
 def test_a_run_that_has_saved_nothing_begins_with_what_is_there(own: Own, tmp_path: Path) -> None:
     folder = made(own, tmp_path, FAILED)
     (folder / "model_0000001.pth").unlink()
@@ -210,7 +234,7 @@ def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:
 def test_training_writes_it_down_and_does_not_go_on_with_others(
     own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cfg = own.resolve("source-only", **TINY)
+    cfg = own.resolve("source-only", **ONE_STEP)
     record = run_one(cfg, tmp_path / "run", RunWatcher())
     assert record["status"] == FINISHED, record["reason"]
     assert record[DATA] == Listings().of(cfg) and set(record[DATA]) == {"SOURCE", "VAL"}
@@ -223,9 +247,63 @@ def test_training_writes_it_down_and_does_not_go_on_with_others(
     write_record(tmp_path / "run", record | {"status": RUNNING})
     before = snapshot(tmp_path / "run")
     add_source(own)
-    with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
+    with pytest.raises(RunRefused, match=r"DATA\.SOURCE"):
         run_one(cfg, tmp_path / "run", RunWatcher())
     assert snapshot(tmp_path / "run") == before
+
+
+def test_a_worker_refuses_a_run_of_others_and_leaves_it_as_it_was(own: Own, tmp_path: Path) -> None:
+    """Once it has waited in a queue, it does so no more; what it was made of is still known."""
+    folder, cfg = made(own, tmp_path, STOPPED), own.resolve()
+    add_source(own)
+    said, ended = list[str](), list[int]()
+    for waiting in (False, True):
+        if waiting:
+            write_record(folder, (read_record(folder) or {}) | {"status": PENDING})
+        job, before, was = WorkerJob("dacs", cfg, folder, False), snapshot(folder), read_record(folder) or {}
+        outcome = make_run(job)
+        assert isinstance(outcome, dict) and "begun with other images (3 then, 4 now)" in outcome[REFUSED]
+        progress = WorkerProgress([job], said.append, ended.append)
+        progress.started(0)
+        progress.ended(0, outcome)
+        assert said[-1] == f"dacs: left out, {outcome[REFUSED]}" and "\n" not in said[-1]
+        assert ended == [] and [type(error) for error in progress.left_out] == [RunRefused]
+        if waiting:
+            assert read_record(folder) == was | {"status": STOPPED, "reason": outcome[REFUSED]}
+        else:
+            assert snapshot(folder) == before
+
+
+def test_images_that_change_after_the_command_began_end_no_other_run(
+    own: Own, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(own, tmp_path / "runs", STOPPED, "source-only", **ONE_STEP)
+    before, sets = snapshot(folder), [word for pair in ONE_STEP.items() for word in map(str, pair)]
+    monkeypatch.setattr(compare, "check_runs", lambda *_: add_source(own))
+    ended = command(benchmarks.run, *words(own, tmp_path, "--methods", "source-only", "--seeds", "0,1", *sets))
+    assert (ended.code, ended.err) == (2, "")
+    (told,) = [line for line in ended.out.splitlines() if "left out" in line]
+    assert told.startswith("source-only seed 0: left out, ") and "DATA.SOURCE (game)" in told
+    assert snapshot(folder) == before
+    (other,) = [path for path in folder.parent.iterdir() if path != folder]
+    record = read_record(other) or {}
+    assert record["status"] == FINISHED and record[DATA]["SOURCE"]["count"] == 4  # as it was when the run began
+
+
+def test_a_search_ends_at_a_trial_that_a_worker_refuses(own: Own, tmp_path: Path) -> None:
+    search = described(parse_arguments(["--protocol", str(own.write()), "--iters", "50"]))
+    line = "runs/x: the run was begun with other images of DATA.SOURCE (game)"
+
+    class Refusing(FakePool):
+        def ended(self) -> list[Any]:
+            index, _ = self._running.popitem()
+            return [(index, {REFUSED: line})]
+
+    storage = open_storage(None, tmp_path / "study")
+    study, _ = open_study(search, storage.optuna)
+    with TrialProgress(study) as progress, pytest.raises(ConfigError) as caught:
+        Driver(study, storage.optuna, search, tmp_path, Refusing(1), progress).run(2)  # type: ignore[arg-type]
+    assert str(caught.value) == f"trial 0: {line}"
 
 
 # Tables

@@ -41,7 +41,7 @@ def test_a_finished_run_is_shown_and_not_made_again(
     folder = former_folder(tmp_path, cfg)
     write(folder, cfg, EVALUATIONS, FINISHED)
     assert "finished" in dry_run([("dacs", cfg)], tmp_path, Launcher())
-    assert compare.make_runs([cfg], tmp_path) == [folder]
+    assert compare.make_runs([cfg], tmp_path).folders == [folder]
     assert "finished before" in capsys.readouterr().out
     assert [path.name for path in folder.parent.iterdir()] == [former_ids(cfg)[0]]
 
@@ -59,7 +59,7 @@ def test_one_that_was_stopped_goes_on_where_it_lies(
 
     monkeypatch.setattr(compare, "run_one", run_one)
     monkeypatch.setattr(compare, "_tell", lambda *_: None)
-    assert compare.make_runs([cfg], tmp_path) == made == [folder]
+    assert compare.make_runs([cfg], tmp_path).folders == made == [folder]
     assert id_in(folder, cfg) == folder.name != run_id(cfg)  # its record says what its folder does
 
 

@@ -14,8 +14,9 @@ from conftest import SMALL
 from full_disk import largest_file
 from submitit.core.utils import JobPaths
 
+from benchmarks import workers
 from benchmarks.checkout import ROOT
-from benchmarks.compare import make_runs
+from benchmarks.compare import Made, make_runs
 from benchmarks.launcher import Launcher
 from benchmarks.lock import locked
 from benchmarks.marks import iteration, mark_lost
@@ -27,6 +28,7 @@ from slurm.errors import LauncherError
 from slurm.local import LocalWatcher, run_local, usual_parallel
 from slurm.outcome import Lost, error_of_another_task, read_outcome
 from slurm.private import make_private
+from slurm.ranks import RanksFailed
 
 KILLED = "__import__('os').kill(__import__('os').getpid(), 9)"
 ENVIRONMENT = "[__import__('os').environ.get(name) for name in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')]"
@@ -161,9 +163,9 @@ def test_as_many_workers_as_gpus_or_a_few(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5,6,7")
     assert usual_parallel() == 5
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    for cores, workers in ((1, 1), (2, 2), (64, 4)):
+    for cores, number in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr(local, "_cores", lambda cores=cores: cores)
-        assert usual_parallel() == workers
+        assert usual_parallel() == number
 
 
 # Runs
@@ -177,12 +179,12 @@ def test_runs_made_by_workers_are_those_made_in_this_process(
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     configs = [RunSpec("streets", "dacs", None, seed, SMALL | {"TEST.PERIOD": 4}).resolve() for seed in (0, 1)]
-    (inline,) = make_runs(configs[1:], tmp_path / "inline")
+    (inline,) = make_runs(configs[1:], tmp_path / "inline").folders
     first, second = (run_folder(tmp_path / "local", cfg) for cfg in configs)
     capfd.readouterr()
     with locked(first):
         made = make_runs(configs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
-    assert made == [first, second]
+    assert made.folders == [first, second] and made.code == 0  # what another process has is its affair
     out = capfd.readouterr().out
     assert "first: left out" in out and "is being run by process" in out
     assert "second: started (2 of 2)" in out and "second: mIoU" in out
@@ -225,6 +227,43 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
     assert said[-1] == "first: lost, no place"
     found = [read_record(job.folder) for job in jobs]
     assert [record and record["status"] for record in found] == ["failed", "running"]
+
+
+def test_a_worker_that_was_lost_before_it_made_a_run_anew_leaves_the_old_one_and_says_so(tmp_path: Path) -> None:
+    said, ended = list[str](), list[int]()
+    job = WorkerJob("dacs", RunSpec("streets", "dacs", None, 0, SMALL).resolve(), tmp_path / "run", True)
+    job.folder.mkdir()
+    write_record(job.folder, old := {"status": "finished", "result": {"student": {"miou": 50.0}}})
+    progress = WorkerProgress([job], said.append, ended.append)
+    progress.started(0)
+    progress.ended(0, Lost("killed", tmp_path / "log"))
+    assert said[1:] == [f"dacs: lost, killed (see {tmp_path / 'log'}); what was there before is kept"]
+    assert ended == [] and read_record(job.folder) == old
+    assert Made([job.folder], progress.left_out).code == 1  # though all in the table are finished
+    # One that has made it is no loss, whatever ended its process then.
+    progress.started(0)
+    write_record(job.folder, {"status": "finished", "result": {"student": {"miou": 51.0}}})
+    progress.ended(0, Lost("killed", tmp_path / "log"))
+    assert ended == [0] and len(progress.left_out) == 1
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_ranks_that_fail_before_they_begin_are_not_taken_for_the_run_of_before(
+    force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RanksFailed("rank 1 of 2: no GPU")
+
+    monkeypatch.setattr(workers, "run_ranks", fail)
+    write_record(tmp_path, before := {"status": "finished" if force else "running", "reason": ""})
+    job = WorkerJob("dacs", RunSpec("streets", "dacs", None, 0, SMALL).resolve(), tmp_path, force, 2)
+    if force:
+        with pytest.raises(RanksFailed):
+            workers.make_run(job)
+        assert read_record(tmp_path) == before
+    else:
+        assert workers.make_run(job) is None
+        assert read_record(tmp_path) == {"status": "failed", "reason": "lost: rank 1 of 2: no GPU"}
 
 
 def test_how_far_a_run_is(tmp_path: Path) -> None:

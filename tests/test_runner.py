@@ -11,8 +11,10 @@ import pytest
 import torch
 import yaml
 from detectron2.config import CfgNode
+from fake_runs import write
 
 import benchmarks.hooks
+import benchmarks.runner
 import benchmarks.trainer
 from benchmarks import bf16
 from benchmarks.config import flatten, get_config
@@ -22,7 +24,9 @@ from benchmarks.overrides import apply
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.spec import run_id
 from benchmarks.trainer import Trainer
+from datasets.errors import DataError
 from datasets.label_space import CITYSCAPES
+from results.record import read_record
 
 MakeConfig = Callable[..., CfgNode]
 
@@ -181,6 +185,25 @@ def test_failed_run_says_why_and_is_tried_again(
     assert "Traceback" in (tmp_path / "run" / "log.txt").read_text()
     monkeypatch.undo()
     assert run_one(cfg, tmp_path / "run", RunWatcher())["status"] == "finished"
+
+
+def test_a_run_that_cannot_go_on_keeps_what_it_has_measured(
+    small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its data are gone: the record of the session before is all that tables have."""
+    cfg, folder = small_config("source-only"), tmp_path / "run"
+    write(folder, cfg, 2, "stopped")
+    before = read_record(folder)
+    assert before is not None and len(before["curve"]) == 2
+
+    def gone(*_: Any) -> None:
+        raise DataError("the images are gone")
+
+    monkeypatch.setattr(benchmarks.runner, "validation_set", gone)
+    record = run_one(cfg, folder, RunWatcher())
+    assert (record["status"], record["reason"]) == ("failed", "DataError: the images are gone")
+    assert [record[key] for key in ("curve", "iterations")] == [before[key] for key in ("curve", "iterations")]
+    assert read_record(folder) == record
 
 
 def test_diverged_run_is_recorded_and_kept(small_config: MakeConfig, tmp_path: Path) -> None:
