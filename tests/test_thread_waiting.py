@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from conftest import SMALL, pairs
 from rich.console import Console
 
 from benchmarks import progress
@@ -100,6 +101,18 @@ def test_waiting_for_a_core_is_what_is_left_of_the_time() -> None:
     share, expected = map(float, done.stdout.split())
     assert share == pytest.approx(expected, abs=0.05)
     assert share > 0.3
+
+
+def test_the_measurement_makes_steps_on_an_idle_and_on_a_busy_machine() -> None:
+    steps = ("SOLVER.ITERS", "TEST.PERIOD", "CHECKPOINT_PERIOD")
+    words = pairs({key: value for key, value in SMALL.items() if key not in steps})
+    command = [sys.executable, "benchmarks/threads_speed.py", "--threads", "1", "--spins", "0", "--steps", "1"]
+    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    head, _, *rows = done.stdout.splitlines()
+    assert "idle: s/step" in head and "busy: s/step" in head
+    assert [row.split()[:3] for row in rows] == [["dacs", "1", "0"]]
+    assert float(rows[0].split()[3]) > 0 and rows[0].split()[4] == "1.00"
 
 
 class Waits:
