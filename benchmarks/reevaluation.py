@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from tabulate import tabulate
 
 import datasets.streets
 from benchmarks import data
@@ -33,6 +32,8 @@ from datasets.loading import in_order
 from datasets.streets.progress import shown
 from results.plain_file import read_plain_text
 from results.record import DATA, as_json, write_text
+from results.tables import render_table
+from results.text import one_line
 
 FILE = "evaluation.json"
 SCHEMA = 1
@@ -94,7 +95,8 @@ def reevaluate(
     if other := difference(recorded.get("VAL"), now):
         entry |= {"equals_record": None}
     print(_table(scores, theirs, scored))
-    print(f"\n{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run, other)}")
+    about = f"{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run, other)}"
+    print(f"\n{one_line(about)}")
     _add(run.folder / FILE, entry)
     print(f"written: {run.folder / FILE}")
     return entry
@@ -222,20 +224,16 @@ def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
     """A row for each class of the run's sets: what its source does not label it cannot have learned."""
     names = scored.space.names
     told = {train_id for number in scored.class_sets for train_id in scored.space.class_sets[number]}
-    columns = [scores] if theirs is None else [scores, theirs]
-    rows = [[names[i], *(_percent(column["iou"][names[i]]) for column in columns)] for i in sorted(told)]
-    rows += [
-        [
-            f"mIoU, {_counted(scores, number, scored)} classes",
-            *(_percent(column["miou_by_classes"][number]) for column in columns),
-        ]
-        for number in scores["miou_by_classes"]
-    ]
-    headers = ["class", "IoU", *([] if theirs is None else [OFFICIAL])]
-    alignment = ("left", *("right" for _ in columns))
+    sets = list(scores["miou_by_classes"])
+    heads = [*(names[i] for i in sorted(told)), *(f"mIoU, {_counted(scores, size, scored)} classes" for size in sets)]
+    table = {"class": heads}
+    for head, column in {"IoU": scores, OFFICIAL: theirs}.items():
+        if column is not None:
+            values = [column["iou"][names[i]] for i in sorted(told)]
+            table[head] = list(map(_percent, [*values, *(column["miou_by_classes"][size] for size in sets)]))
     left_out = ", ".join(name for i, name in enumerate(names) if i not in told)
-    note = f"\n\nLeft out, in no class set of the run: {left_out}" if left_out else ""
-    return tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True) + note
+    note = f"\n\nLeft out, in no class set of the run: {one_line(left_out)}" if left_out else ""
+    return render_table(table, "table") + note
 
 
 def _counted(scores: Scores, number: str, scored: Scoring) -> str:

@@ -170,14 +170,15 @@ def count(cfg: Any) -> tuple[float, float]:
 def table(rows: list[dict[str, Any]], form: str) -> str:
     """The rows as text; memory in GiB."""
     import pandas as pd
-    from tabulate import tabulate
+
+    from results.cells import as_csv, tabulated
 
     shown = pd.DataFrame(rows)
     for column in ("between steps", "peak"):
         shown[column] = [f"{value / 1024:.2f} GiB" for value in shown[column]]
     if form == "csv":
-        return shown.to_csv(index=False).rstrip()
-    return tabulate(shown.to_dict("list"), headers="keys", tablefmt=form, disable_numparse=True)
+        return as_csv(shown).rstrip()
+    return tabulated({str(head): list(shown[head]) for head in shown}, form)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from benchmarks.official import LabelIdFiles, official_iou
 from benchmarks.runner import RunWatcher, run_one
 from benchmarks.spec import RunSpec, run_folder
 from benchmarks.trained import TrainedRun
-from datasets.label_space import own_space
+from datasets.label_space import LabelSpace, own_space
 
 ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
 
@@ -76,6 +76,19 @@ def test_the_numbers_are_the_records_bit_for_bit(evaluate: Command, run: Path, m
     known = [value for value in recorded["iou"].values() if value is not None]
     assert sum(line[-1:] == ["0.00"] for line in rows(ended)) == sum(value < 0.005 for value in known)
     assert (run / "record.json").read_bytes() == before
+
+
+def test_names_of_a_run_of_others_steer_no_terminal() -> None:
+    """They are its config's."""
+    space = own_space(("road\x1b[2J", "sky\nmIoU  99.9", "car"), (), ())
+    scored = reevaluation.Scoring(LabelSpace(space.names, space.colours, {2: (0, 1)}), (2,))
+    scores = {"iou": dict.fromkeys(space.names, 50.0), "miou_by_classes": {"2": 50.0}}
+    shown = reevaluation._table(scores | {"labelled_pixels": dict.fromkeys(space.names, 5)}, scores, scored)
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0] == ["class", "IoU", "cityscapesscripts"]
+    assert lines[2] == ["road\N{REPLACEMENT CHARACTER}[2J", "50.00", "50.00"]
+    assert lines[3] == ["sky", "mIoU", "99.9", "50.00", "50.00"] and lines[4][-3:] == ["classes", "50.00", "50.00"]
+    assert lines[-1][-1] == "car"
 
 
 def test_a_record_of_before_is_equal_but_for_a_mean_over_more_classes() -> None:

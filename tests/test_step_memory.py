@@ -95,6 +95,12 @@ def test_command_prints_a_row_for_each(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [line.split(",")[0] for line in lines[1:]] == ["dacs", "dacs", "dacs+mrm", "dacs+mrm"]
 
 
+def test_a_table_of_memory_has_one_cell_a_text() -> None:
+    rows = [{"method": "a|b", "between steps": 512.0, "peak": 1024.0}]
+    assert step_memory.table(rows, "github").splitlines()[2] == r"| a\|b     |        0.50 GiB | 1.00 GiB |"
+    assert step_memory.table([rows[0] | {"method": "=1+1"}], "csv").splitlines()[1] == "'=1+1,0.50 GiB,1.00 GiB"
+
+
 def test_unknown_precision_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["step_memory.py", "--precisions", "fp16"])
     with pytest.raises(ConfigError, match="--precisions is 'fp16', expected fp32 or bf16"):
