@@ -18,7 +18,7 @@ from results.cells import FORMS
 from results.class_means import SEPARATOR, left_out
 from results.errors import ResultsError
 from results.folders import run_folders
-from results.images import about_images
+from results.images import MadeOf
 from results.record import FILE, read_record
 from results.text import one_line
 
@@ -74,14 +74,16 @@ def collect(path: str | Path, say: Callable[[str], None] = say) -> pd.DataFrame:
     return from_folders(found.folders, say)
 
 
-def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> pd.DataFrame:
+def from_folders(
+    folders: Iterable[Path], say: Callable[[str], None] = say, made_of: MadeOf | None = None
+) -> pd.DataFrame:
     """The records of these run folders, in this order; a folder without a record is left out.
 
     So is one whose record is damaged, and ``say`` gets the line that tells: one bad file takes no table away.
 
     The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
     mIoU of the student in percent, missing where the run was not scored on it. ``counted_<n>`` is there for one, but
-    the headline's, of whose classes a run counted fewer.
+    the headline's, of whose classes a run counted fewer. ``made_of`` learns of what images the runs are.
     """
     import pandas as pd  # here: `--help` does not wait for it
 
@@ -90,6 +92,8 @@ def from_folders(folders: Iterable[Path], say: Callable[[str], None] = say) -> p
         try:
             if (record := read_record(folder)) is not None:
                 rows.append(_row(folder, record))
+                if made_of is not None:
+                    made_of.add(record)
         except ResultsError as error:
             say(f"left out: {error}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -179,12 +183,13 @@ def main(words: list[str]) -> int:
         found = run_folders(arguments.path)
         if found.left_out:
             say(found.left_out)
-        runs = from_folders(found.folders, tell)
+        made_of = MadeOf()
+        runs = from_folders(found.folders, tell, made_of)
         if runs.empty:
             raise ResultsError(f"{arguments.path}: no run there, expected run folders with a record.json")
         runs = with_settings(runs, keys, tell)
         print(runs_table(runs, arguments.format, keys).rstrip("\n"))
-        if mixed := about_images(map(Path, runs["folder"]), unrecorded=False):
+        if mixed := made_of.told(unrecorded=False):
             say(mixed.strip())
     except ResultsError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
