@@ -117,7 +117,8 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
 def _learners(specs: list[Any], numbers: list[int], spins: list[str]) -> Iterator[list[_Learner]]:
     """A process for each run, number of threads and way of waiting; they end with the block."""
     spawn = get_context("spawn")
-    found, processes = [], []
+    found: list[_Learner] = []
+    processes: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             for spec in specs:
