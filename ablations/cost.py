@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -61,9 +62,9 @@ def main() -> int:
     if arguments.measure is not None and arguments.measure < 1:
         raise ConfigError(f"--measure is {arguments.measure}, expected at least 1 step")
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from ablations.cost_tables import FORMATS
-    from ablations.step_cost import CostCounter
-    from benchmarks.memory import keep_freed_memory
+    from ablations.profiling.cost_tables import FORMATS
+    from ablations.profiling.step_cost import CostCounter
+    from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     configs = resolve(arguments)
@@ -73,7 +74,7 @@ def main() -> int:
         print(f"counting {number} of {len(configs)}: {cfg.METHOD}", file=sys.stderr, flush=True)
         rows.append(counter.method(cfg).to_dict())
     if arguments.measure is not None:
-        from ablations.step_time import measure
+        from ablations.profiling.step_time import measure
 
         for row, measured in zip(rows, measure(configs, arguments.measure), strict=True):
             row["measured"] = measured.to_dict()
@@ -87,9 +88,9 @@ def main() -> int:
 
 def resolve(arguments: argparse.Namespace) -> list[CfgNode]:
     """The config of each method; raises ConfigError or MethodError, one line, for what is unknown or out of range."""
-    from benchmarks.overrides import pairs
-    from benchmarks.run import names
-    from benchmarks.spec import RunSpec
+    from benchmarks.cli.given import method_names
+    from benchmarks.config.overrides import parse_pairs
+    from benchmarks.config.spec import RunSpec
 
     values: dict[str, Any] = {"WEIGHTS": "none"}
     if arguments.crop is not None:
@@ -97,10 +98,10 @@ def resolve(arguments: argparse.Namespace) -> list[CfgNode]:
         if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
             raise ConfigError(f"--crop is {arguments.crop!r}, expected a width and a height in pixels, as 512x512")
         values["INPUT.CROP"] = (int(sides[0]), int(sides[1]))
-    values |= pairs(arguments.overrides)
+    values |= parse_pairs(arguments.overrides)
     configs = [
         RunSpec(arguments.protocol, method, arguments.network, overrides=values).resolve()
-        for method in names(arguments.methods)
+        for method in method_names(arguments.methods)
     ]
     return list({cfg.METHOD: cfg for cfg in configs}.values())
 

@@ -7,14 +7,14 @@ import sys
 import warnings
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_launcher_options, add_training_options
+from benchmarks.cli.run_options import add_launcher_options, add_training_options
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -44,30 +44,30 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     if arguments.list:
-        from ablations.shipped import listing
+        from ablations.sweep.shipped import listing
 
         print(listing())
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
-    from benchmarks.memory import keep_freed_memory
+    from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from ablations.expand import expand
-    from ablations.grid import read_grid
-    from ablations.report import report, write_report
-    from benchmarks.compare import make_runs, not_waited_for, runs_digest
-    from benchmarks.dry_run import dry_run
-    from benchmarks.files_first import write_then_show
-    from benchmarks.launcher import read_launcher
-    from benchmarks.run import seeds
-    from results.collect import from_folders
-    from results.tables import render_table
+    from ablations.sweep.expand import expand
+    from ablations.sweep.grid import read_grid
+    from ablations.sweep.report import report, write_report
+    from benchmarks.cli.given import given_overrides, seeds
+    from benchmarks.core.files_first import write_then_show
+    from benchmarks.launch.compare import make_runs, not_waited_for, runs_digest
+    from benchmarks.launch.dry_run import dry_run
+    from benchmarks.launch.launcher import read_launcher
+    from results.tables.frame import from_folders
+    from results.tables.run_table import render_table
 
     launcher = read_launcher(arguments)
     grid = read_grid(arguments.grid)
-    overrides = chosen(arguments)
+    overrides = given_overrides(arguments)
     rows = expand(
         grid, arguments.protocol, arguments.network, arguments.host, seeds(arguments.seeds), overrides
     )
@@ -100,18 +100,6 @@ def main() -> int:
 
     write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
     return runs_made.code or int(made.failed)
-
-
-def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word."""
-    from benchmarks.overrides import pairs
-
-    values: dict[str, Any] = {}
-    if arguments.iters is not None:
-        values["SOLVER.ITERS"] = arguments.iters
-    if arguments.data_root is not None:
-        values["DATA.ROOT"] = arguments.data_root
-    return values | pairs(arguments.overrides)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.search_options import NO_PRUNER, PRUNERS, SAMPLERS, STORAGE_HELP
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import LOCAL, add_launcher_options, add_training_options
+from ablations.study.search_options import NO_PRUNER, PRUNERS, SAMPLERS, STORAGE_HELP
+from benchmarks.cli.run_options import LOCAL, add_launcher_options, add_training_options
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import optuna
 
-    from ablations.storage import Storage
-    from ablations.study import Search
-    from benchmarks.launcher import Launcher
+    from ablations.study.storage import Storage
+    from ablations.study.study import Search
+    from benchmarks.launch.launcher import Launcher
 
 USUAL_TRIALS = 30
 LONGEST_NAME = 120  # characters; files are named after the study, too
@@ -73,10 +74,10 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     from optuna.exceptions import StorageInternalError
 
-    from ablations.search_report import write_search_report
-    from ablations.storage import open_storage
-    from benchmarks.launcher import read_launcher
-    from benchmarks.lock import locked
+    from ablations.study.search_report import write_search_report
+    from ablations.study.storage import open_storage
+    from benchmarks.launch.launcher import read_launcher
+    from benchmarks.state.lock import locked
 
     if arguments.trials is not None and arguments.trials < 1:
         raise ConfigError(f"--trials is {arguments.trials}, expected at least 1")
@@ -106,12 +107,12 @@ def described(arguments: argparse.Namespace) -> Search:
     Raises:
         ConfigError, MethodError: an unknown name or key, or what does not go together.
     """
-    from ablations.run import chosen
-    from ablations.space import read_space
-    from ablations.study import Search, read_objectives
-    from benchmarks.deciding import period_to_prune_by
-    from benchmarks.spec import RunSpec
-    from methods.recipes import parse
+    from ablations.study.space import read_space
+    from ablations.study.study import Search, read_objectives
+    from benchmarks.cli.given import given_overrides
+    from benchmarks.config.deciding import period_to_prune_by
+    from benchmarks.config.spec import RunSpec
+    from methods.framework.recipes import parse
 
     objectives = read_objectives(arguments.objective)
     several = len(objectives) > 1
@@ -122,7 +123,7 @@ def described(arguments: argparse.Namespace) -> Search:
     if "mrm" in parse(host).terms:
         raise ConfigError(f"--host is {arguments.host}, expected it without mrm: the search adds that")
     method = parse(f"{host}+mrm").name
-    given = chosen(arguments)
+    given = given_overrides(arguments)
     for key in (key for objective in objectives for key in objective.sets):
         if given.get(key) == 0:
             raise ConfigError(f"KEY VALUE: {key} is 0, expected images to measure --objective {arguments.objective} on")
@@ -174,14 +175,14 @@ def make_trials(
     arguments: argparse.Namespace, search: Search, storage: Storage, launcher: Launcher
 ) -> optuna.Study:
     """The study, with the trials that it was short of."""
-    from ablations.storage import network_warning
-    from ablations.study import open_study
-    from ablations.telling import trials_over
-    from ablations.trial_progress import TrialProgress
-    from ablations.trials import Driver
-    from benchmarks.compare import check_runs
-    from benchmarks.launcher import run_pool
-    from benchmarks.published_network import other_networks
+    from ablations.study.search_driver import Driver
+    from ablations.study.storage import network_warning
+    from ablations.study.study import open_study
+    from ablations.study.trial_progress import TrialProgress
+    from ablations.study.trial_reporter import trials_over
+    from benchmarks.config.published_network import other_networks
+    from benchmarks.launch.compare import check_runs
+    from benchmarks.launch.launcher import run_pool
 
     if warning := network_warning(storage):
         print(warning, file=sys.stderr)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import path_of
+from benchmarks.cli.run_options import path_of
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchmarks.data_report import SetReport
+    from benchmarks.data.data_report import SetReport
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -44,13 +45,14 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"--workers is {arguments.workers}, expected at least 1")
-    from benchmarks.data_report import check_all, csv_text
-    from benchmarks.overrides import pairs
-    from benchmarks.spec import RunSpec
-    from results.record import write_text
+    from benchmarks.config.overrides import parse_pairs
+    from benchmarks.config.spec import RunSpec
+    from benchmarks.data.data_report import check_all, csv_text
+    from results.records.record import write_text
 
     overrides = {"DATA.ROOT": arguments.data_root} if arguments.data_root is not None else {}
-    cfg = RunSpec(arguments.protocol, arguments.method, overrides=overrides | pairs(arguments.overrides)).resolve()
+    overrides |= parse_pairs(arguments.overrides)
+    cfg = RunSpec(arguments.protocol, arguments.method, overrides=overrides).resolve()
     reports: list[SetReport] = []
     for report in check_all(cfg, arguments.workers):
         reports.append(report)

@@ -12,8 +12,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import exit_in_one_line
-from benchmarks.run_options import add_run_options, path_of
+from benchmarks.cli.run_options import add_run_options, path_of
+from benchmarks.core.command import exit_in_one_line
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -46,9 +46,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
-    from benchmarks.memory import keep_freed_memory
-    from benchmarks.reevaluation import reevaluate
-    from benchmarks.trained import open_run
+    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.trained.opened_run import open_run
+    from benchmarks.trained.reevaluation import reevaluate
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")

@@ -11,8 +11,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import exit_in_one_line
-from benchmarks.run_options import add_run_options, path_of, size_of
+from benchmarks.cli.run_options import add_run_options, path_of, size_of
+from benchmarks.core.command import exit_in_one_line
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -33,9 +33,9 @@ def main() -> int:
     """The command; returns the exit code: 1 where an output is not equal, or there is no program."""
     arguments = parse_arguments(sys.argv[1:])
     size = size_of("--size", arguments.size) if arguments.size else None
-    from benchmarks.exporting import export
-    from benchmarks.memory import keep_freed_memory
-    from benchmarks.trained import open_run
+    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.trained.exporting import export
+    from benchmarks.trained.opened_run import open_run
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath|copyreg)\b.*")

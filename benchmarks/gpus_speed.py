@@ -17,7 +17,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -41,12 +42,12 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     from tabulate import tabulate
 
-    from benchmarks.compare import make_runs
-    from benchmarks.launcher import Launcher
-    from benchmarks.overrides import pairs
-    from benchmarks.run_options import LOCAL
-    from benchmarks.spec import RunSpec
-    from results.record import FINISHED, read_record
+    from benchmarks.cli.run_options import LOCAL
+    from benchmarks.config.overrides import parse_pairs
+    from benchmarks.config.spec import RunSpec
+    from benchmarks.launch.compare import make_runs
+    from benchmarks.launch.launcher import Launcher
+    from results.records.record import FINISHED, read_record
 
     try:
         numbers = [int(word) for word in arguments.gpus.split(",")]
@@ -57,7 +58,7 @@ def main() -> int:
     values = {"SOLVER.ITERS": arguments.iters, "TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters}
     if arguments.data_root is not None:
         values["DATA.ROOT"] = arguments.data_root
-    values |= pairs(arguments.overrides)
+    values |= parse_pairs(arguments.overrides)
     configs = [
         RunSpec(arguments.protocol, method.strip(), arguments.network, 0, values).resolve()
         for method in arguments.methods.split(",")

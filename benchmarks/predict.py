@@ -12,8 +12,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_run_options, path_of, size_of
+from benchmarks.cli.run_options import add_run_options, path_of, size_of
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -57,12 +58,12 @@ def main() -> int:
     if arguments.max_pixels is not None and (arguments.split or arguments.max_pixels < 1):
         raise ConfigError(f"--max-pixels {arguments.max_pixels}: expected a number of pixels, and images to predict")
     window = size_of("--window", arguments.window) if arguments.window else None
-    from benchmarks.image_files import find_images
-    from benchmarks.inference import halved, sliding
-    from benchmarks.memory import keep_freed_memory
-    from benchmarks.prediction import predict_images, predict_split
-    from benchmarks.runner import pick_device
-    from benchmarks.trained import Predictor, load_segmentor, open_run, placed
+    from benchmarks.config.sliding_window import halved, sliding
+    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.engine.runner import pick_device
+    from benchmarks.trained.image_files import find_images
+    from benchmarks.trained.opened_run import Predictor, load_segmentor, open_run, with_place
+    from benchmarks.trained.prediction import predict_images, predict_split
     from datasets.picture_file import MAX_PIXELS
 
     keep_freed_memory()
@@ -71,7 +72,7 @@ def main() -> int:
     images, left_out = find_images(arguments.images, left_out=arguments.output)
     for line in left_out:
         print(f"left out: {line}")
-    cfg = placed(run.cfg, arguments.device, arguments.data_root)
+    cfg = with_place(run.cfg, arguments.device, arguments.data_root)
     device = pick_device(cfg)
     checkpoint = run.checkpoint()
     if not run.finished:

@@ -7,14 +7,14 @@ import sys
 import warnings
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from benchmarks.run_options import add_launcher_options, add_training_options
+from benchmarks.cli.run_options import add_launcher_options, add_training_options
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 QUICK = {
     "DATA.STREETS.SOURCE_IMAGES": 24,
@@ -56,23 +56,29 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     if arguments.list:
-        from benchmarks.listing import listing
+        from benchmarks.cli.listing import listing
 
         print(listing())
         return 0
-    from benchmarks.memory import keep_freed_memory
+    from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from benchmarks.compare import compare_methods
-    from benchmarks.dry_run import dry_run
-    from benchmarks.launcher import read_launcher
-    from benchmarks.spec import RunSpec
+    from benchmarks.cli.given import given_overrides, method_names, seeds
+    from benchmarks.config.spec import RunSpec
+    from benchmarks.launch.compare import compare_methods
+    from benchmarks.launch.dry_run import dry_run
+    from benchmarks.launch.launcher import read_launcher
 
-    overrides = chosen(arguments)
+    quick = {}
+    if arguments.quick:
+        if arguments.protocol != "streets":
+            raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
+        quick = QUICK
+    overrides = quick | given_overrides(arguments)
     specs = [
         RunSpec(arguments.protocol, method, arguments.network, seed, overrides)
-        for method in names(arguments.methods)
+        for method in method_names(arguments.methods)
         for seed in seeds(arguments.seeds)
     ]
     launcher = read_launcher(arguments)
@@ -83,43 +89,6 @@ def main() -> int:
     return compare_methods(
         specs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
     )
-
-
-def names(text: str) -> list[str]:
-    """The recipes of ``--methods``."""
-    methods = [name.strip() for name in text.split(",") if name.strip()]
-    if not methods:
-        raise ConfigError("--methods is empty, expected recipes such as dacs,mic,mrm (--list shows what there is)")
-    return methods
-
-
-def seeds(text: str) -> list[int]:
-    """The seeds of ``--seeds``, each once."""
-    try:
-        found = [int(word) for word in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise ConfigError(f"--seeds is {text!r}, expected whole numbers such as 0,1,2")
-    return list(dict.fromkeys(found))
-
-
-def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word."""
-    from benchmarks.overrides import pairs
-
-    values: dict[str, Any] = {}
-    if arguments.quick:
-        if arguments.protocol != "streets":
-            raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
-        values |= QUICK
-    if arguments.iters is not None:
-        values["SOLVER.ITERS"] = arguments.iters
-    if arguments.weights is not None:
-        values["WEIGHTS"] = arguments.weights
-    if arguments.data_root is not None:
-        values["DATA.ROOT"] = arguments.data_root
-    return values | pairs(arguments.overrides)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 SWITCHES = {"SOLVER.PRECISION": "--precisions", "SOLVER.ACTIVATION_CHECKPOINTING": "--checkpointing"}
-STEPS = 2  # the optimizer makes its state in the first: the second is like all others
-MIB = 2**20
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -46,13 +45,13 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from benchmarks.overrides import pairs
-    from benchmarks.run import names
-    from benchmarks.spec import RunSpec
+    from benchmarks.cli.given import method_names
+    from benchmarks.config.overrides import parse_pairs
+    from benchmarks.config.spec import RunSpec
 
     precisions = _some_of("--precisions", arguments.precisions, ("fp32", "bf16"))
     switches = _some_of("--checkpointing", arguments.checkpointing, ("off", "on"))
-    given = pairs(arguments.overrides)
+    given = parse_pairs(arguments.overrides)
     for key, option in SWITCHES.items():
         if key in given:
             raise ConfigError(f"KEY VALUE: {key} is set by {option}")
@@ -68,7 +67,7 @@ def main() -> int:
                 **given,
             },
         ).resolve()
-        for method in names(arguments.methods)
+        for method in method_names(arguments.methods)
         for precision in precisions
         for switch in switches
     ]
@@ -104,8 +103,9 @@ def _some_of(option: str, text: str, known: tuple[str, ...]) -> list[str]:
 
 def _counted(cfg: Any) -> tuple[float, float]:
     """`count`, and a ConfigError for a crop or a batch that the network cannot be trained on."""
+    from benchmarks.tools.counted_memory import count
     from datasets.errors import DataError
-    from methods.errors import MethodError
+    from methods.base.errors import MethodError
 
     try:
         return count(cfg)
@@ -119,59 +119,11 @@ def _counted(cfg: Any) -> tuple[float, float]:
         ) from error
 
 
-def count(cfg: Any) -> tuple[float, float]:
-    """MiB of tensors between two steps (weights, optimizer state, teacher; gradients are let go), and at the peak."""
-    import torch
-    from detectron2.utils.events import EventStorage
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    from benchmarks.label_space import label_space
-    from benchmarks.live_bytes import LiveBytes, make_fake
-    from benchmarks.runner import build_student, build_terms
-    from benchmarks.trainer import Trainer
-    from datasets.labels import IGNORE
-    from methods.recipes import parse
-    from methods.teacher import Teacher
-
-    recipe = parse(cfg.METHOD)
-    student = build_student(cfg)
-    student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
-    terms = build_terms(cfg, recipe, student)
-    teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
-    trained = [module for module in (student, teacher, *terms) if module is not None]
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    make_fake(trained, mode)
-
-    class Counted(Trainer):
-        def _move(self, tensor: torch.Tensor) -> torch.Tensor:
-            return mode.from_tensor(tensor)
-
-    width, height = cfg.INPUT.CROP
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (cfg.SOLVER.BATCH, 3, height, width), dtype=torch.uint8, generator=generator)
-    classes = len(label_space(cfg).names)
-    labels = torch.randint(0, classes, (cfg.SOLVER.BATCH, height, width), generator=generator)
-    labels[:, :1] = IGNORE
-    batch = {
-        "source": {"images": images, "labels": labels.to(torch.uint8)},
-        "target": {"images": images},
-    }
-    with mode, LiveBytes() as counter, EventStorage(0):
-        counter.add(tensor for module in trained for tensor in (*module.parameters(), *module.buffers()))
-        trainer = Counted(cfg, student, teacher, terms, lambda start: iter(()), torch.device("cpu"))
-        trainer._batches = iter([batch] * STEPS)
-        for trainer.iter in range(STEPS):
-            trainer.run_step()
-        trainer.optimizer.zero_grad(set_to_none=True)
-        trainer._unread.clear()
-        return counter.live / MIB, counter.peak / MIB
-
-
 def table(rows: list[dict[str, Any]], form: str) -> str:
     """The rows as text; memory in GiB."""
     import pandas as pd
 
-    from results.cells import as_csv, tabulated
+    from results.tables.cells import as_csv, tabulated
 
     shown = pd.DataFrame(rows)
     for column in ("between steps", "peak"):

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchmarks.workers import WorkerJob
-    from slurm.local_cluster import LocalCluster
-    from slurm.profile import Profile
+    from benchmarks.launch.workers import WorkerJob
+    from slurm.jobs.profile import Profile
+    from slurm.local_cluster.cluster import LocalCluster
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -50,8 +51,8 @@ def main() -> int:
         raise ConfigError("--runs and --singles: expected at least 1")
     from tabulate import tabulate
 
-    from slurm.local_cluster import ClusterError, LocalCluster
-    from slurm.profile import Profile
+    from slurm.jobs.profile import Profile
+    from slurm.local_cluster.cluster import ClusterError, LocalCluster
 
     profile = Profile(cpus=1, time="10", sbatch={"hold": True})
     print("starting a SLURM of this machine's own ...", flush=True)
@@ -75,7 +76,7 @@ def main() -> int:
 @contextmanager
 def counted(cluster: LocalCluster, folder: Path) -> Iterator[Callable[[], int]]:
     """Let this process's commands go to ``cluster``; gives the number of sbatch's calls so far."""
-    from slurm.local_cluster import is_slurm_variable
+    from slurm.local_cluster.cluster import is_slurm_variable
 
     before = dict(os.environ)
     for name in [name for name in os.environ if is_slurm_variable(name)]:
@@ -97,7 +98,7 @@ def counted(cluster: LocalCluster, folder: Path) -> Iterator[Callable[[], int]]:
 
 def measure(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
     """Seconds and calls of sbatch that a grid of so many runs takes."""
-    from benchmarks.on_slurm import make_on_slurm
+    from benchmarks.launch.on_slurm import make_on_slurm
 
     jobs = made_up(runs, output)
     before, began = calls(), time.perf_counter()
@@ -107,7 +108,7 @@ def measure(runs: int, output: Path, profile: Profile, calls: Callable[[], int])
 
 def one_by_one(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
     """The same of runs that are jobs of their own."""
-    from benchmarks.on_slurm import SlurmRuns
+    from benchmarks.launch.on_slurm import SlurmRuns
 
     jobs = made_up(runs, output)
     before, began = calls(), time.perf_counter()
@@ -119,8 +120,8 @@ def one_by_one(runs: int, output: Path, profile: Profile, calls: Callable[[], in
 
 def made_up(runs: int, output: Path) -> Sequence[WorkerJob]:
     """Runs that differ in their seed."""
-    from benchmarks.spec import RunSpec, run_folder
-    from benchmarks.workers import WorkerJob
+    from benchmarks.config.spec import RunSpec, run_folder
+    from benchmarks.launch.workers import WorkerJob
 
     configs = [RunSpec("streets", "dacs+mrm", None, seed, {}).resolve() for seed in range(runs)]
     return [WorkerJob(f"seed {cfg.SEED}", cfg, run_folder(output, cfg), False) for cfg in configs]

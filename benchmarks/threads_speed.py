@@ -26,8 +26,9 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
-from slurm.thread_waiting import CHOICES, SPINS
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
+from slurm.base.thread_waiting import CHOICES, SPINS
 
 USUAL = "usual"  # nothing is set
 IDLE, BUSY = "idle", "busy"
@@ -78,9 +79,9 @@ class _Learner:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
-    from benchmarks.data import data_root
-    from benchmarks.overrides import pairs
-    from benchmarks.spec import RunSpec
+    from benchmarks.config.overrides import parse_pairs
+    from benchmarks.config.spec import RunSpec
+    from benchmarks.data.from_config import data_root
 
     numbers = _numbers("--threads", arguments.threads, 1)
     spins = [word.strip() for word in arguments.spins.split(",")]
@@ -93,7 +94,7 @@ def main() -> int:
     rounds = [_FIRST, *machines * arguments.steps]
     steps = len(rounds) + 1
     values = {**_FEW_IMAGES, "SOLVER.ITERS": steps, "TEST.PERIOD": steps, "CHECKPOINT_PERIOD": steps, "DEVICE": "cpu"}
-    values |= pairs(arguments.overrides)
+    values |= parse_pairs(arguments.overrides)
     specs = [RunSpec("streets", name.strip(), arguments.network, 0, values) for name in arguments.methods.split(",")]
     for spec in specs:
         data_root(spec.resolve())  # draws the images, if they are not there
@@ -157,8 +158,8 @@ def _variables(threads: int, spins: str) -> Iterator[None]:
 
 def _learn(spec: Any, folder: Path, pipe: Any) -> None:
     """Train; each step waits for a word, and is answered by its seconds and the share of waiting for a core."""
-    from benchmarks.core_wait import CoreWait
-    from benchmarks.runner import RunWatcher, run_one
+    from benchmarks.core.core_wait import CoreWait
+    from benchmarks.engine.runner import RunWatcher, run_one
     from datasets.end_with_parent import end_with_parent
 
     end_with_parent()
@@ -206,7 +207,7 @@ def _spin(busy: Event) -> None:
 
 
 def _measure(learners: list[_Learner], busy: Event, rounds: list[str]) -> None:
-    from benchmarks.progress import PLAIN_SECONDS, clock
+    from benchmarks.cli.progress import PLAIN_SECONDS, clock
 
     total, done = len(learners) * len(rounds), 0
     begun = said = time.monotonic()

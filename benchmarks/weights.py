@@ -10,7 +10,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.errors import ConfigError, exit_in_one_line
+from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -31,7 +32,7 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     if not arguments.names and not arguments.list:
         raise ConfigError("no NAME given, expected a network or weights (--list shows them)")
-    from benchmarks.downloads import fetch, listing, named
+    from benchmarks.trained.downloads import fetch, listing, named
 
     if arguments.list:
         print(listing())

@@ -16,7 +16,7 @@ CROP_REDRAWS = 10
 
 
 @dataclass(frozen=True)
-class View:
+class Framing:
     """What is seen of an image. Sizes are (width, height) in pixels.
 
     `resize`: box that the image is scaled to fit, aspect kept (None: left as it is). `crop`: size of the random crop.
@@ -63,7 +63,7 @@ class Wanted:
 
 
 def apply(
-    view: View, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
+    view: Framing, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """One random view of an image, uint8 (H, W, 3), and of its label, uint8 (H, W) train ids, if it has one.
 
@@ -74,7 +74,7 @@ def apply(
     return crop_and_flip(view, *fit(view, image, label), rng)
 
 
-def fit(view: View, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def fit(view: Framing, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The part of `apply` that nothing random decides: scaled to fit `view.resize`."""
     height, width = image.shape[:2]
     if label is not None and label.shape != (height, width):
@@ -86,7 +86,7 @@ def fit(view: View, image: np.ndarray, label: np.ndarray | None) -> tuple[np.nda
     return image, label
 
 
-def too_small(view: View, width: int, height: int) -> str:
+def too_small(view: Framing, width: int, height: int) -> str:
     """Why an image of this size has no room for the view's crop, once it is resized; empty where it has."""
     seen = (width, height) if view.resize is None else fitted(width, height, *view.resize)
     if seen[0] >= view.crop[0] and seen[1] >= view.crop[1]:
@@ -98,7 +98,7 @@ def too_small(view: View, width: int, height: int) -> str:
 
 
 def crop_and_flip(
-    view: View,
+    view: Framing,
     image: np.ndarray,
     label: np.ndarray | None,
     rng: np.random.Generator,
@@ -122,7 +122,7 @@ def crop_and_flip(
     return _transformed(TransformList(steps), image, label)
 
 
-def _random_crop(view: View, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator) -> Transform:
+def _random_crop(view: Framing, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator) -> Transform:
     """The first of 11 random crops in which no class covers too much, the last if there is none."""
     height, width = image.shape[:2]
     free = (width - view.crop[0] + 1, height - view.crop[1] + 1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import View, fitted, resizing
+from datasets.augmentation import Framing, fitted, resizing
 from datasets.errors import DataError
 from datasets.reading import read_image, read_pair
 
@@ -64,7 +64,7 @@ class UnlabelledSet(Dataset):
          "inside": bool (h, w), False in the margins of the view}
     """
 
-    def __init__(self, items: Sequence[dict[str, Any]], view: View) -> None:
+    def __init__(self, items: Sequence[dict[str, Any]], view: Framing) -> None:
         """`items` are in detectron2's form; of `view` its size and margins count, not its crop."""
         self._items, self._view = items, view
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.augmentation import View, too_small
+from datasets.augmentation import Framing, too_small
 from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
 from datasets.labels import UNKNOWN, train_id_table
@@ -40,7 +40,7 @@ class FileReport:
     problems: tuple[Problem, ...]
 
 
-def header_problems(items: Sequence[dict[str, Any]], view: View | None) -> list[Problem]:
+def header_problems(items: Sequence[dict[str, Any]], view: Framing | None) -> list[Problem]:
     """What the headers of images and labels say against using them: kinds, sizes, and room for the crop of a ``view``.
 
     `items` are in detectron2's form, in whose order the problems come. An image that is read as RGB though it is none
@@ -55,7 +55,7 @@ def header_problems(items: Sequence[dict[str, Any]], view: View | None) -> list[
     return found
 
 
-def file_reports(items: Sequence[dict[str, Any]], view: View | None, workers: int) -> Iterator[FileReport]:
+def file_reports(items: Sequence[dict[str, Any]], view: Framing | None, workers: int) -> Iterator[FileReport]:
     """Each image and label decoded, in the order of ``items``, by ``workers`` processes."""
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     report = partial(_reports, view=view)
@@ -76,7 +76,7 @@ def file_reports(items: Sequence[dict[str, Any]], view: View | None, workers: in
         pool.shutdown(cancel_futures=True)
 
 
-def _header(item: dict[str, Any], view: View | None) -> tuple[list[Problem], str]:
+def _header(item: dict[str, Any], view: Framing | None) -> tuple[list[Problem], str]:
     """The problems of an item, and how its image is read as RGB, where it is none."""
     problems: list[Problem] = []
     image: Header | None = None
@@ -100,11 +100,11 @@ def _header(item: dict[str, Any], view: View | None) -> tuple[list[Problem], str
     return problems, image.note if image else ""
 
 
-def _reports(items: Sequence[dict[str, Any]], view: View | None) -> list[FileReport]:
+def _reports(items: Sequence[dict[str, Any]], view: Framing | None) -> list[FileReport]:
     return [_report(item, view) for item in items]
 
 
-def _report(item: dict[str, Any], view: View | None) -> FileReport:
+def _report(item: dict[str, Any], view: Framing | None) -> FileReport:
     problems, _ = _header(item, view)
     path, label, size, ids = item["file_name"], item.get("sem_seg_file_name", ""), (0, 0), dict[int, int]()
     bad = {problem.path for problem in problems if not problem.mismatch}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import View, Wanted, crop_and_flip, fit
+from datasets.augmentation import Framing, Wanted, crop_and_flip, fit
 from datasets.cache import ArrayCache
 from datasets.errors import DataError, SizeMismatch
 from datasets.loading import in_order
@@ -48,8 +48,8 @@ class PairedBatches(Dataset):
         source: Sequence[dict[str, Any]],
         target: Sequence[dict[str, Any]] | None,
         *,
-        source_view: View,
-        target_view: View | None,
+        source_view: Framing,
+        target_view: Framing | None,
         batch_size: int,
         seed: int,
         rare_classes: RareClassSampler | None = None,
@@ -135,7 +135,7 @@ class _Domain:
         self,
         name: str,
         items: Sequence[dict[str, Any]],
-        view: View,
+        view: Framing,
         places: _Places,
         seed: int,
         cache: ArrayCache,

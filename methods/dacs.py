@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from methods.recipes import Part, register
-from methods.step import MIXED, TrainingStep
-from methods.term import Term, TermSettings, term
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import MIXED, TrainingStep
+from methods.framework.term import Term, TermSettings, term
 
 
 @term("self-training")
@@ -39,7 +39,7 @@ class SelfTrainingLoss(Term[TermSettings]):
 
 
 register(
-    Part(
+    MethodPart(
         "dacs",
         "mean teacher, confidence-weighted pseudo-labels, ClassMix across domains (Tranheden et al., 2021)",
         terms=("supervised", "self-training"),
@@ -68,7 +68,7 @@ def _original(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 register(
-    Part(
+    MethodPart(
         "dacs-original",
         "DACS by its first recipe: SGD, no warm-up, 250k iterations (Tranheden et al., 2021)",
         terms=("supervised", "self-training"),

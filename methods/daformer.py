@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from methods.recipes import Part, register
+from methods.framework.recipes import MethodPart, register
 
 TERMS = ("supervised", "self-training", "feature-distance")
 
@@ -34,7 +34,7 @@ def adapt(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 register(
-    Part(
+    MethodPart(
         "daformer",
         "DACS with rare class sampling, feature distance of thing classes, slower teacher (Hoyer et al., CVPR 2022)",
         terms=TERMS,

@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-from methods.recipes import PARTS, Part
+from methods.framework.recipes import PARTS, MethodPart
 
 _FOLDER = Path(__file__).parent
 
 
 class DeclaredPart(NamedTuple):
-    """What a list shows of a `methods.recipes.Part`."""
+    """What a list shows of a `methods.framework.recipes.MethodPart`."""
 
     name: str
     description: str
@@ -22,7 +22,7 @@ class DeclaredPart(NamedTuple):
 
 
 def declared_parts() -> list[DeclaredPart]:
-    """What ``register(Part(...))`` says in the files that `methods.catalog` imports, in its order.
+    """What ``register(MethodPart(...))`` says in the files that `methods.catalog` imports, in its order.
 
     Where a name or description is no plain text there, the files are imported all the same, and asked.
     """
@@ -46,9 +46,9 @@ def _parts(file: Path) -> Iterator[DeclaredPart]:
         if not (isinstance(call, ast.Call) and _called(call) == "register"):
             continue
         part = call.args[0] if call.args else None
-        if not (isinstance(part, ast.Call) and _called(part) == "Part"):
+        if not (isinstance(part, ast.Call) and _called(part) == "MethodPart"):
             raise ValueError(f"{file}: a part that is made elsewhere")
-        given = dict(zip([each.name for each in fields(Part)], part.args, strict=False))
+        given = dict(zip([each.name for each in fields(MethodPart)], part.args, strict=False))
         given |= {keyword.arg: keyword.value for keyword in part.keywords if keyword.arg}
         read = {name: ast.literal_eval(given[name]) for name in DeclaredPart._fields if name in given}
         yield DeclaredPart(read["name"], read["description"], read.get("host", False))

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
+from methods.base.ranges import at_least_zero, share
+from methods.framework.step import SOURCE, TrainingStep
+from methods.framework.term import Term, TermSettings, term
 from methods.networks import Segmentor
-from methods.ranges import at_least_zero, share
-from methods.step import SOURCE, TrainingStep
-from methods.term import Term, TermSettings, term
 
 # Train ids are stored in a byte, 255 is ignored.
 _LAST_TRAIN_ID = 254

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from methods import daformer
-from methods.recipes import Part, register
+from methods.framework.recipes import MethodPart, register
 
 CONFIG: Mapping[str, Any] = {**daformer.CONFIG, "HRDA.ENABLED": True, "TEST.SLIDING": True}
 # What DAFormer's protocols shrink by two, and HRDA does not (lhoyer/HRDA, configs/hrda/gtaHR2csHR_hrda.py).
@@ -40,7 +40,7 @@ def adapt(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 register(
-    Part(
+    MethodPart(
         "hrda",
         "DAFormer at full resolution: context and detail crops, learned scale attention (Hoyer et al., ECCV 2022)",
         terms=daformer.TERMS,

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
-from methods.choices import check_choice
-from methods.errors import MethodError
-from methods.masking import block_mask
+from methods.base.batch_share import Share
+from methods.base.choices import check_choice
+from methods.base.errors import MethodError
+from methods.base.ranges import at_least_one, share
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import SOURCE, TARGET, TrainingStep
+from methods.framework.term import OWN, Term, TermSettings, term
 from methods.networks import Segmentor
-from methods.pseudo_labels import PseudoLabels, pseudo_labels
-from methods.ranges import at_least_one, share
-from methods.recipes import Part, register
-from methods.share import Share
-from methods.step import SOURCE, TARGET, TrainingStep
-from methods.teacher import Teacher
-from methods.term import OWN, Term, TermSettings, term
+from methods.parts.masking import block_mask
+from methods.parts.pseudo_labels import PseudoLabels, pseudo_labels
+from methods.parts.teacher import Teacher
 
 BOTH = "both"
 HOST = "host"
@@ -121,13 +121,13 @@ def _halves(source: torch.Tensor, target: torch.Tensor, share: Share) -> torch.T
 
     Raises MethodError for an odd batch of several processes, which cannot share it.
     """
-    batch = share.whole(len(source))
+    batch = share.global_size(len(source))
     if share.ranks > 1 and batch % 2:
         raise MethodError(f"TERMS.MIC.DOMAIN is {BOTH!r} and SOLVER.BATCH {batch}: several GPUs expect an even batch")
     half = (batch + 1) // 2
-    return share.mine(torch.cat([share.gathered(source)[:half], share.gathered(target)[:half]]))
+    return share.local_rows(torch.cat([share.gathered(source)[:half], share.gathered(target)[:half]]))
 
 
 register(
-    Part("mic", "masked image consistency on target images, added to a host (Hoyer et al., 2023)", terms=("mic",))
+    MethodPart("mic", "masked image consistency on target images, added to a host (Hoyer et al., 2023)", terms=("mic",))
 )

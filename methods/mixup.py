@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from methods.choices import check_choice
-from methods.loss import segmentation_loss
-from methods.masking import bernoulli_mask, fuse, resize_mask
+from methods.base.choices import check_choice
+from methods.base.ranges import above_zero, at_least_one, share
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import MIXED, TARGET, TrainingStep, View
+from methods.framework.term import Term, TermSettings, term
 from methods.networks import Prediction, Segmentor
-from methods.ranges import above_zero, at_least_one, share
-from methods.recipes import Part, register
-from methods.step import MIXED, TARGET, TrainingStep, View
-from methods.term import Term, TermSettings, term
+from methods.parts.loss import segmentation_loss
+from methods.parts.masking import bernoulli_mask, fuse, resize_mask
 
 GLOBAL, LOCAL = "global", "local"
 
@@ -104,7 +104,7 @@ def _loss(
 
 
 register(
-    Part(
+    MethodPart(
         "mixup",
         "feature mixup between the samples of a batch (Verma et al., 2019; arXiv 2509.13801, Eq. 9)",
         terms=("mixup",),
@@ -113,7 +113,7 @@ register(
     )
 )
 register(
-    Part(
+    MethodPart(
         "mixup-local",
         "feature mixup at masked tokens, with another sample's features (arXiv 2509.13801, supplement 8.4)",
         terms=("mixup",),

@@ -11,17 +11,17 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from methods.choices import check_choice
-from methods.errors import MethodError
-from methods.masking import fuse
+from methods.base.choices import check_choice
+from methods.base.errors import MethodError
+from methods.base.ranges import at_least_one, at_least_zero, share
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import MIXED, SOURCE, TARGET, TrainingStep, View
+from methods.framework.term import Term, TermSettings, term
 from methods.networks import Segmentor
-from methods.ranges import at_least_one, at_least_zero, share
-from methods.rebuilder import Rebuilder
-from methods.recipes import Part, register
-from methods.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
-from methods.step import MIXED, SOURCE, TARGET, TrainingStep, View
-from methods.term import Term, TermSettings, term
-from methods.token_masks import BLOCK, CONFIDENCE, RANDOM, STRATEGIES, TokenMasker
+from methods.parts.masking import fuse
+from methods.parts.rebuilder import Rebuilder
+from methods.parts.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
+from methods.parts.token_masks import BLOCK, CONFIDENCE, RANDOM, STRATEGIES, TokenMasker
 
 BOTH, ENCODER, DECODER = "both", "encoder", "decoder"
 CLASSES, PIXELS, TEACHER, STUDENT, MASK_ONLY = (
@@ -42,7 +42,7 @@ class MRMSettings(TermSettings):
         MethodError: an unknown choice, or choices that make no sense together.
     """
 
-    strategy: str = RANDOM  # of masking: "random", "block", "confidence" or "class" (methods/token_masks.py)
+    strategy: str = RANDOM  # of masking: "random", "block", "confidence" or "class" (methods/parts/token_masks.py)
     ratio: float = share(0.4)  # probability that a token is masked, or the share that is
     # Side of a block in tokens, of "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022).
     block: int = at_least_one(4)
@@ -108,7 +108,7 @@ class MRM(Term[MRMSettings]):
     - ``objective``: ``pixel-regression`` predicts the view's pixels, normalised as the encoder takes them, from the
       rebuilt last stage by one linear layer, ``teacher-feature`` and ``student-feature`` rebuild the features that the
       teacher's or the student's own encoder has of the same images, all stages alike: mean square over masked places
-      (methods/reconstruction.py), without the decoder; the weights of pseudo-labels play no part.
+      (methods/parts/reconstruction.py), without the decoder; the weights of pseudo-labels play no part.
       ``teacher-feature`` costs an encoder pass of the teacher, which leaves the host's teacher as it is.
       ``mask-only`` sets masked features to 0, has no Rebuilder, and else is as ``pixel-classification``.
 
@@ -246,7 +246,7 @@ def _constants(student: Segmentor) -> Iterator[None]:
 
 
 register(
-    Part(
+    MethodPart(
         "mrm",
         "masked representation modeling: mask features, rebuild, decode against pseudo-labels (arXiv 2509.13801)",
         terms=("mrm",),

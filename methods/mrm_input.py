@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from methods.choices import check_choice
-from methods.masking import bernoulli_mask, resize_mask
+from methods.base.choices import check_choice
+from methods.base.ranges import at_least_one, at_least_zero, share
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import MIXED, TARGET, TrainingStep, View
+from methods.framework.term import OWN, Term, TermSettings, term
 from methods.networks import Segmentor
-from methods.ranges import at_least_one, at_least_zero, share
-from methods.recipes import Part, register
-from methods.step import MIXED, TARGET, TrainingStep, View
-from methods.term import OWN, Term, TermSettings, term
+from methods.parts.masking import bernoulli_mask, resize_mask
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class MRMInput(Term[MRMInputSettings]):
 
 
 register(
-    Part(
+    MethodPart(
         "mrm-input",
         "MRM in input space: mask tokens in place of image patches, a second pass (arXiv 2509.13801, Table 6)",
         terms=("mrm-input",),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from methods.loss import IGNORE
-from methods.recipes import Part, register
-from methods.step import SOURCE, TrainingStep
-from methods.term import Term, TermSettings, term
+from methods.framework.recipes import MethodPart, register
+from methods.framework.step import SOURCE, TrainingStep
+from methods.framework.term import Term, TermSettings, term
+from methods.parts.loss import IGNORE
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Supervised(Term[SupervisedSettings]):
 
 
 register(
-    Part(
+    MethodPart(
         "source-only",
         "supervised on source labels, no adaptation: the lower reference",
         terms=("supervised",),
@@ -44,7 +44,7 @@ register(
     )
 )
 register(
-    Part(
+    MethodPart(
         "target-only",
         "oracle: supervised on the target's training labels, which UDA does not have: the upper reference",
         terms=("supervised",),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from results.plain_file import create_plain
+from results.files.plain_file import create_plain
 
 _MEASURED, _REFERENCE, _PUBLISHED, _FAILED = "tab:blue", "tab:gray", "tab:orange", "tab:red"
 _DPI = 150

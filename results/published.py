@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from results.errors import ResultsError
+from results.files.errors import ResultsError
 
 FILE = Path(__file__).with_name("published.csv")
 COLUMNS = {

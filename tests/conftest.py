@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slurm.thread_waiting import wait_briefly
+from slurm.base.thread_waiting import wait_briefly
 
 wait_briefly()  # as commands do, before torch is loaded
 
@@ -62,7 +62,7 @@ def streets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def small_config() -> Callable[..., CfgNode]:
     """``small_config("dacs", seed=1, overrides={...})``: a run on small drawn images."""
-    from benchmarks.spec import RunSpec
+    from benchmarks.config.spec import RunSpec
 
     def make(method: str, seed: int = 0, overrides: dict[str, Any] | None = None) -> CfgNode:
         return RunSpec("streets", method, None, seed, SMALL | (overrides or {})).resolve()

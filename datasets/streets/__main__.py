@@ -6,9 +6,9 @@ from os.path import expanduser
 from pathlib import Path
 
 from datasets.errors import DataError
+from datasets.streets.contact_sheet import write_sheet
 from datasets.streets.files import write
 from datasets.streets.progress import shown
-from datasets.streets.sheet import write_sheet
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    from benchmarks.screen import screen
+    from benchmarks.core.screen import screen
 
     with screen():
         sys.exit(main())

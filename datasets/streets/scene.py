@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from datasets.streets import ground, lots, plants
+from datasets.streets import ground, parcels, plants
 from datasets.streets.camera import NEAR, Camera
 from datasets.streets.canvas import Canvas
 from datasets.streets.painter import Painter
@@ -61,10 +61,10 @@ def _draw_lot(p: Painter, lot: Lot) -> None:
     sign = 1 if lot.x > 0 else -1
     tall = p.uniform(p.style.building_height)
     if lot.kind == "building":
-        lots.building(p, lot.x, lot.z0, lot.z1, tall)
+        parcels.building(p, lot.x, lot.z0, lot.z1, tall)
         return
     if lot.kind != "trees" and p.chance(0.45):
-        lots.building(p, lot.x + sign * p.uniform((5, 12)), lot.z0 + 1, lot.z1, 0.6 * tall)
+        parcels.building(p, lot.x + sign * p.uniform((5, 12)), lot.z0 + 1, lot.z1, 0.6 * tall)
     most = {"trees": 5, "grass": 1}.get(lot.kind, 2)
     count = int(p.rng.integers(0, most + 1))
     for z in sorted((p.uniform((lot.z0, lot.z1)) for _ in range(count)), reverse=True):
@@ -72,9 +72,9 @@ def _draw_lot(p: Painter, lot: Lot) -> None:
             away = p.uniform((1, 12) if lot.kind == "trees" else (1.5, 4.5))
             plants.tree(p, p.camera.road_x(lot.x + sign * away, z), z, p.uniform((5, 12)))
     if lot.kind == "wall":
-        lots.wall(p, lot.x, lot.z0, lot.z1, p.uniform((1.2, 2.8)))
+        parcels.wall(p, lot.x, lot.z0, lot.z1, p.uniform((1.2, 2.8)))
     elif lot.kind == "fence":
-        lots.fence(p, lot.x, lot.z0, lot.z1, p.uniform((1.1, 2.2)))
+        parcels.fence(p, lot.x, lot.z0, lot.z1, p.uniform((1.1, 2.2)))
     elif lot.kind == "hedge":
         plants.hedge(p, lot.x, max(lot.z0, 2.5), lot.z1, p.uniform((0.9, 2.2)))
     elif p.chance(0.5):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
 from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
 from methods.networks.segmentor import Segmentor
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from methods.share import noise_as_now
+from methods.base.batch_share import noise_as_now
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 

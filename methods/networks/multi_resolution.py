@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
+from methods.base.ranges import out_of_range, share, within
 from methods.networks.attention import scale_attention
 from methods.networks.segmentor import LEAST_SIDE, Prediction, Segmentor, Window
-from methods.ranges import out_of_range, share, within
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
 
 DETECTRON2 = "detectron2://"
 

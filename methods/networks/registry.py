@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
 from methods.networks.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.errors import MethodError
+from methods.base.errors import MethodError
 from methods.networks.pickled_numbers import SAFE, PickledArray
 from methods.networks.segmentor import Segmentor
 

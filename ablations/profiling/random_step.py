@@ -1,0 +1,49 @@
+"""The training step of a config on random images of its sizes: for counting and timing; no data set is read."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import TypeVar
+
+import torch
+from detectron2.config import CfgNode
+
+from benchmarks.config.label_space import label_space
+from benchmarks.engine.runner import build_student, build_terms
+from benchmarks.engine.trainer import Trainer
+from datasets.labels import IGNORE
+from datasets.pairs import Batch
+from methods.framework.recipes import parse
+from methods.parts.teacher import Teacher
+
+AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
+
+
+def random_trainer(cfg: CfgNode, device: torch.device, kind: type[AnyTrainer]) -> AnyTrainer:
+    """The trainer of ``cfg`` on ``device``, ready for ``run_step`` inside an EventStorage, on one batch forever.
+
+    On the device ``meta`` tensors have shapes and no values, and nothing is computed.
+    """
+    recipe = parse(cfg.METHOD)
+    student = build_student(cfg).to(device)
+    student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
+    teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
+    batch = random_batch(cfg)
+    trainer = kind(cfg, student, teacher, terms, lambda start: repeat(batch), device)
+    trainer.before_train()
+    return trainer
+
+
+def random_batch(cfg: CfgNode) -> Batch:
+    """Source and target images, uniformly random, with labels of squares of random classes; one row is ignored."""
+    width, height = cfg.INPUT.CROP
+    generator = torch.Generator().manual_seed(0)
+    size = (cfg.SOLVER.BATCH, 3, height, width)
+    source, target = (torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for _ in range(2))
+    classes = len(label_space(cfg).names)
+    squares = torch.randint(0, classes, (cfg.SOLVER.BATCH, 1, 16, 16), generator=generator)
+    labels = torch.nn.functional.interpolate(squares.float(), (height, width), mode="nearest")[:, 0].to(torch.uint8)
+    labels[:, :1] = IGNORE
+    return {"source": {"images": source, "labels": labels}, "target": {"images": target}}

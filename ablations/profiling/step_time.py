@@ -1,0 +1,134 @@
+"""Seconds and memory of training steps, measured: multiply-adds are not time."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils.events import EventStorage
+
+from ablations.profiling.random_step import random_trainer
+from benchmarks.cli.progress import PLAIN_SECONDS, clock
+from benchmarks.engine.runner import pick_device
+from benchmarks.engine.trainer import Trainer
+from benchmarks.tools.counted_memory import count as counted_memory
+
+MIB = 2**20
+COUNTED, ALLOCATED = "counted", "allocated"
+
+
+@dataclass
+class StepTime:
+    """What was measured of a method.
+
+    Attributes:
+        seconds: of each step but the first, in which memory is reserved and kernels are chosen.
+        peak_mib: the most that the tensors of this method alone take: on a GPU as its allocator tells (``allocated``),
+            else counted by shapes (``counted``): what a process holds cannot be told apart by method.
+        device: "cpu" or the GPU's name. threads: of the CPU.
+    """
+
+    device: str
+    threads: int
+    seconds: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
+    peak_kind: str = COUNTED
+
+    @property
+    def median(self) -> float:
+        """Seconds a step."""
+        return statistics.median(self.seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "device": self.device,
+            "threads": self.threads,
+            "steps": len(self.seconds),
+            "seconds_per_step": self.median,
+            "peak_memory_mib": self.peak_mib,
+            "peak_memory_is": self.peak_kind,
+        }
+
+
+def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
+    """Time ``steps`` training steps of each method on random images, in turn: one step of each, then the next of each.
+
+    All methods are in memory together, and what else the machine does meets all of them alike. Progress goes to stderr.
+    """
+    device = pick_device(configs[0])
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    times = [StepTime(name, torch.get_num_threads()) for _ in configs]
+    trainers = [random_trainer(cfg, device, Trainer) for cfg in configs]
+    progress = _Progress(len(configs), steps + 1, name)
+    with EventStorage(0):
+        for number in range(steps + 1):
+            for cfg, trainer, measured in zip(configs, trainers, times, strict=True):
+                progress.show(f"step {number} of {steps}, {cfg.METHOD}")
+                trainer.iter = number
+                seconds, peak = _step(trainer)
+                if number:
+                    measured.seconds.append(seconds)
+                if peak is not None:
+                    measured.peak_mib, measured.peak_kind = max(measured.peak_mib, peak), ALLOCATED
+                progress.done += 1
+    del trainers
+    if device.type != "cuda":
+        for cfg, measured in zip(configs, times, strict=True):
+            print(f"counting the memory of {cfg.METHOD}", file=sys.stderr, flush=True)
+            measured.peak_mib = counted_memory(cfg)[1]
+    return times
+
+
+def _step(trainer: Trainer) -> tuple[float, float | None]:
+    """Seconds of one step, and on a GPU the MiB at its peak, without those of the methods beside it."""
+    device = trainer.device
+    if device.type != "cuda":
+        started = time.perf_counter()
+        trainer.run_step()
+        return time.perf_counter() - started, None
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device) - _own_bytes(trainer)
+    started = time.perf_counter()
+    trainer.run_step()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - started, (torch.cuda.max_memory_allocated(device) - before) / MIB
+
+
+def _own_bytes(trainer: Trainer) -> int:
+    """Bytes of the storages that a trainer holds between two steps, gradients included."""
+    kind = trainer.device.type
+    modules = [module for module in (trainer.student, trainer.teacher, trainer.terms) if module is not None]
+    held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    held += [tensor.grad for tensor in held if tensor.grad is not None]
+    states = trainer.optimizer.state.values()
+    held += [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+    storages = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in held if tensor.device.type == kind
+    }
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+class _Progress:
+    """A line on stderr at most every ten seconds, with the time left once each method has made a step."""
+
+    def __init__(self, methods: int, rounds: int, where: str) -> None:
+        self.methods, self.total, self.where, self.done = methods, methods * rounds, where, 0
+        self._started, self._last = time.monotonic(), -PLAIN_SECONDS
+
+    def show(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._last < PLAIN_SECONDS:
+            return
+        self._last = now
+        estimate = "time left -"
+        if self.done >= self.methods:
+            estimate = f"time left {clock((self.total / self.done - 1) * (now - self._started))}"
+        print(f"measuring on {self.where}: {what}; {estimate}", file=sys.stderr, flush=True)

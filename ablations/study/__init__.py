@@ -1,0 +1,1 @@
+"""The search: Optuna's study, its trials and its report."""

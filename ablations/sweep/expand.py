@@ -1,0 +1,171 @@
+"""From a grid to its runs: one row a setting, one run a row and seed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from ablations.sweep.grid import Grid, Point
+from ablations.sweep.grid_checks import HOST
+from benchmarks.config.spec import RunSpec, run_folder, run_id
+from benchmarks.core.errors import ConfigError
+from methods.base.errors import MethodError
+from methods.framework.recipes import parse
+
+_METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a row."""
+
+    spec: RunSpec
+    cfg: CfgNode
+
+    def folder(self, output: Path) -> Path:
+        """Its run folder, where ``benchmarks/run.py`` has it too."""
+        return run_folder(output, self.cfg)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One setting of a grid.
+
+    Attributes:
+        labels: one an axis; of the reference alone its own label, and "" for a second axis.
+        values: the numbers that the labels stand for, None where they are none.
+        host: the canonical recipe that the row's reference runs.
+        runs: one a seed.
+        is_reference: whether the rows of its host and network are compared with it.
+        is_pure: whether nothing of the method is set but what the labels say, as in published figures of the grid.
+        is_default: whether nothing of the method is set at all: published figures of the recipe are its own.
+    """
+
+    labels: tuple[str, ...]
+    values: tuple[float | None, ...]
+    host: str
+    runs: tuple[Run, ...]
+    is_reference: bool
+    is_pure: bool
+    is_default: bool
+
+    @property
+    def cfg(self) -> CfgNode:
+        """Of the first seed."""
+        return self.runs[0].cfg
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Host and network: rows of one group have one reference."""
+        return self.host, self.cfg.NETWORK
+
+    @property
+    def label(self) -> str:
+        return ", ".join(filter(None, self.labels))
+
+
+def expand(
+    grid: Grid,
+    protocol: str,
+    network: str | None,
+    host: str | None,
+    seeds: Sequence[int],
+    overrides: Mapping[str, Any],
+) -> list[Row]:
+    """The rows of a grid under a protocol; each group of rows of one host and network begins with its reference.
+
+    A reference that is one of the settings is that row; otherwise it is a row of its own.
+
+    Args:
+        grid: what is varied.
+        protocol: a name, or the path of a YAML file.
+        network: None: the protocol's.
+        host: recipe that ``{host}`` stands for; None: ``dacs``.
+        seeds: at least one.
+        overrides: config keys of all rows; they win over what the grid holds fixed.
+
+    Raises:
+        ConfigError, MethodError: a name, key or value that cannot be, or that the grid sets itself, in one line.
+    """
+    for option, key, given in (("--network", "NETWORK", network), ("--host", "HOST", host)):
+        if given is not None and grid.sets(key):
+            raise ConfigError(f"{option} is {given}, but the grid {grid.name} sets it itself; expected no {option}")
+    for key in overrides:
+        if grid.sets(key):
+            raise ConfigError(f"KEY VALUE: {key} is varied by the grid {grid.name}; expected other keys")
+    host = parse(host or "dacs").name
+    RunSpec(protocol, host, network, seeds[0], overrides).resolve()  # what is wrong here is not the grid's
+    maker = _Maker(grid, protocol, network, host, seeds, overrides)
+    rows = [maker.row(points) for points in itertools.product(*(axis.points for axis in grid.axes))]
+    return [row for group in dict.fromkeys(row.group for row in rows) for row in maker.with_reference(rows, group)]
+
+
+@dataclass(frozen=True)
+class _Maker:
+    grid: Grid
+    protocol: str
+    network: str | None
+    host: str
+    seeds: Sequence[int]
+    overrides: Mapping[str, Any]
+    ids: dict[str, str] = field(default_factory=dict)  # most settings ask for the same few runs
+
+    def row(self, points: Sequence[Point]) -> Row:
+        changes = {key: value for point in points for key, value in point.changes.items()}
+        where = f"{self.grid.path}: {', '.join(point.label for point in points)}"
+        host = parse(changes.pop("HOST", self.host)).name
+        network = changes.pop("NETWORK", self.network)
+        method = changes.pop("METHOD", self.grid.method)
+        return Row(
+            tuple(point.label for point in points),
+            tuple(point.value for point in points),
+            host,
+            runs := self._runs(method, host, network, changes, where),
+            is_reference=False,
+            is_pure=self._has_alone(runs[0], changes),
+            is_default=self._has_alone(runs[0], {}),
+        )
+
+    def with_reference(self, rows: Sequence[Row], group: tuple[str, str]) -> list[Row]:
+        """The rows of the group after their reference, or among them where it is one of them."""
+        rows = [row for row in rows if row.group == group]
+        host, network = group
+        reference = self.grid.reference
+        runs = self._runs(reference.method, host, network, {}, f"{self.grid.path}: reference")
+        known = run_id(runs[0].cfg)
+        same = [row for row in rows if run_id(row.cfg) == known]
+        if same:
+            return [replace(same[0], is_reference=True), *(row for row in rows if row is not same[0])]
+        axes = len(self.grid.axes)
+        labels, values = (reference.label, *[""] * (axes - 1)), (reference.value, *[None] * (axes - 1))
+        pure = self._has_alone(runs[0], {})
+        return [Row(labels, values, host, runs, is_reference=True, is_pure=pure, is_default=pure), *rows]
+
+    def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
+        """Whether, of the keys that make a method, ``changes`` alone decide the run."""
+        others = {key: value for key, value in self.overrides.items() if not key.startswith(_METHOD_KEYS)}
+        alone = replace(run.spec, overrides={**changes, **others})
+        return alone == run.spec or self._id(alone) == run_id(run.cfg)
+
+    def _id(self, spec: RunSpec) -> str:
+        known = self.ids.get(key := repr(spec))
+        if known is None:
+            known = self.ids[key] = run_id(spec.resolve())
+        return known
+
+    def _runs(
+        self, method: str, host: str, network: str | None, changes: Mapping[str, Any], where: str
+    ) -> tuple[Run, ...]:
+        given = {**self.grid.fixed, **changes, **self.overrides}
+        # What the command names as a pair is not named twice.
+        network = None if "NETWORK" in self.overrides else network
+        specs = [RunSpec(self.protocol, method.replace(HOST, host), network, seed, given) for seed in self.seeds]
+        try:
+            return tuple(Run(spec, spec.resolve()) for spec in specs)
+        except (ConfigError, MethodError) as error:
+            raise type(error)(f"{where}: {error}") from None

@@ -1,0 +1,22 @@
+"""The grids that ship, by name; torch is not imported to list them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.core.yaml_file import read_yaml
+
+GRIDS = Path(__file__).parents[1] / "grids"
+
+
+def grids() -> list[str]:
+    """Names of the grids that ship."""
+    return sorted(path.stem for path in GRIDS.glob("*.yaml"))
+
+
+def listing() -> str:
+    """Name and title of the grids that ship."""
+    from tabulate import tabulate
+
+    titles = [(name, read_yaml(GRIDS / f"{name}.yaml", "a grid")["title"]) for name in grids()]
+    return tabulate(titles, tablefmt="plain")

@@ -1,0 +1,1 @@
+"""What users see and say: options, progress, lists."""

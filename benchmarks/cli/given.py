@@ -1,0 +1,38 @@
+"""What the words of a command mean: methods, seeds, and config keys."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from benchmarks.config.overrides import parse_pairs
+from benchmarks.core.errors import ConfigError
+
+
+def method_names(text: str) -> list[str]:
+    """The recipes of ``--methods``."""
+    methods = [name.strip() for name in text.split(",") if name.strip()]
+    if not methods:
+        raise ConfigError("--methods is empty, expected recipes such as dacs,mic,mrm (--list shows what there is)")
+    return methods
+
+
+def seeds(text: str) -> list[int]:
+    """The seeds of ``--seeds``, each once."""
+    try:
+        found = [int(word) for word in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0:
+        raise ConfigError(f"--seeds is {text!r}, expected whole numbers such as 0,1,2")
+    return list(dict.fromkeys(found))
+
+
+def given_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Config keys from --iters, --data-root, --weights where there is one, and KEY VALUE, which has the last word."""
+    options = {
+        "SOLVER.ITERS": arguments.iters,
+        "WEIGHTS": getattr(arguments, "weights", None),
+        "DATA.ROOT": arguments.data_root,
+    }
+    return {key: value for key, value in options.items() if value is not None} | parse_pairs(arguments.overrides)

@@ -1,0 +1,107 @@
+"""Options that several commands have: of those that make runs, and of those that use a trained model."""
+
+from __future__ import annotations
+
+import argparse
+from os.path import expanduser
+from pathlib import Path
+
+from benchmarks.core.errors import ConfigError
+
+STUDENT, TEACHER = "student", "teacher"
+INLINE, LOCAL, SLURM = "inline", "local", "slurm"
+
+
+def path_of(text: str) -> Path:
+    """The path that an option names. "~" is the home folder: shells leave it as it is in ``--output=~/runs``."""
+    return Path(expanduser(text))  # noqa: PTH111 (pathlib's raises where there is no such user)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """--run, --runs, --module and --model."""
+    parser.add_argument(
+        "--run", type=expanduser, required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)"
+    )
+    parser.add_argument("--runs", type=path_of, default=Path("runs"), help="where an id is looked for (default: runs)")
+    add_module_option(parser)
+    parser.add_argument(
+        "--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student, which tables report"
+    )
+
+
+def size_of(option: str, text: str) -> tuple[int, int]:
+    """``"1024x512"``, the value of an option, -> (1024, 512). Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        return int(width), int(height)
+    raise ConfigError(f"{option} is {text!r}, expected a width and a height such as 1024x512")
+
+
+def add_module_option(parser: argparse.ArgumentParser) -> None:
+    """--module, of commands that read the configs of run folders, which may come from anybody."""
+    parser.add_argument(
+        "--module",
+        type=expanduser,
+        action="append",
+        default=[],
+        help="the code that the run's config names to register its data sets (DATA.MODULE), which is imported only "
+        "where you name it: a file.py, or a module",
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """--protocol, --network, --iters, --output, --data-root and KEY VALUE, of commands that make runs."""
+    parser.add_argument(
+        "--protocol", type=expanduser, default="streets", help="what is learned from and scored on (default: streets)"
+    )
+    parser.add_argument("--network", help="default: the protocol's")
+    parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
+    parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
+    parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+
+
+def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -> None:
+    """--launcher and what belongs to it; `benchmarks.launch.launcher.read_launcher` makes sense of them.
+
+    Without inline where ``usual`` is another: that command makes several runs at a time.
+    """
+    kinds = (INLINE, LOCAL, SLURM) if usual == INLINE else (LOCAL, SLURM)
+    first = "one after the other (inline), " if usual == INLINE else ""
+    group = parser.add_argument_group("where runs are made (docs/cluster.md)")
+    group.add_argument(
+        "--launcher",
+        choices=kinds,
+        default=usual,
+        help=f"{first}several at a time on this machine (local), or as jobs of SLURM (default: {usual})",
+    )
+    group.add_argument("--parallel", type=int, help="runs at a time, of local (default: the GPUs, or cores up to 4)")
+    group.add_argument("--gpus", type=int, help="GPUs of one run, on each node (default: 1, or the profile's)")
+    slurm = add_profile_options(parser, "of --launcher slurm: a profile, and what replaces its keys")
+    if usual == INLINE:
+        slurm.add_argument("--no-wait", action="store_true", help="return when the runs are in the queue")
+
+
+def add_profile_options(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """--profile, and an option for each of its keys but gpus; `read_profile_options` of the launcher reads them."""
+    slurm = parser.add_argument_group(title)
+    slurm.add_argument("--profile", type=expanduser, help="of slurm/profiles, or the path of a YAML file")
+    for name, meaning in _PROFILE_OPTIONS.items():
+        kind = int if name in ("nodes", "cpus", "array_parallelism") else str
+        slurm.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
+    slurm.add_argument("--sbatch", action="append", metavar="OPTION=VALUE", help="any other option of sbatch")
+    return slurm
+
+
+_PROFILE_OPTIONS = {
+    "partition": None,
+    "account": None,
+    "qos": None,
+    "constraint": None,
+    "nodes": "of one run",
+    "gpu_type": "as the cluster calls it, such as a100",
+    "cpus": "for each GPU",
+    "memory": "of each node, such as 32G",
+    "time": "limit of one session, such as 12:00:00; the run goes on in the next",
+    "array_parallelism": "runs at a time, at most",
+}

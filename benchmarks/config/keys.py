@@ -1,0 +1,203 @@
+"""Every config key of segshift, in one function, as a detectron2 CfgNode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from typing import Any, get_type_hints
+
+from detectron2.config import CfgNode as CN
+
+import methods.catalog  # noqa: F401  (registers the terms whose settings become keys)
+from methods.framework.step import SelfTraining
+from methods.framework.term import TERMS
+from methods.networks.multi_resolution import MultiResolution
+
+# Keys that say where and how a run runs, not what it computes: they are left out of the run's id.
+PLACE_KEYS = (
+    "PROTOCOL_FILE",
+    "DATA.ROOT",
+    "DEVICE",
+    "NUM_WORKERS",
+    "CHECKPOINT_PERIOD",
+    "SOLVER.ACTIVATION_CHECKPOINTING",
+    "SOLVER.DETERMINISTIC",
+)
+CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
+# Keys that are left out of the run's id while they are 0 or empty: a run is then what it was before there were any.
+LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "SAMPLING.BY_AREA")
+
+
+def get_config() -> CN:
+    """The defaults: the published settings of DACS (DAFormer's baseline) with a 512 x 512 crop.
+
+    Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order; what a
+    recipe makes of DATA it makes of the pairs' too.
+    """
+    cfg = CN()
+    cfg.PROTOCOL = ""  # name of the protocol file
+    cfg.PROTOCOL_FILE = ""  # its path, where it is none that ships
+    cfg.DESCRIPTION = ""  # of the protocol, one line
+    cfg.METHOD = ""  # canonical recipe
+    cfg.NETWORK = ""  # name of the network; the protocol sets a default
+    cfg.WEIGHTS = "imagenet"  # a known name, a path, or "none"
+    cfg.SEED = 0  # decides initialization, data order, augmentation, masks: everything drawn
+
+    # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run
+    # from before the mend is another run.
+    cfg.NUMERICS = ()
+
+    # Where images come from. FOLDER is below ROOT.
+    cfg.DATA = CN()
+    cfg.DATA.CLASSES = ()  # names, in the order of their train ids; empty: the 19 of Cityscapes
+    cfg.DATA.COLOURS = ()  # of CLASSES, as "#rrggbb"; empty: chosen
+    cfg.DATA.THINGS = ()  # which of CLASSES are countable objects (DAFormer's feature distance)
+    cfg.DATA.MODULE = ""  # Python module, or file beside the protocol's, that registers data sets with detectron2
+    # Rows at the top and the bottom of a target image, at the protocol's size, that show rectification artefacts or the
+    # car itself: methods of DAFormer's family trust no pseudo-labels there.
+    cfg.DATA.IGNORED_ROWS = (0, 0)
+    cfg.DATA.ROOT = ""  # empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE
+    cfg.DATA.SOURCE = _data_set()  # labelled training images
+    cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only alone
+    cfg.DATA.VAL = _data_set()  # what mIoU is measured on
+    # The embedded benchmark: drawn and cached where IMAGES are set, instead of read below ROOT.
+    cfg.DATA.STREETS = CN()
+    cfg.DATA.STREETS.SIZE = (256, 128)  # width, height in pixels
+    cfg.DATA.STREETS.SOURCE_IMAGES = 0  # 0: not the embedded benchmark
+    cfg.DATA.STREETS.TARGET_IMAGES = 0
+    cfg.DATA.STREETS.VAL_IMAGES = 0
+    cfg.DATA.STREETS.SEED = 0  # of the drawing, not of the run
+    cfg.DATA.STREETS.VERSION = 0  # of the drawing code; filled in, so that the run's id depends on it
+
+    # How a training image becomes a crop. Sizes are (width, height) in pixels.
+    cfg.INPUT = CN()
+    cfg.INPUT.CROP = (512, 512)
+    cfg.INPUT.FLIP = 0.5  # probability of a horizontal flip
+    cfg.INPUT.SOURCE_RESIZE = ()  # scaled, aspect kept, to the largest size that fits; empty: as is
+    cfg.INPUT.TARGET_RESIZE = ()
+    # Pixels at the top, the bottom and both sides of a (resized) target image whose pseudo-labels count for nothing;
+    # recipes set them from DATA.IGNORED_ROWS.
+    cfg.INPUT.TARGET_MARGINS = (0, 0, 0)
+    cfg.INPUT.MAX_CLASS_SHARE = 0.75  # a source crop is drawn again (10 times) while one class exceeds this share
+
+    # Rare class sampling (datasets/rare_classes.py): labelled images are drawn for a class, rare ones more often.
+    cfg.SAMPLING = CN()
+    cfg.SAMPLING.RARE_CLASSES = False  # recipes of DAFormer's family set it
+    cfg.SAMPLING.TEMPERATURE = 0.01  # of the softmax over the classes; smaller: the rarest more often
+    cfg.SAMPLING.MIN_PIXELS = 3000  # a label with more pixels of the class, as it lies on disk, can be drawn for it
+    # Whether MIN_PIXELS is of labels of GTA's size and scaled to the area of these; of one's own protocols, unless they
+    # set MIN_PIXELS.
+    cfg.SAMPLING.BY_AREA = False
+    cfg.SAMPLING.MIN_CROP_PIXELS = 1500  # a crop is drawn again (10 times) while it has no more pixels of the class
+
+    cfg.SOLVER = CN()
+    cfg.SOLVER.ITERS = 40000
+    cfg.SOLVER.BATCH = 2  # images of each domain, of all GPUs of the run together
+    cfg.SOLVER.OPTIMIZER = "adamw"  # betas 0.9 and 0.999; or "sgd"
+    cfg.SOLVER.MOMENTUM = 0.9  # of sgd
+    cfg.SOLVER.ENCODER_LR = 6e-5
+    cfg.SOLVER.DECODER_LR = 6e-4
+    cfg.SOLVER.WEIGHT_DECAY = 0.01  # 0 on the norms of networks that ask for it
+    cfg.SOLVER.WARMUP_ITERS = 1500  # linear from WARMUP_FACTOR of the rate
+    cfg.SOLVER.WARMUP_FACTOR = 1e-6
+    cfg.SOLVER.POWER = 1.0  # of the polynomial decay to 0
+    cfg.SOLVER.PRECISION = "fp32"  # or "bf16", "fp16": autocast, with a gradient scaler for fp16
+    cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
+    cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
+
+    cfg.TEST = CN()
+    cfg.TEST.RESIZE = ()  # images are scaled to exactly this size, logits to the label's; empty: as is
+    cfg.TEST.SLIDING = False  # inference by windows whose logits are averaged where they overlap, not on whole images
+    cfg.TEST.WINDOW = ()  # size of the windows; empty: the training crop's
+    cfg.TEST.STRIDE = ()  # between windows; empty: half a window
+    cfg.TEST.PERIOD = 4000  # iterations between evaluations of the student; the last iterate is always evaluated
+    # Classes that the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow are
+    # in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
+    cfg.TEST.CLASSES = 0
+    # What settings can be chosen by without target labels, measured at each evaluation (docs/criteria.md); 0: not.
+    # The last images of the source's list, which are left out of training, and which the student is scored on.
+    cfg.TEST.SOURCE_IMAGES = 0
+    # Training images of the target, evenly spaced in its list, on which the confidence of pseudo-labels is measured.
+    cfg.TEST.CONFIDENCE_IMAGES = 0
+
+    cfg.SELF_TRAINING = _keys(SelfTraining())  # teacher, pseudo-labels, strong augmentation (methods/framework/step.py)
+    cfg.HRDA = _keys(MultiResolution())  # context and detail (methods/networks/multi_resolution.py)
+    cfg.TERMS = CN()  # TERMS.<NAME>.<SETTING>, the fields of each term's settings
+    for name, cls in sorted(TERMS.items()):
+        cfg.TERMS[config_name(name)] = _keys(cls.Settings())
+
+    cfg.DEVICE = ""  # empty: cuda where there is one, else cpu
+    cfg.NUM_WORKERS = 2  # processes that load images; any number gives the same batches
+    cfg.CHECKPOINT_PERIOD = 1000  # iterations
+    return cfg
+
+
+# Keys that hold a list of words.
+WORD_KEYS = {"NUMERICS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
+    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
+}
+# Keys that hold a path: "~" at its beginning is the home folder.
+PATH_KEYS = {"WEIGHTS", "DATA.ROOT", "DATA.MODULE"} | {
+    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("FOLDER", "IMAGES", "LABELS")
+}
+
+
+def _data_set() -> CN:
+    node = CN()
+    node.LAYOUT = ""  # of a published data set (datasets/layouts.py), or "folders", or "registered"
+    node.FOLDER = ""
+    node.SPLIT = "train"  # of a published data set
+    node.CONDITIONS = ()  # of weather or daytime, where it is sorted by them; empty: the published ones
+    node.IMAGES = ""  # of "folders": a folder or a pattern of paths (datasets/folders.py)
+    node.LABELS = ""
+    node.NAME = ""  # of "registered": the name in detectron2's DatasetCatalog
+    node.IDS = ()  # what labels store, "id=class" each; a protocol's file gives a mapping (docs/own_data.md)
+    return node
+
+
+def _keys(settings: Any) -> CN:
+    return CN({name.upper(): value for name, value in asdict(settings).items()})
+
+
+def setting_type(key: str) -> Any:
+    """The annotation of the field that a key is of, as ``float | None``; None where it is of none, or has none."""
+    section, _, leaf = key.rpartition(".")
+    for name, cls in sections():
+        if name == section:
+            return _type_hints(cls).get(leaf.lower())
+    return None
+
+
+def sections() -> Iterator[tuple[str, type]]:
+    """The sections whose keys are the fields of a settings dataclass, with that."""
+    yield "SELF_TRAINING", SelfTraining
+    yield "HRDA", MultiResolution
+    for name, cls in TERMS.items():
+        yield f"TERMS.{config_name(name)}", cls.Settings
+
+
+@cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except NameError:  # of a module that imports a name for type checkers alone
+        return {}
+
+
+def config_name(term: str) -> str:
+    """``self-training`` -> ``SELF_TRAINING``."""
+    return term.upper().replace("-", "_")
+
+
+def from_node(cls: type, node: CN) -> Any:
+    """Build a settings dataclass from its config node."""
+    return cls(**{key.lower(): value for key, value in node.items()})
+
+
+def flatten(node: CN, prefix: str = "") -> dict[str, Any]:
+    """``{"SOLVER.ITERS": 40000, ...}``."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, CN) else {f"{prefix}{key}": value}
+    return flat

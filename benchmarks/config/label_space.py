@@ -1,0 +1,120 @@
+"""What a config says about classes: the label space, how labels store it, and the class sets that are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detectron2.config import CfgNode
+
+from benchmarks.core.errors import ConfigError
+from datasets.errors import DataError, unknown_name
+from datasets.label_space import CITYSCAPES, LabelSpace, own_space
+from datasets.labels import GREY, IGNORE, UNKNOWN, own_encoding, storage_of
+from datasets.layouts import LAYOUTS
+
+ROLES = ("SOURCE", "TARGET", "VAL")
+FOLDERS, REGISTERED = "folders", "registered"
+KINDS = (*LAYOUTS, FOLDERS, REGISTERED)
+"""What LAYOUT can be."""
+
+_MEANING = {
+    "SOURCE": "the labelled images to train on",
+    "TARGET": "the images to adapt to",
+    "VAL": "the labelled images that are scored",
+}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a prediction is scored in: a label space and the sizes of the class sets reported, the headline's first."""
+
+    space: LabelSpace
+    class_sets: tuple[int, ...]
+
+
+def label_space(cfg: CfgNode) -> LabelSpace:
+    """The classes of DATA.CLASSES, or those of Cityscapes where it is empty. Raises DataError naming the key."""
+    data = cfg.DATA
+    if data.CLASSES:
+        return own_space(data.CLASSES, data.COLOURS, data.THINGS)
+    for key in ("COLOURS", "THINGS"):
+        if data[key]:
+            raise DataError(f"DATA.{key} is given without DATA.CLASSES, which it belongs to")
+    return CITYSCAPES
+
+
+def reported(cfg: CfgNode) -> tuple[int, ...]:
+    """The class sets of a benchmark, the usual one first: all of own classes; of Cityscapes', those the source labels.
+
+    So GTA is scored on 19 classes and never on fewer, SYNTHIA on 16 and 13, as published: numbers over other sets could
+    not be compared with those of papers.
+    """
+    if cfg.DATA.CLASSES:
+        return tuple(label_space(cfg).class_sets)
+    layout = LAYOUTS.get(cfg.DATA.SOURCE.LAYOUT)
+    return layout.class_sets if layout else (len(CITYSCAPES.names),)
+
+
+def scoring(cfg: CfgNode) -> Scoring:
+    """The label space and the class sets of a resolved config, TEST.CLASSES first."""
+    headline = cfg.TEST.CLASSES
+    return Scoring(label_space(cfg), (headline, *(number for number in reported(cfg) if number != headline)))
+
+
+def encoding(cfg: CfgNode, role: str) -> str:
+    """How the labels of DATA.<role> store the classes of `label_space` (`datasets.labels`).
+
+    By IDS; without them as the data set's layout does, or by the place of a class in DATA.CLASSES, 255 for ignored.
+
+    Raises:
+        DataError: naming the key, for ids or names that are none, or own classes in labels of another data set.
+    """
+    node, space, key = cfg.DATA[role], label_space(cfg), f"DATA.{role}.IDS"
+    layout = LAYOUTS.get(node.LAYOUT)
+    if layout and not node.IDS:
+        if cfg.DATA.CLASSES:
+            raise DataError(f"{key}: {layout.title} does not store DATA.CLASSES, expected which id is which class")
+        return layout.label_encoding
+    storage = storage_of(layout.label_encoding) if layout else GREY
+    # 255 is ignored by convention; in 16 bits it is an id as any other.
+    table = {IGNORE: IGNORE} if storage == GREY else {}
+    if not node.IDS:
+        return own_encoding(storage, {index: index for index in range(len(space.names))} | table)
+    others = UNKNOWN
+    for entry in node.IDS:
+        stored, _, name = entry.partition("=")
+        train_id = IGNORE if name == "ignore" else space.index(name, key)
+        if stored == "others":
+            others = train_id
+        elif stored.isdecimal() and int(stored) <= 255:
+            table[int(stored)] = train_id
+        else:
+            raise DataError(f"{key}: {entry!r}: expected an id from 0 to 255, or others, and its class")
+    return own_encoding(storage, table, others)
+
+
+def check_classes(cfg: CfgNode) -> None:
+    """Find what is wrong with the classes and the data sets of a config before any file is looked for.
+
+    Raises:
+        ConfigError or DataError: one line naming the key.
+    """
+    label_space(cfg)
+    for role in ROLES:
+        node = cfg.DATA[role]
+        if not node.LAYOUT:
+            kinds = ", ".join(sorted(KINDS))
+            raise ConfigError(f"DATA.{role} has no LAYOUT, expected {_MEANING[role]}, as one of {kinds}")
+        if node.LAYOUT not in KINDS:
+            raise ConfigError(f"DATA.{role}.LAYOUT: {unknown_name('layout', node.LAYOUT, KINDS)}")
+        for layout, key in ((FOLDERS, "IMAGES"), (REGISTERED, "NAME")):
+            if (layout == node.LAYOUT) != bool(node[key]):
+                raise ConfigError(
+                    f"DATA.{role}.{key} is {node[key]!r}, expected it with LAYOUT {layout} and with no other "
+                    f"(LAYOUT is {node.LAYOUT})"
+                )
+        encoding(cfg, role)
+    if cfg.TEST.CLASSES not in reported(cfg):
+        layout, numbers = cfg.DATA.SOURCE.LAYOUT, " or ".join(map(str, reported(cfg)))
+        what = "as many as DATA.CLASSES" if cfg.DATA.CLASSES else f"the classes that a source of layout {layout} labels"
+        raise ConfigError(f"TEST.CLASSES is {cfg.TEST.CLASSES}, expected {numbers}: {what}")

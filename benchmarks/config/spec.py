@@ -1,0 +1,255 @@
+"""What a run is: a spec, resolved to a config, named by a hash of what decides its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+import datasets.streets
+from benchmarks.config.deciding import decisive, formerly_decisive
+from benchmarks.config.keys import config_name, flatten, from_node, get_config
+from benchmarks.config.label_space import check_classes, reported
+from benchmarks.config.overrides import apply
+from benchmarks.config.protocol_file import is_path, nearest, protocol_values
+from benchmarks.config.sliding_window import sliding
+from benchmarks.core.errors import ConfigError
+from datasets.rare_classes import RareClasses, of_crop
+from methods.base.ranges import out_of_range
+from methods.framework.recipes import parse
+from methods.framework.step import SelfTraining
+from methods.framework.term import TERMS
+from methods.networks import NETWORKS
+from methods.networks.multi_resolution import MultiResolution
+from methods.networks.segmentor import LEAST_SIDE
+from results.files.errors import ResultsError
+from results.records.record import DIVERGED, FINISHED, read_record
+from results.records.record import FILE as RECORD
+
+# Ranges by the last part of a key; those of methods' settings are beside their fields (methods/base/ranges.py).
+_SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
+_AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD"}
+_SHARES = {"FLIP", "MAX_CLASS_SHARE", "MOMENTUM", "WARMUP_FACTOR"}
+_OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
+_SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
+_SEEN = {"CROP", "WINDOW", "RESIZE"}  # what a network is given
+_PIXEL_COUNTS = {"IGNORED_ROWS": ("top", "bottom"), "TARGET_MARGINS": ("top", "bottom", "sides")}
+# Keys that are not set as KEY VALUE, and what sets them.
+_SET_ELSEWHERE = {
+    "PROTOCOL": "--protocol",
+    "PROTOCOL_FILE": "--protocol",
+    "METHOD": "--methods",
+    "SEED": "--seeds",
+    "DESCRIPTION": "the protocol's file",
+    "DATA.STREETS.VERSION": "the code that draws",
+    "NUMERICS": "the code of the methods",
+}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run to be made. ``overrides`` are config keys above protocol and recipe."""
+
+    protocol: str  # a name, or the path of a YAML file
+    method: str
+    network: str | None = None  # None: the protocol's default
+    seed: int = 0
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self) -> CfgNode:
+        """Defaults, then the protocol, then the recipe (which sees overridden DATA), then the overrides; frozen.
+
+        Raises:
+            ConfigError or MethodError: an unknown name or key, or a value out of range, in one line.
+        """
+        cfg = get_config()
+        values = protocol_values(self.protocol)
+        _refuse({key: value for key, value in values.items() if key != "DESCRIPTION"}, None, self.protocol)
+        apply(cfg, values, f"protocol {self.protocol}")
+        recipe = parse(self.method)
+        _refuse(self.overrides, self.network)
+        # Recipes go by what the data are, whoever says so: by things and ignored rows of a pair as by the protocol's.
+        apply(cfg, {key: value for key, value in self.overrides.items() if key.startswith("DATA.")}, "KEY VALUE")
+        _check_values(flatten(cfg.DATA, "DATA."))
+        apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
+        apply(cfg, self.overrides, "KEY VALUE")
+        cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
+        if is_path(self.protocol):
+            cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())
+            _scale_sampling(cfg, {*values, *self.overrides})
+        if cfg.TEST.CLASSES == 0:
+            cfg.TEST.CLASSES = reported(cfg)[0]
+        if self.network is not None:
+            cfg.NETWORK = self.network
+        if cfg.DATA.STREETS.SOURCE_IMAGES:
+            cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
+        _check(cfg, self.overrides)
+        cfg.NUMERICS = numerics(cfg)
+        cfg.freeze()
+        return cfg
+
+
+def _scale_sampling(cfg: CfgNode, given: Set[str]) -> None:
+    """Rare class sampling's thresholds are of GTA's labels and of 512x512 crops: own data gets them by area."""
+    if not given & {"SAMPLING.MIN_PIXELS", "SAMPLING.BY_AREA"}:
+        cfg.SAMPLING.BY_AREA = True
+    if "SAMPLING.MIN_CROP_PIXELS" not in given:
+        cfg.SAMPLING.MIN_CROP_PIXELS = of_crop(RareClasses.min_crop_pixels, tuple(cfg.INPUT.CROP))
+
+
+def run_id(cfg: CfgNode) -> str:
+    """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
+    return _digits(decisive(cfg))
+
+
+def former_ids(cfg: CfgNode) -> list[str]:
+    """The ids under which earlier versions may have made the run, the most likely first; without that of now."""
+    ids = dict.fromkeys(_digits(values) for values in formerly_decisive(cfg))
+    ids.pop(run_id(cfg), None)
+    return list(ids)
+
+
+def _digits(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def numerics(cfg: CfgNode) -> tuple[str, ...]:
+    """The terms that this code trains with other numbers than its first version, as "mrm 2" (``Term.numerics``)."""
+    found = []
+    for name in parse(cfg.METHOD).terms:
+        values = from_node(TERMS[name].Settings, cfg.TERMS[config_name(name)])
+        if values.weight and (number := TERMS[name].numerics(values)) > 1:
+            found.append(f"{name} {number}")
+    return tuple(found)
+
+
+def run_folder(output: Path, cfg: CfgNode) -> Path:
+    """``<output>/<protocol>/<method>/<network>/<id>``.
+
+    Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
+    """
+    group = output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK
+    usual = group / run_id(cfg)
+    if not group.is_dir():
+        return usual
+    there = [folder for folder in (usual, *(group / each for each in former_ids(cfg))) if _is_begun(folder)]
+    return next(iter([*filter(_is_over, there), *there]), usual)
+
+
+def id_in(folder: Path, cfg: CfgNode) -> str:
+    """The run's id, or the former one that its folder is called by."""
+    return folder.name if folder.name in former_ids(cfg) else run_id(cfg)
+
+
+def _is_begun(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def _is_over(folder: Path) -> bool:
+    try:
+        record = read_record(folder)
+    except ResultsError:
+        return False
+    return record is not None and record["status"] in (FINISHED, DIVERGED)
+
+
+def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
+    if cfg.NETWORK not in NETWORKS:
+        raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
+    if cfg.SOLVER.PRECISION not in ("fp32", "bf16", "fp16"):
+        raise ConfigError(f"SOLVER.PRECISION is {cfg.SOLVER.PRECISION!r}, expected fp32, bf16 or fp16")
+    if cfg.SOLVER.OPTIMIZER not in ("adamw", "sgd"):
+        raise ConfigError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected adamw or sgd")
+    check_classes(cfg)
+    recipe = parse(cfg.METHOD)
+    _check_values({key: value for key, value in flatten(cfg).items() if not key.startswith(_SETTINGS)})
+    _check_ranges("SELF_TRAINING", SelfTraining, cfg.SELF_TRAINING)
+    for name, cls in TERMS.items():
+        section = f"TERMS.{config_name(name)}"
+        # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
+        if name in recipe.terms or any(key.startswith(f"{section}.") for key in overrides):
+            _check_ranges(section, cls.Settings, cfg.TERMS[config_name(name)])
+    if cfg.SOLVER.OPTIMIZER == "adamw" and _usual_momentum() != cfg.SOLVER.MOMENTUM:
+        raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
+    _check_margins(cfg)
+    if recipe.oracle and cfg.TEST.SOURCE_IMAGES:
+        raise ConfigError(
+            f"TEST.SOURCE_IMAGES is {cfg.TEST.SOURCE_IMAGES}, expected 0 for {recipe.name}, which trains on no source"
+        )
+    for name in recipe.terms:
+        from_node(TERMS[name].Settings, cfg.TERMS[config_name(name)])  # raises what makes no sense together
+    for part in recipe.parts:
+        if part.min_batch > cfg.SOLVER.BATCH:
+            raise ConfigError(f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, expected at least {part.min_batch} for {part.name}")
+    from_node(MultiResolution, cfg.HRDA)
+    sliding(cfg)
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if expected := _expected(key, value):
+            raise ConfigError(f"{key} is {value}, expected {expected}")
+
+
+def _check_ranges(section: str, cls: type, node: CfgNode) -> None:
+    """Raises ConfigError for a value out of the range that stands beside its field."""
+    if found := out_of_range(cls, {key.lower(): value for key, value in node.items()}):
+        name, value, expected = found
+        raise ConfigError(f"{section}.{name.upper()} is {value}, expected {expected}")
+
+
+@cache
+def _usual_momentum() -> float:
+    return float(get_config().SOLVER.MOMENTUM)
+
+
+def _check_margins(cfg: CfgNode) -> None:
+    """Margins that leave nothing of a target image, where the protocol says how large it is."""
+    size = cfg.INPUT.TARGET_RESIZE or (cfg.DATA.STREETS.SIZE if cfg.DATA.STREETS.SOURCE_IMAGES else None)
+    top, bottom, sides = cfg.INPUT.TARGET_MARGINS
+    if size and (top + bottom >= size[1] or 2 * sides >= size[0]):
+        raise ConfigError(
+            f"INPUT.TARGET_MARGINS is {cfg.INPUT.TARGET_MARGINS}, expected margins that leave something of target "
+            f"images of {size[0]}x{size[1]}"
+        )
+
+
+def _expected(key: str, value: Any) -> str | None:
+    """What a value should have been; None where it is in range."""
+    name = key.rsplit(".", 1)[-1]
+    if name in _PIXEL_COUNTS:
+        fits = len(value) == len(_PIXEL_COUNTS[name]) and min(value) >= 0
+        return None if fits else f"pixels at {', '.join(_PIXEL_COUNTS[name])}"
+    if name in _SIZES:
+        least = LEAST_SIDE if name in _SEEN else 1
+        if len(value) == 2 and min(value) >= least:
+            return None
+        optional = name in _OPTIONAL_SIZES
+        sides = "a width and a height in pixels" + (f" of at least {least}" if least > 1 else "")
+        return None if optional and not value else sides + " or []" * optional
+    if isinstance(value, tuple):
+        return None
+    if isinstance(value, (bool, str)):
+        return None
+    if name in _AT_LEAST_ONE:
+        return None if value >= 1 else "at least 1"
+    if name == "TEMPERATURE":
+        return None if 0 < value < math.inf else "a finite number above 0"
+    if name in _SHARES:
+        return None if 0 <= value <= 1 else "a number from 0 to 1"
+    return None if value >= 0 and math.isfinite(value) else "a finite number of at least 0"
+
+
+def _refuse(overrides: Mapping[str, Any], network: str | None, where: str = "KEY VALUE") -> None:
+    for key in overrides:
+        if key in _SET_ELSEWHERE:
+            raise ConfigError(f"{where}: {key} is set by {_SET_ELSEWHERE[key]}")
+        if key == "NETWORK" and network is not None:
+            raise ConfigError("KEY VALUE: NETWORK is set by --network already")

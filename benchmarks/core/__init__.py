@@ -1,0 +1,1 @@
+"""What every command stands on: its errors, its screen, reading YAML."""

@@ -1,0 +1,1 @@
+"""From a config to data sets and their images."""

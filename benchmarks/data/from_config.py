@@ -1,0 +1,256 @@
+"""From a config to the images of a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from os.path import expanduser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+import datasets.streets
+from benchmarks.config.label_space import label_space, reported
+from benchmarks.data.data_sets import Items, items
+from datasets.augmentation import Framing
+from datasets.class_pixels import Shown, class_pixels, quiet
+from datasets.class_presence import absent_classes, ids_found, spread
+from datasets.errors import DataError
+from datasets.evaluation_set import EvaluationSet, UnlabelledSet
+from datasets.file_checks import header_problems
+from datasets.pairs import PairedBatches
+from datasets.rare_classes import RareClasses, RareClassSampler, of_label
+from datasets.reading import label_header
+from methods.framework.recipes import Recipe
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) -> Path:
+    """The folder that the protocol's data sets lie in; the embedded benchmark is drawn into a cache first if absent.
+
+    Raises:
+        DataError: the protocol ships, and neither --data-root nor $DETECTRON2_DATASETS says where to look.
+    """
+    streets = cfg.DATA.STREETS
+    if streets.SOURCE_IMAGES:
+        return datasets.streets.cached(
+            _cache(),
+            size=tuple(streets.SIZE),
+            source_images=streets.SOURCE_IMAGES,
+            target_images=streets.TARGET_IMAGES,
+            val_images=streets.VAL_IMAGES,
+            seed=streets.SEED,
+            progress=progress,
+        )
+    beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else _environment("DETECTRON2_DATASETS")
+    root = cfg.DATA.ROOT or beside
+    if not root:
+        raise DataError(f"protocol {cfg.PROTOCOL} reads data from disk: give --data-root or set $DETECTRON2_DATASETS")
+    return Path(root)
+
+
+def _cache() -> Path:
+    """$SEGSHIFT_CACHE, else segshift/ in the user's cache folder."""
+    if own := _environment("SEGSHIFT_CACHE"):
+        return Path(own)
+    return Path(_environment("XDG_CACHE_HOME") or Path.home() / ".cache") / "segshift"
+
+
+def _environment(variable: str) -> str:
+    """The path that an environment variable holds, "" for none. "~" is the home folder: shells leave it in quotes."""
+    return expanduser(os.environ.get(variable, ""))  # noqa: PTH111 (pathlib's raises where there is no such user)
+
+
+def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet) -> PairedBatches:
+    """The batches of a recipe: labelled images, and target images where the recipe has a teacher.
+
+    ``shown`` tells how the counting of class pixels goes, where rare class sampling needs it and it was not yet done.
+    """
+    crop, flip = tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP
+    source_view = Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
+    target_view = _target_view(cfg)
+    if recipe.oracle:  # the target's labelled images take the source's place, at the target's own size
+        source_view = Framing(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
+    try:
+        source = items(cfg, "TARGET" if recipe.oracle else "SOURCE", root, labelled=True)
+    except DataError as error:
+        if not recipe.oracle:
+            raise
+        raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
+    source, _ = _held_out(cfg, source)
+    return PairedBatches(
+        source,
+        items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None,
+        source_view=source_view,
+        target_view=target_view if recipe.host.teacher else None,
+        batch_size=cfg.SOLVER.BATCH,
+        seed=cfg.SEED,
+        rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
+        rank=comm.get_rank(),
+        ranks=comm.get_world_size(),
+    )
+
+
+def _target_view(cfg: CfgNode) -> Framing:
+    size, margins = _size(cfg.INPUT.TARGET_RESIZE), tuple(cfg.INPUT.TARGET_MARGINS)
+    return Framing(size, tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP, margins=margins)
+
+
+def _held_out(cfg: CfgNode, source: Items) -> tuple[Items, Items]:
+    """The images that are trained on, and the last TEST.SOURCE_IMAGES, which are not.
+
+    The end of the list, not every n-th image: neighbouring frames of a drive would be on both sides.
+    """
+    wanted = cfg.TEST.SOURCE_IMAGES
+    if wanted and wanted >= len(source):
+        raise DataError(
+            f"TEST.SOURCE_IMAGES is {wanted}, expected fewer than the {len(source)} images of the source, so that some "
+            "are left to train on"
+        )
+    first = len(source) - wanted
+    return source[:first], source[first:]
+
+
+def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> RareClassSampler:
+    sampling = cfg.SAMPLING
+    names, area = label_space(cfg).names, _label_area(source)
+    least = of_label(sampling.MIN_PIXELS, area) if sampling.BY_AREA else sampling.MIN_PIXELS
+    settings = RareClasses(sampling.TEMPERATURE, least, sampling.MIN_CROP_PIXELS)
+    return RareClassSampler(settings, class_pixels(source, len(names), cache=_cache(), shown=shown), names, area)
+
+
+def _label_area(source: Items) -> float:
+    """Pixels of a label: the median of some, spread over the list."""
+    headers = [label_header(item["sem_seg_file_name"], item["label_encoding"]) for item in spread(source, 100)]
+    return float(np.median([header.width * header.height for header in headers]))
+
+
+def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
+    """The target's validation images with their labels."""
+    return EvaluationSet(items(cfg, "VAL", root, labelled=True), _size(cfg.TEST.RESIZE))
+
+
+def held_out_set(cfg: CfgNode, root: Path) -> EvaluationSet | None:
+    """The source's images that are not trained on, scaled as in training, with labels; None: TEST.SOURCE_IMAGES is 0.
+
+    Raises DataError where none is left to train on.
+    """
+    if not cfg.TEST.SOURCE_IMAGES:
+        return None
+    _, held_out = _held_out(cfg, items(cfg, "SOURCE", root, labelled=True))
+    return EvaluationSet(held_out, _size(cfg.INPUT.SOURCE_RESIZE), keep_aspect=True)
+
+
+def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
+    """Images i * M // N of the target's M training images, i below N = TEST.CONFIDENCE_IMAGES; None where that is 0.
+
+    Scaled as in training and without labels, which are not looked for. Raises DataError where there are fewer than N.
+    """
+    wanted = cfg.TEST.CONFIDENCE_IMAGES
+    if not wanted:
+        return None
+    target = items(cfg, "TARGET", root, labelled=False)
+    if wanted > len(target):
+        raise DataError(
+            f"TEST.CONFIDENCE_IMAGES is {wanted}, expected at most the {len(target)} training images of the target"
+        )
+    return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)], _target_view(cfg))
+
+
+@dataclass(frozen=True)
+class UsedSet:
+    """Images that a run opens: of DATA.<role>, with labels where it reads them. ``view``: that of training, if any."""
+
+    role: str
+    items: Items
+    view: Framing | None
+
+
+def used_roles(recipe: Recipe) -> tuple[bool, bool]:
+    """What of a recipe decides which images a run opens: whether target labels, and whether target images."""
+    return recipe.oracle, recipe.host.teacher
+
+
+def used_sets(cfg: CfgNode, recipe: Recipe, root: Path) -> list[UsedSet]:
+    """What a recipe learns from, and what it is scored on. Raises DataError for a folder or a label that is missing."""
+    crop, target = tuple(cfg.INPUT.CROP), _target_view(cfg)
+    learned = "TARGET" if recipe.oracle else "SOURCE"
+    view = target if recipe.oracle else Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop)
+    found = [UsedSet(learned, items(cfg, learned, root, labelled=True), view)]
+    if recipe.host.teacher:
+        found.append(UsedSet("TARGET", items(cfg, "TARGET", root, labelled=False), target))
+    return [*found, UsedSet("VAL", items(cfg, "VAL", root, labelled=True), None)]
+
+
+def check_files(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
+    """Look at the header of each file that the run opens, and whether there is anything to learn from and to score on.
+
+    A class that no label has is a warning; so are source labels of another size than their image, which are skipped.
+
+    Raises:
+        DataError: the first file that cannot be used, and how many more there are; or a data set of which no pixel is
+            labelled, with the ids that it has.
+    """
+    for used in used_sets(cfg, recipe, data_root(cfg)):
+        _check_headers(used)
+        if "sem_seg_file_name" in used.items[0]:
+            _check_classes(cfg, used, shown)
+
+
+def _check_headers(used: UsedSet) -> None:
+    problems = header_problems(used.items, used.view)
+    skipped = [problem for problem in problems if problem.mismatch and used.view is not None]
+    if len(skipped) == len(used.items):
+        skipped = []
+    if faults := [problem for problem in problems if problem not in skipped]:
+        more = f" ({len(faults) - 1} more: benchmarks/check_data.py lists all)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0].text}{more}")
+    if skipped:
+        _LOGGER.warning("DATA.%s: %d of %d skipped in training: %s", used.role, len(skipped), len(used.items),
+                        f"{skipped[0].text}{', ...' if len(skipped) > 1 else ''}")
+
+
+def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
+    space, key = label_space(cfg), f"DATA.{used.role}"
+    wanted = sorted({train_id for number in reported(cfg) for train_id in space.class_sets[number]})
+    absent = absent_classes(used.items, wanted, len(space.names), cache=_cache(), shown=shown)
+    if not absent:
+        return
+    found = ids_found(used.items)
+    if len(absent) == len(wanted):
+        raise DataError(
+            f"{key}: no pixel of {len(used.items)} labels is of a class (ids {found}), expected labels of "
+            f"{', '.join(space.names)}: {key}.IDS says which id is which class"
+        )
+    what = "no mean counts them" if used.role == "VAL" else "they cannot be learned"
+    names = ", ".join(space.names[train_id] for train_id in absent)
+    _LOGGER.warning("%s: no label has a pixel of %s (ids %s): %s", key, names, found, what)
+
+
+def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
+    """Find what is missing before anything is trained, and count class pixels where needed. Raises DataError."""
+    root = data_root(cfg)
+    # One of each is read: a crop larger than the images, or unknown ids in labels, would else end a run in the middle.
+    training_set(cfg, recipe, root, shown)[0]
+    for scored in (validation_set(cfg, root), held_out_set(cfg, root), confidence_set(cfg, root)):
+        if scored is not None:
+            scored[0]
+
+
+def test_set(cfg: CfgNode, split: str) -> list[dict[str, Any]]:
+    """The images of a split of the data set that is scored on, such as "test", whose labels only its server has.
+
+    Items are ``{"file_name", "image_id", "relative"}``, the last the image's path below the folder of all images of the
+    split. Raises DataError for a split or a folder that is not there.
+    """
+    return items(cfg, "VAL", data_root(cfg), labelled=False, split=split)
+
+
+def _size(size: tuple[int, ...]) -> tuple[int, int] | None:
+    return (size[0], size[1]) if size else None

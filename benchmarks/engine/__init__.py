@@ -1,0 +1,1 @@
+"""The training of one run: trainer, hooks, checkpoints, one process or several."""

@@ -1,0 +1,311 @@
+"""What happens around the training steps of a run, as detectron2 hooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
+from detectron2.utils.events import EventWriter, JSONWriter
+
+from benchmarks.config.label_space import scoring
+from benchmarks.config.sliding_window import sliding
+from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
+from benchmarks.engine.event_files import EventFiles
+from benchmarks.engine.trainer import LOG_PERIOD, Trainer
+from benchmarks.evaluation.evaluator import PIXELS, evaluate
+from benchmarks.evaluation.target_free import Criteria
+from datasets.evaluation_set import EvaluationSet
+from methods.networks import Segmentor
+from results.records.record import write_text
+from slurm.base.interruption import Interrupted, asked_to_stop
+
+
+class Watcher(Protocol):
+    """Who is told how the run goes."""
+
+    def step(self, done: int, losses: Mapping[str, float]) -> None: ...
+
+    def evaluating(self, done: int, images: int) -> None: ...
+
+    def evaluated(self, miou: float) -> None: ...
+
+
+class WatcherHook(HookBase):
+    """Tells the watcher after every step, with the losses as last read."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def after_step(self) -> None:
+        latest = self.trainer.storage.latest()
+        losses = {name: value for name, (value, _) in latest.items() if name.startswith("loss_")}
+        self._watcher.step(self.trainer.iter + 1, losses)
+
+
+class Evaluation:
+    """Scores the student, and at the last iterate the teacher too; keeps the curve and the last scores.
+
+    Attributes:
+        last: ``{"student": scores, "teacher": scores}`` of the last evaluation, in percent.
+        criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
+        labelled_pixels: of each class in the labels, by name; empty before the first evaluation.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        dataset: EvaluationSet,
+        criteria: Criteria,
+        cfg: CfgNode,
+        watcher: Watcher,
+        note: Callable[[], None],
+    ) -> None:
+        """``note`` is called when an evaluation is in the curve, before the watcher is told of it."""
+        self._trainer, self._dataset, self._criteria = trainer, dataset, criteria
+        self._watcher, self._note = watcher, note
+        self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
+        self.last: dict[str, dict[str, float]] = {}
+        self.criteria: dict[str, float] = {}
+        self.labelled_pixels: dict[str, int] = {}
+
+    def __call__(self) -> dict[str, dict[str, float]]:
+        trainer, watcher = self._trainer, self._watcher
+        done = min(trainer.iter + 1, trainer.max_iter)
+        self.last = {"student": self._score(trainer.student)}
+        if done == trainer.max_iter and trainer.teacher is not None:
+            self.last["teacher"] = self._score(trainer.teacher.segmentor)
+        labeller = trainer.student if trainer.teacher is None else trainer.teacher.segmentor
+        self.criteria = self._criteria.measure(trainer.student, labeller, watcher.evaluating)
+        miou = self.last["student"]["mIoU"]
+        trainer.progress.add(done, miou, self.criteria)
+        self._note()
+        watcher.evaluated(miou)
+        return self.last | ({"criteria": self.criteria} if self.criteria else {})
+
+    def _score(self, segmentor: Segmentor) -> dict[str, float]:
+        found = evaluate(
+            segmentor,
+            self._dataset,
+            self._scoring,
+            self._trainer.device,
+            self._workers,
+            self._windows,
+            self._watcher.evaluating,
+        )
+        self.labelled_pixels = {
+            name.removeprefix(PIXELS): int(count) for name, count in found.items() if name.startswith(PIXELS)
+        }
+        return {name: value for name, value in found.items() if not name.startswith(PIXELS)}
+
+
+class EvaluationHook(hooks.EvalHook):
+    """EvalHook that saves first: a validation file that cannot be scored takes no iteration away.
+
+    That checkpoint owes the evaluation, and holds what the iteration has stored for metrics.json besides
+    (`ProgressState.owed`): a run that goes on from it makes up both, `OwedEvaluation`. There is no evaluation after a
+    training that ended in its last iteration, but by an error.
+    """
+
+    def __init__(self, period: int, evaluation: Evaluation, checkpointer: AtomicCheckpointer) -> None:
+        super().__init__(period, evaluation)
+        self._checkpointer = checkpointer
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        if is_due(self._period, iteration, self.trainer.max_iter):
+            self.trainer.check_losses()
+            progress, latest = self.trainer.progress, self.trainer.storage.latest()
+            progress.owed = {name: value for name, (value, at) in latest.items() if at == iteration}
+            self._checkpointer.save(numbered(iteration), iteration=iteration)
+            progress.owed = {}
+        super().after_step()
+
+    def make_up(self) -> None:
+        """Evaluate, whatever the iteration."""
+        self._do_eval()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_train()
+
+
+def is_due(period: int, iteration: int, last: int) -> bool:
+    """Whether an evaluation every ``period`` iterations (0: at the end alone) follows this one, which is not the last.
+
+    ``iteration`` counts from 0, ``last`` is the number of all.
+    """
+    return period > 0 and (iteration + 1) % period == 0 and iteration + 1 != last
+
+
+class OwedEvaluation(HookBase):
+    """Before training goes on, the evaluation that the run was stopped in is made up, its line in metrics.json, too."""
+
+    def __init__(self, evaluation: EvaluationHook, metrics: MetricsHook, checkpointer: AtomicCheckpointer) -> None:
+        self._evaluation, self._metrics, self._checkpointer = evaluation, metrics, checkpointer
+
+    def before_train(self) -> None:
+        trainer, start = self.trainer, self.trainer.start_iter
+        if not trainer.progress.owed:
+            return
+        trainer.iter = trainer.storage.iter = start - 1
+        trainer.storage.put_scalars(smoothing_hint=False, **trainer.progress.owed)
+        self._evaluation.make_up()
+        trainer.progress.owed = {}
+        self._metrics.write()
+        self._checkpointer.save(numbered(start - 1), iteration=start - 1)
+        trainer.iter = trainer.storage.iter = start
+
+
+class CheckpointHook(hooks.PeriodicCheckpointer):
+    """PeriodicCheckpointer that saves nothing of a run that has diverged, and the last iterate only as the final.
+
+    It saves after each evaluation, too, so that none is made twice. And it ends a run whose job was asked to stop, with
+    a checkpoint: `Interrupted` is raised after the step.
+    """
+
+    def __init__(
+        self, checkpointer: AtomicCheckpointer, period: int, max_iter: int, evaluation_period: int
+    ) -> None:
+        super().__init__(checkpointer, period, max_iter=max_iter)
+        self._evaluation_period = evaluation_period
+
+    def before_train(self) -> None:
+        super().before_train()
+        done = self.trainer.start_iter
+        if done >= self.max_iter and not self.checkpointer.get_checkpoint_file().endswith(FINAL):
+            self.step(done - 1)  # killed by an earlier version before it was final
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        # Ranks learn of it at different moments, and must stop after the same step.
+        stop = any(comm.all_gather(asked_to_stop())) and iteration + 1 < self.max_iter
+        due = (iteration + 1) % self.period == 0
+        besides = not due and (stop or is_due(self._evaluation_period, iteration, self.max_iter))
+        if due or besides:
+            self.trainer.check_losses()
+        super().after_step()
+        if besides:
+            self.checkpointer.save(numbered(iteration), iteration=iteration)
+        if stop:
+            raise Interrupted
+
+    def step(self, iteration: int, **kwargs: Any) -> None:
+        if iteration + 1 >= self.max_iter:
+            self.checkpointer.save(Path(FINAL).stem, iteration=iteration, **kwargs)
+        else:
+            super().step(iteration, **kwargs)
+
+
+class MetricsHook(HookBase):
+    """Scalars go to metrics.json and TensorBoard's events: every LOG_PERIOD iterations, and with each evaluation.
+
+    So nothing is left to be written when a checkpoint is saved after it, and a resumed run begins by removing what was
+    written after its checkpoint: both files are those of a run that was never stopped. Event files are appended to, so
+    a new one tells readers from which step on the older are void.
+    """
+
+    def __init__(self, folder: Path, evaluation_period: int) -> None:
+        """``evaluation_period``: iterations; 0: at the end alone."""
+        self._folder, self._evaluation_period = folder, evaluation_period
+        self._writers: list[EventWriter] = []
+
+    def before_train(self) -> None:
+        if not comm.is_main_process():
+            return
+        start, path = self.trainer.start_iter, self._folder / "metrics.json"
+        if self.trainer.progress.owed:
+            start -= 1  # its line is written with the evaluation that is made up
+        keep_before(path, start)
+        self._writers = [_MetricsFile(str(path)), EventFiles(self._folder, start)]
+
+    def after_step(self) -> None:
+        iteration, last = self.trainer.iter, self.trainer.max_iter
+        done = iteration + 1
+        if done % LOG_PERIOD == 0 or done == last or is_due(self._evaluation_period, iteration, last):
+            self.write()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            self.write()
+            for writer in self._writers:
+                writer.close()
+            return
+        # After an error a line for the iterations since the last one would be in no other run's file.
+        for writer in self._writers:
+            with suppress(OSError):  # the error that ended the run is the one to be told
+                writer.close()
+
+    def write(self) -> None:
+        """Write what was stored since the last time."""
+        for writer in self._writers:
+            writer.write()
+
+
+class _MetricsFile(JSONWriter):
+    """JSONWriter with null for a score of which nothing was there to be measured: JSON has no NaN."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._file_handle: Any = _FiniteLines(self._file_handle)
+
+
+class _FiniteLines:
+    """A file of JSON lines, through which numbers that are none become null."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.flush, self.fileno, self.close = file.flush, file.fileno, file.close
+
+    def write(self, line: str) -> None:
+        if "NaN" in line or "Infinity" in line:
+            line = json.dumps(json.loads(line, parse_constant=lambda _: None), sort_keys=True) + "\n"
+        self._file.write(line)
+
+
+def keep_before(path: Path, iteration: int) -> None:
+    """Remove from metrics.json the lines of ``iteration`` and later ones, and what a killed process left of a line."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _iteration(line) < iteration]
+    if kept != lines:
+        write_text(path, "".join(kept))
+
+
+def _iteration(line: str) -> float:
+    """Of a line of metrics.json; infinite where it is not whole."""
+    try:
+        return int(json.loads(line)["iteration"]) if line.endswith("\n") else float("inf")
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return float("inf")
+
+
+def run_hooks(
+    trainer: Trainer,
+    cfg: CfgNode,
+    folder: Path,
+    checkpointer: AtomicCheckpointer,
+    evaluation: Evaluation,
+    watcher: Watcher,
+) -> list[HookBase]:
+    """The hooks of a run, in order.
+
+    A checkpoint is saved when all that its iterations gave is on disk, but for that which an evaluation begins with: it
+    holds itself what is not.
+    """
+    scored = EvaluationHook(cfg.TEST.PERIOD, evaluation, checkpointer)
+    metrics = MetricsHook(folder, cfg.TEST.PERIOD)
+    return [
+        hooks.LRScheduler(trainer.optimizer, trainer.scheduler),
+        WatcherHook(watcher),
+        scored,
+        metrics,
+        OwedEvaluation(scored, metrics, checkpointer),
+        CheckpointHook(checkpointer, cfg.CHECKPOINT_PERIOD, trainer.max_iter, cfg.TEST.PERIOD),
+    ]

@@ -1,0 +1,57 @@
+"""AdamW or SGD with rates of their own for encoder, decoder and terms, warm-up and polynomial decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import LambdaLR
+
+from methods.framework.term import Term
+from methods.networks import Segmentor
+
+_NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> torch.optim.Optimizer:
+    """AdamW (betas 0.9, 0.999) or SGD. A term's parameters have its learning rate, or else the decoder's."""
+    solver = cfg.SOLVER
+    groups = []
+    norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
+    known = {id(parameter) for parameter in norms}
+    groups.append({"params": [p for p in student.encoder.parameters() if id(p) not in known], "lr": solver.ENCODER_LR})
+    groups.append({"params": norms, "lr": solver.ENCODER_LR, "weight_decay": 0.0})
+    # The decoder, and the attention where a student sees two resolutions: the published settings' "head".
+    head = [parameter for name, parameter in student.named_parameters() if not name.startswith("encoder.")]
+    groups.append({"params": head, "lr": solver.DECODER_LR})
+    for term in terms:
+        trained = [parameter for parameter in term.parameters() if parameter.requires_grad]
+        rate = solver.DECODER_LR if term.learning_rate is None else term.learning_rate
+        groups.append({"params": trained, "lr": rate})
+    groups = [group for group in groups if group["params"]]
+    if solver.OPTIMIZER == "sgd":
+        return torch.optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=solver.WEIGHT_DECAY, fused=True)
+
+
+def _norm_parameters(module: nn.Module) -> Iterable[nn.Parameter]:
+    for child in module.modules():
+        if isinstance(child, _NORMS):
+            yield from child.parameters(recurse=False)
+
+
+def build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LambdaLR:
+    """Polynomial decay to 0 over all iterations, times a linear warm-up from WARMUP_FACTOR to 1 (as DAFormer)."""
+    solver = cfg.SOLVER
+
+    def factor(iteration: int) -> float:
+        decay = (1 - iteration / solver.ITERS) ** solver.POWER
+        if iteration >= solver.WARMUP_ITERS:
+            return decay
+        return decay * (1 - (1 - iteration / solver.WARMUP_ITERS) * (1 - solver.WARMUP_FACTOR))
+
+    return LambdaLR(optimizer, factor)

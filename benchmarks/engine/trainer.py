@@ -1,0 +1,223 @@
+"""The training loop: detectron2's TrainerBase around the sum of a recipe's terms."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import TrainerBase
+
+from benchmarks.config.keys import from_node
+from benchmarks.engine.distributed import average_gradients
+from benchmarks.engine.optimizer import build_optimizer, build_scheduler
+from datasets.pairs import Batch
+from methods.base.batch_share import Share
+from methods.framework.step import SelfTraining, Source, TrainingStep
+from methods.framework.term import OWN, Term
+from methods.networks import Segmentor
+from methods.parts.teacher import Teacher
+
+LOG_PERIOD = 20  # iterations between looks at the losses: in between, nothing waits for the device
+
+
+class Diverged(RuntimeError):
+    """A loss that is not finite. ``iteration`` counts from 0."""
+
+    def __init__(self, name: str, value: float, iteration: int) -> None:
+        super().__init__(f"{name} is {value} at iteration {iteration}")
+        self.iteration = iteration
+
+
+class Trainer(TrainerBase):
+    """One optimizer step an iteration: the losses of each view are backpropagated together and its graph is freed.
+
+    Several processes (torch.distributed) share each batch; losses, gradients and what is trained are those of one.
+
+    Attributes:
+        student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
+        progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
+    """
+
+    iter: int
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        student: Segmentor,
+        teacher: Teacher | None,
+        terms: Sequence[Term[Any]],
+        batches: Callable[[int], Iterator[Batch]],
+        device: torch.device,
+    ) -> None:
+        """``batches(start)`` iterates over the batches of iterations ``start``, ``start + 1``, ..."""
+        super().__init__()
+        self.student, self.teacher = student, teacher
+        self._terms, self.terms = list(terms), torch.nn.ModuleList(terms)
+        self.optimizer = build_optimizer(cfg, student, terms)
+        self.scheduler = build_scheduler(cfg, self.optimizer)
+        self.precision = cfg.SOLVER.PRECISION
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.progress = ProgressState()
+        self.device, self._seed = device, cfg.SEED
+        self._share = Share.of_this_process()
+        self._settings: SelfTraining = from_node(SelfTraining, cfg.SELF_TRAINING)
+        self._batches_from = batches
+        self._batches: Iterator[Batch] | None = None
+        self._groups = group_by_view(terms)
+        self._unread: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self.max_iter = cfg.SOLVER.ITERS
+
+    def before_train(self) -> None:
+        self._batches = self._batches_from(self.start_iter)
+        super().before_train()
+
+    def after_train(self) -> None:
+        self.iter = min(self.iter, self.max_iter)  # one more where a resumed run had no iteration left
+        super().after_train()
+
+    def run_step(self) -> None:
+        started = time.perf_counter()
+        assert self._batches is not None
+        step = self._training_step(next(self._batches))
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._share.noise():
+            seen = self._backpropagate(step)
+        average_gradients([*self.student.parameters(), *self.terms.parameters()])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.teacher is not None:
+            self.teacher.update(self.student, self.iter)
+            for term in self._terms:
+                term.update(self.student, self.iter)
+            seen["pseudo_label_confidence"] = step.pseudo.confidence
+        self._unread.append((self.iter, seen))
+        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
+            self.read_losses()
+        self.progress.seconds.append(time.perf_counter() - started)
+
+    def _backpropagate(self, step: TrainingStep) -> dict[str, torch.Tensor]:
+        """The weighted losses by name, of this process's share of the batch."""
+        seen: dict[str, torch.Tensor] = {}
+        for view, members in self._groups:
+            with self._autocast():
+                losses = {
+                    name: term.settings.weight * loss
+                    for term, make in members
+                    for name, loss in make(step).items()
+                }
+                total = torch.stack(list(losses.values())).sum()
+            self.scaler.scale(total).backward()
+            seen |= {name: loss.detach() for name, loss in losses.items()}
+            step.release(view)
+            del losses, total
+        return seen
+
+    def read_losses(self) -> None:
+        """Look at the losses since the last look and store those of this iteration.
+
+        Raises:
+            Diverged: naming the first loss that was not finite, and its iteration.
+        """
+        if values := self.check_losses():
+            # The iteration's own values: detectron2 0.6 would write a median over a history that a resume starts anew.
+            self.storage.put_scalars(smoothing_hint=False, **values)
+
+    def check_losses(self) -> dict[str, float]:
+        """Look at the losses since the last look and return the newest: a checkpoint holds none that is not finite.
+
+        Raises:
+            Diverged: as ``read_losses``.
+        """
+        values: dict[str, float] = {}
+        for iteration, losses in self._unread:
+            # Of all processes, so that each sees one that is not finite.
+            of_all = self._share.mean(torch.stack(list(losses.values())))
+            values = dict(zip(losses, of_all.tolist(), strict=True))
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise Diverged(name, value, iteration)
+        self._unread.clear()
+        return values
+
+    def _training_step(self, batch: Batch) -> TrainingStep:
+        labels = batch["source"]["labels"]
+        classes = [label.unique().tolist() for label in labels]  # on the CPU, before the copy: no wait for the device
+        return TrainingStep(
+            student=self.student,
+            teacher=self.teacher,
+            source_batch=Source(self._images(batch["source"]["images"]), self._move(labels).long(), classes),
+            target_images=self._images(batch["target"]["images"]) if "target" in batch else None,
+            target_valid=self._move(batch["target"]["valid"]) if "valid" in batch.get("target", {}) else None,
+            settings=self._settings,
+            seed=self._seed,
+            iteration=self.iter,
+            share=self._share,
+        )
+
+    def _images(self, images: torch.Tensor) -> torch.Tensor:
+        return self._move(images).contiguous(memory_format=torch.channels_last).float() / 255
+
+    def _move(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, kind, enabled=self.precision != "fp32")
+
+
+class ProgressState:
+    """What a run has measured so far; saved in its checkpoints.
+
+    Attributes:
+        curve: ``{"iteration", "miou"}`` of each evaluation of the student, by iterations done, mIoU in percent, and the
+            criteria measured with it (``benchmarks.evaluation.target_free.Criteria.measure``).
+        wall_seconds: training and evaluation, of the sessions before this one.
+        owed: in a checkpoint that is saved before its evaluation, what the iteration has stored for metrics.json by
+            then; empty where no evaluation is owed.
+        seconds: of each iteration since this process started the run.
+    """
+
+    def __init__(self) -> None:
+        self.curve: list[dict[str, float]] = []
+        self.wall_seconds = 0.0
+        self.owed: dict[str, float] = {}
+        self.seconds: list[float] = []
+        self._started = time.perf_counter()
+
+    def add(self, iteration: int, miou: float, criteria: Mapping[str, float]) -> None:
+        """An evaluation of the student; one made again replaces the first."""
+        self.curve = [point for point in self.curve if point["iteration"] != iteration]
+        self.curve.append({"iteration": iteration, "miou": miou, **criteria})
+
+    def wall(self) -> float:
+        """Seconds of training and evaluation so far, earlier sessions included."""
+        return self.wall_seconds + time.perf_counter() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        owed = {"owed": self.owed} if self.owed else {}
+        return {"curve": self.curve, "wall_seconds": self.wall(), **owed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.curve, self.wall_seconds = list(state["curve"]), float(state["wall_seconds"])
+        self.owed = dict(state.get("owed", {}))
+
+
+Losses = Callable[[TrainingStep], dict[str, torch.Tensor]]
+
+
+def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[tuple[Term[Any], Losses]]]]:
+    """Losses of one shared view go together, in order of first appearance; those of a view of its own go alone."""
+    groups: list[tuple[str, list[tuple[Term[Any], Losses]]]] = []
+    for term in terms:
+        for view, losses in term.losses_by_view().items():
+            for known, members in groups:
+                if known == view != OWN:
+                    members.append((term, losses))
+                    break
+            else:
+                groups.append((view, [(term, losses)]))
+    return groups

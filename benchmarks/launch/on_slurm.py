@@ -1,0 +1,228 @@
+"""Runs made by jobs of SLURM: submitted as arrays, written down, and waited for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.config.stored_config import stored
+from benchmarks.core.checkout import PACKAGES, ROOT
+from benchmarks.core.errors import RunLeftOut, RunLocked
+from benchmarks.engine.runner import initial_record
+from benchmarks.launch.workers import Outcome, WorkerJob, WorkerProgress, make_run_in_job
+from benchmarks.state import again
+from benchmarks.state.lock import held_by, locked
+from benchmarks.state.outcome import mark_lost, validated_anew
+from benchmarks.state.provenance import git_state
+from benchmarks.state.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
+from results.files.errors import ResultsError
+from results.records import record as records
+from slurm.base.outcome import Lost
+from slurm.base.private import private_name
+from slurm.jobs.pool import SlurmPool
+from slurm.jobs.profile import Profile
+from slurm.jobs.scheduler import PENDING, Scheduler, SchedulerSilent
+from slurm.jobs.snapshot import snapshot
+from slurm.jobs.submission import Submitter, check_path
+
+# What our code and the libraries that find data and weights read; sbatch may hand over nothing by itself.
+_HANDED_OVER = (
+    "SEGSHIFT_CACHE", "DETECTRON2_DATASETS", "XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME", "FVCORE_CACHE", "MASTER_PORT"
+)  # fmt: skip
+
+_THREADS = 16  # that mark runs as pending: on a file server each waits for some twenty answers
+
+
+class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
+    """Runs of one output folder in SLURM's queue; what is submitted is written down there."""
+
+    def __init__(self, output: Path, profile: Profile, parallel: int = 1, scheduler: Scheduler | None = None) -> None:
+        """Copies the code that jobs will run, if it is not there. Raises LauncherError."""
+        self._output = output
+        self._left_out: dict[int, str] = {}
+        super().__init__(make_run_in_job, parallel, submitter(output, profile), scheduler or Scheduler())
+
+    def __enter__(self) -> SlurmRuns:
+        return self
+
+    @property
+    def free(self) -> int:
+        return super().free - len(self._left_out)
+
+    def submit(self, index: int, job: WorkerJob) -> None:
+        """Submit a run; one that another process or job has ends with a line that says which."""
+        if there := queued(self._output, self.scheduler, [job.folder]):
+            self._left_out[index] = f"{job.folder} is in the queue as job {there[job.folder].job}"
+            return
+        try:
+            super().submit(index, job)
+        except RunLocked as error:
+            self._left_out[index] = str(error)
+
+    def cancel(self, index: int) -> None:
+        if index not in self._left_out:
+            super().cancel(index)
+
+    def ended(self) -> list[tuple[int, Outcome | Lost]]:
+        left_out, self._left_out = self._left_out, {}
+        return [*super().ended(), *left_out.items()]
+
+    def submit_all(self, jobs: Mapping[int, WorkerJob]) -> None:
+        """Submit runs, whose records say pending from now on.
+
+        Raises:
+            RunLocked: another process has one; LauncherError: sbatch refused.
+        """
+        # Begun by this: a job that is queued again must go on.
+        waiting = {index: job._replace(begun=True) for index, job in jobs.items()}
+        marks = dict[int, Future[None]]()
+        try:
+            with ThreadPoolExecutor(_THREADS) as threads:
+                for index, job in jobs.items():
+                    marks[index] = threads.submit(mark_pending, job)
+            for mark in marks.values():
+                mark.result()
+            super().submit_all(waiting)
+        except BaseException:
+            for index in marks.keys() - self._jobs.keys():
+                if not marks[index].exception():
+                    mark_lost(jobs[index].folder, "it could not be submitted", jobs[index].force)
+            raise
+
+    def submitted(self, jobs: Mapping[str, WorkerJob]) -> None:
+        runs = {name: (job.folder, job.label, job.cfg.SOLVER.ITERS) for name, job in jobs.items()}
+        profile, code, files = self.submitter.profile.dump(), self.submitter.code.name, self.submitter.folder.name
+        note_submission(self._output, runs, self.scheduler.cluster, profile, code, files)
+
+    def busy(self, folder: Path) -> bool:
+        """Whether a job of this run waits or runs, or that cannot be told."""
+        try:
+            return folder in queued(self._output, self.scheduler, [folder])
+        except SchedulerSilent as error:
+            self.silent = str(error)
+            return True
+
+
+def mark_pending(job: WorkerJob) -> None:
+    """Let the record of a run say that it was submitted to a queue; it is made if there is none.
+
+    What an earlier session measured stays in it. A run that is forced is begun anew here (`benchmarks.state.again`),
+    not by the job, which may be started several times.
+
+    Raises:
+        RunLocked: another process has the run.
+    """
+    with locked(job.folder):
+        again.settle(job.folder)
+        place = again.begin(job.folder) if job.force else job.folder
+        try:
+            known = records.read_record(place)
+        except ResultsError:
+            known = None
+        records.write_text(place / "config.yaml", stored(job.cfg))
+        record = validated_anew(known) if known else initial_record(job.cfg, place)
+        records.write_record(place, record | {"status": records.PENDING, "reason": ""})
+
+
+def submitter(output: Path, profile: Profile) -> Submitter:
+    """Of runs below ``output``; the code is copied there, and submitit's files lie in a folder that is new."""
+    check_path(output)  # before anything is written there
+    code = snapshot(ROOT, PACKAGES, code_folder(output), git_state())
+    environment = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
+    # One that nobody could know of before: jobs execute what they find under the names of these files.
+    return Submitter(profile, jobs_folder(output).absolute() / private_name(), code, environment)
+
+
+def dry_submitter(output: Path, profile: Profile) -> Submitter:
+    """One whose script can be shown: nothing is copied or written."""
+    jobs, code = jobs_folder(output).absolute(), code_folder(output).absolute()
+    return Submitter(profile, jobs / "<a new folder>", code / "<digest of the code>")
+
+
+def queued(output: Path, scheduler: Scheduler, folders: Sequence[Path] | None = None) -> dict[Path, SubmittedRun]:
+    """The runs below ``output`` (of ``folders``, if given) that have a job in the queue, waiting or running.
+
+    Raises:
+        SchedulerSilent: it cannot be told.
+    """
+    known = submitted_runs(output)
+    if not known:
+        return {}
+    cluster = scheduler.cluster
+    mine = {
+        folder: run
+        for folder, run in known.items()
+        if run.cluster == cluster and (folders is None or folder in folders)
+    }
+    states = scheduler.states([run.job for run in mine.values()])
+    return {folder: run for folder, run in mine.items() if states[run.job].is_alive}
+
+
+def make_on_slurm(
+    jobs: Sequence[WorkerJob],
+    output: Path,
+    profile: Profile,
+    say: Callable[[str], None],
+    ended: Callable[[int], None],
+    wait: bool = True,
+) -> list[RunLeftOut]:
+    """Submit the runs that have no job in the queue yet, and wait for all; returns errors of those that were left out.
+
+    ``say`` is given lines, ``ended`` the index of each run that has an end. An interrupt leaves the jobs alone. With
+    ``wait`` False nothing is waited for.
+
+    Raises:
+        LauncherError: sbatch refused, or the scheduler does not answer at the start.
+    """
+    scheduler = Scheduler()
+    pool = SlurmRuns(output, profile, scheduler=scheduler)
+    progress = WorkerProgress([job._replace(begun=True) for job in jobs], say, ended)
+    there = queued(output, scheduler)
+    to_submit: dict[int, WorkerJob] = {}
+    left = set(range(len(jobs)))
+    for index, job in enumerate(jobs):
+        if job.folder in there:
+            pool.adopt(index, there[job.folder].job, there[job.folder].files.absolute())
+            continue
+        if line := held_by(job.folder):
+            left.discard(index)
+            progress.ended(index, line)
+        else:
+            to_submit[index] = job
+    if len(left) > len(to_submit):
+        say(f"{len(left) - len(to_submit)} runs have a job in the queue already")
+    if to_submit:
+        pool.submit_all(to_submit)
+        arrays = dict.fromkeys(pool.job_id(index).split("_")[0] for index in to_submit)
+        say(f"submitted {len(to_submit)} runs as {'jobs' if len(arrays) > 1 else 'job'} {', '.join(arrays)}")
+    if not wait:
+        return progress.left_out
+    say(f"waiting; Ctrl-C leaves the jobs alone (python benchmarks/status.py --output {output})")
+    running: set[int] = set()
+    while left:
+        for index, outcome in pool.ended():
+            left.discard(index)
+            running.discard(index)
+            progress.ended(index, outcome)
+        for index, state in pool.states.items():
+            if state.state == PENDING and index in running:
+                running.discard(index)
+                progress.back_in_queue(index)
+            elif state.state != PENDING and state.is_alive and index not in running:
+                running.add(index)
+                progress.started(index)
+        progress.waiting(_queue(pool))
+    return progress.left_out
+
+
+def _queue(pool: SlurmRuns) -> str:
+    """What is waited for besides running jobs, in words; "" for nothing."""
+    if pool.silent:
+        return f"the scheduler does not answer ({pool.silent})"
+    pending = [state.reason for state in pool.states.values() if state.state == PENDING]
+    if not pending:
+        return ""
+    reasons = ", ".join(sorted({reason for reason in pending if reason}))
+    return f"{len(pending)} pending" + (f" ({reasons})" if reasons else "")

@@ -1,0 +1,258 @@
+"""Runs made by several processes of this machine at a time: what a worker does, and what is told meanwhile."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from detectron2.config import CfgNode
+
+from benchmarks.cli.progress import clock
+from benchmarks.core.checkout import check_checkout
+from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
+from benchmarks.engine.memory import keep_freed_memory
+from benchmarks.engine.runner import RunWatcher, pick_device, run_one
+from benchmarks.state.again import newest
+from benchmarks.state.outcome import iteration, mark_lost
+from results.files.errors import ResultsError
+from results.records.record import PENDING, RUNNING, read_record
+from slurm.base.outcome import Lost
+from slurm.processes.local import LocalPool, LocalWatcher, run_local
+from slurm.processes.ranks import Rank, RanksFailed, is_loss_of_another, joined, run_ranks, slurm_rank
+
+STATE_SECONDS = 30.0  # between lines that say how far the runs are
+_SRUN_SECONDS = 30.0  # that srun may take to end a job step in which a process has failed
+_NAMED = 4  # of the runs that are under way, in such a line
+
+REFUSED = "refused"
+Outcome = str | dict[str, str] | None
+"""What a worker returns, plain values: None where the run has an end, the line of the process that has the run, or
+{REFUSED: why it is not gone on with, in one line}."""
+
+
+class WorkerJob(NamedTuple):
+    """One run for a worker; ``force`` and ``begun`` are those of `benchmarks.engine.runner.run_one`."""
+
+    label: str
+    cfg: CfgNode
+    folder: Path
+    force: bool
+    gpus: int = 1
+    begun: bool = False
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are done, of the one that is made anew where it is forced."""
+        if not self.force:
+            return iteration(self.folder)
+        place = newest(self.folder)
+        return 0 if place == self.folder and not self.begun else iteration(place)
+
+
+def make_in_workers(
+    jobs: Sequence[WorkerJob],
+    parallel: int,
+    files: Path,
+    say: Callable[[str], None],
+    ended: Callable[[int], None],
+    gpus: int = 1,
+) -> list[RunLeftOut]:
+    """Make the runs, ``parallel`` at a time; returns the errors of those that were not made, and left as they were.
+
+    Each has ``gpus`` GPUs. A run whose worker died is recorded as failed, so that no table takes it for one that is
+    going on. ``files`` is a folder for what the processes exchange; ``say`` is given lines; ``ended`` the index of each
+    run that has an end.
+    """
+    progress = WorkerProgress(jobs, say, ended)
+    run_local(make_run, jobs, parallel, files, progress, gpus)
+    return progress.left_out
+
+
+class RunPool(Protocol):
+    """Where one run after the other is started, so many at a time; of this machine, or of SLURM."""
+
+    def __enter__(self) -> RunPool: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def free(self) -> int:
+        """How many more runs can be started now."""
+
+    def submit(self, index: int, job: WorkerJob) -> None:
+        """Start a run; ``index`` is what it is called by until it ended."""
+
+    def cancel(self, index: int) -> None:
+        """Tell a run to stop; it is among the ended ones when it did."""
+
+    def ended(self) -> list[tuple[int, Outcome | Lost]]:
+        """What ended since the last call: by the worker's own account, or how it was lost."""
+
+    def busy(self, folder: Path) -> bool:
+        """Whether the run is in a queue or under way, though no process may have its lock."""
+
+
+class LocalRuns(LocalPool["WorkerJob", "Outcome"]):
+    """Runs made by processes of this machine."""
+
+    def __init__(self, parallel: int, folder: Path, gpus: int = 1) -> None:
+        super().__init__(make_run, parallel, folder, gpus)
+
+    def __enter__(self) -> LocalRuns:
+        return self
+
+    def busy(self, folder: Path) -> bool:
+        return False  # a worker has the lock of its run
+
+
+def make_run(job: WorkerJob) -> Outcome:
+    """What a worker does, in its process.
+
+    A run on several GPUs has a process for each, which this one watches.
+    """
+    if job.gpus == 1:
+        return _make(job)
+    try:
+        return run_ranks(make_shared_run, job, job.gpus)
+    except RanksFailed as error:
+        if not mark_lost(job.folder, str(error), job.force) and job.force:
+            raise  # rank 0 has written down what happened, or what is there is the run of before
+        return None
+
+
+def make_run_in_job(job: WorkerJob) -> Outcome:
+    """As `make_run`, in a task of a SLURM job, which has one for each GPU."""
+    rank = slurm_rank()
+    if rank.ranks == 1:
+        return _make(job)
+    try:
+        return make_shared_run(job, rank)
+    except Exception as error:
+        if is_loss_of_another(error):  # srun is about to end this process, too, and SLURM's reason says more
+            time.sleep(_SRUN_SECONDS)
+        raise
+
+
+def make_shared_run(job: WorkerJob, rank: Rank) -> Outcome:
+    """What each of the processes does that make a run together."""
+    with joined(rank, pick_device(job.cfg).type == "cuda"):
+        return _make(job)
+
+
+def _make(job: WorkerJob) -> Outcome:
+    check_checkout()
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    try:
+        run_one(job.cfg, job.folder, RunWatcher(), job.force, begun=job.begun)
+    except RunLocked as error:
+        return str(error)
+    except RunRefused as error:
+        return {REFUSED: str(error)}
+    return None
+
+
+class WorkerProgress(LocalWatcher["Outcome"]):
+    """Tells how runs go that other processes make, in lines, and has the records of lost ones say so.
+
+    Attributes:
+        left_out: the errors of runs that processes of others have, that were refused, or that were to be made anew and
+            were lost before they began.
+    """
+
+    def __init__(
+        self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]
+    ) -> None:
+        self._jobs, self._say, self._ended = jobs, say, ended
+        self.left_out: list[RunLeftOut] = []
+        self._before: dict[int, dict[str, Any] | None] = {}  # records of runs that workers make anew, as they were
+        self._waiting = set(range(len(jobs)))
+        self._running: dict[int, int] = {}  # index: the iteration it began at
+        self._over = self._worked = 0  # runs, and their iterations since the start
+        self._begun = self._last_line = time.monotonic()
+
+    def started(self, index: int) -> None:
+        job = self._jobs[index]
+        self._waiting.discard(index)
+        self._running[index] = job.iteration
+        if job.force and not job.begun:
+            self._before[index] = _record(job.folder)
+        self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
+
+    def back_in_queue(self, index: int) -> None:
+        """The job of a run was ended by the scheduler, which will start it again."""
+        job = self._jobs[index]
+        done = job.iteration
+        self._worked += max(0, done - self._running.pop(index))
+        self._waiting.add(index)
+        self._say(f"{job.label}: back in the queue, at iteration {done}")
+
+    def ended(self, index: int, outcome: Outcome | Lost) -> None:
+        job = self._jobs[index]
+        self._waiting.discard(index)
+        if index in self._running:
+            self._worked += max(0, iteration(job.folder) - self._running.pop(index))
+        self._over += 1
+        if outcome is None:
+            self._ended(index)
+        elif isinstance(outcome, Lost):
+            place = newest(job.folder) if job.force else job.folder
+            see = f" (see {outcome.log})" if outcome.log else ""
+            before = self._before.get(index)
+            if place == job.folder and _is_over(before) and _record(place) == before:  # it has not even begun
+                line = f"{outcome.reason}{see}; what was there before is kept"
+                self.left_out.append(RunLeftOut(f"{job.folder}: lost, {line}"))
+                self._say(f"{job.label}: lost, {line}")
+            elif (
+                mark_lost(job.folder, outcome.reason, job.force)
+                or outcome.log is None  # what is over is so from before
+                or not _is_over(_record(place))
+            ):
+                self._say(f"{job.label}: lost, {outcome.reason}{see}")
+            else:  # it could write down what happened
+                self._ended(index)
+        else:
+            error = RunLocked(outcome) if isinstance(outcome, str) else RunRefused(outcome[REFUSED])
+            self.left_out.append(error)
+            self._say(f"{job.label}: left out, {error}")
+
+    def waiting(self, queue: str = "") -> None:
+        """Now and then a line; ``queue`` says what else is waited for."""
+        now = time.monotonic()
+        if not (self._running or queue) or now - self._last_line < STATE_SECONDS:
+            return
+        self._last_line = now
+        done = {index: self._done(index) for index in self._running}
+        states = [f"{self._jobs[index].label} {done[index]}/{self._jobs[index].cfg.SOLVER.ITERS}" for index in done]
+        if len(states) > _NAMED:
+            states[_NAMED:] = [f"{len(states) - _NAMED} more"]
+        running = f"running: {', '.join(states)}" if states else ""
+        parts = (f"{self._over} of {len(self._jobs)} over", running, queue, self._time_left(done, now))
+        self._say("; ".join(filter(None, parts)))
+
+    def _done(self, index: int) -> int:
+        job = self._jobs[index]
+        return min(job.iteration, job.cfg.SOLVER.ITERS)  # the line of a last evaluation counts one more
+
+    def _time_left(self, done: dict[int, int], now: float) -> str:
+        worked = self._worked + sum(done[index] - first for index, first in self._running.items())
+        if worked <= 0:
+            return "time left -"
+        left = sum(self._jobs[index].cfg.SOLVER.ITERS for index in self._waiting)
+        left += sum(self._jobs[index].cfg.SOLVER.ITERS - done[index] for index in done)
+        return f"time left {clock(left * (now - self._begun) / worked)}"
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    """None where there is none, or one that cannot be read."""
+    try:
+        return read_record(folder)
+    except ResultsError:
+        return None
+
+
+def _is_over(record: Mapping[str, Any] | None) -> bool:
+    return record is not None and record["status"] not in (PENDING, RUNNING)

@@ -1,0 +1,135 @@
+"""Names for methods: a host, then add-ons in any order (``dacs``, ``dacs+mrm``, ``daformer+mic+mrm``)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from methods.base.errors import MethodError
+
+DEFAULT_HOST = "dacs"
+
+
+@dataclass(frozen=True)
+class MethodPart:
+    """One name in a recipe.
+
+    Attributes:
+        name: as written in ``--methods``.
+        description: one line for ``--list``, with the source.
+        terms: names of registered terms, in the order their losses are made.
+        host: whether it stands alone (``dacs``) or is added to a host (``mrm``).
+        teacher: of a host: whether it has a teacher, pseudo-labels and target images.
+        labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
+        min_batch: the fewest images of each domain that it can be trained with.
+        network: of a host: the network that its published figures are of; "" where there are none.
+        one_process: whether its losses join images of a batch, so that one process must have all of it.
+        config: config keys and values it sets above the protocol's; the user's own overrides go above them.
+        adapt: what it sets as a function of the values so far (flat config keys), where it depends on the protocol:
+            HRDA doubles the sizes. Called after ``config``.
+    """
+
+    name: str
+    description: str
+    terms: tuple[str, ...]
+    host: bool = False
+    teacher: bool = False
+    labelled: str = "source"
+    min_batch: int = 1
+    network: str = ""
+    one_process: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A host and its add-ons. ``name`` is canonical: host first, add-ons sorted."""
+
+    host: MethodPart
+    add_ons: tuple[MethodPart, ...]
+
+    @property
+    def name(self) -> str:
+        return "+".join(part.name for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[MethodPart, ...]:
+        return (self.host, *self.add_ons)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term for part in self.parts for term in part.terms))
+
+    def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The config keys that the parts set, host first.
+
+        ``values``: the flat keys of defaults and protocol, with those of DATA as the user has them.
+        """
+        changes: dict[str, Any] = {}
+        for part in self.parts:
+            changes |= part.config
+            if part.adapt is not None:
+                changes |= part.adapt({**values, **changes})
+        return changes
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it trains on target labels: an upper reference, not a UDA method."""
+        return self.host.labelled == "target"
+
+
+PARTS: dict[str, MethodPart] = {}
+
+
+def register(part: MethodPart) -> MethodPart:
+    """Make a part known by its name."""
+    if part.name in PARTS:
+        raise ValueError(f"two methods are called {part.name!r}")
+    PARTS[part.name] = part
+    return part
+
+
+def parse(text: str) -> Recipe:
+    """Read ``dacs+mrm``; an add-on without a host is added to ``dacs``.
+
+    Raises:
+        MethodError: an unknown, repeated or misplaced name, or add-ons on a host that has no pseudo-labels.
+    """
+    names = [name.strip() for name in text.split("+")]
+    parts = [_part(name, text) for name in names]
+    for name in names:
+        if names.count(name) > 1:
+            raise MethodError(f"method {text!r}: {name!r} is named twice")
+    hosts = [part for part in parts if part.host]
+    if len(hosts) > 1:
+        raise MethodError(f"method {text!r}: {hosts[0].name!r} and {hosts[1].name!r} are both hosts; name one")
+    host = hosts[0] if hosts else PARTS[DEFAULT_HOST]
+    add_ons = tuple(sorted((part for part in parts if not part.host), key=lambda part: part.name))
+    if add_ons and not host.teacher:
+        raise MethodError(
+            f"method {text!r}: {add_ons[0].name!r} needs pseudo-labels, which {host.name!r} does not make; "
+            f"add it to {_names(part.name for part in PARTS.values() if part.teacher)}"
+        )
+    for index, part in enumerate(add_ons):
+        for other in add_ons[:index]:
+            if shared := set(part.terms) & set(other.terms):
+                raise MethodError(
+                    f"method {text!r}: {other.name!r} and {part.name!r} are two forms of one loss, {shared.pop()!r}; "
+                    "name one"
+                )
+    return Recipe(host, add_ons)
+
+
+def _part(name: str, text: str) -> MethodPart:
+    if name in PARTS:
+        return PARTS[name]
+    near = difflib.get_close_matches(name, PARTS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {_names(PARTS)}"
+    raise MethodError(f"unknown method {name!r}{f' in {text!r}' if text != name else ''}; {hint}")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,1 @@
+"""What methods are made of: losses, teacher, pseudo-labels, masks, the Rebuilder."""

@@ -1,0 +1,32 @@
+"""The columns of a table of runs, with their meaning."""
+
+from __future__ import annotations
+
+COUNTED = "counted_"  # begins the name of the column of how many classes of another class set count
+BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
+COLUMNS = {
+    "run": "the run's id: a hash of what decides its numbers",
+    "protocol": "name of the benchmark protocol",
+    "method": "canonical recipe, e.g. dacs+mrm",
+    "network": "name of the network",
+    "seed": "run seed",
+    "status": "pending, running, finished, failed, diverged, or stopped: ended on purpose before its last iterate",
+    "reason": "why a run failed or diverged, or by what it was stopped",
+    "oracle": "whether the method learns from target labels",
+    "classes": "size of the class set that miou and teacher_miou average over, e.g. 19",
+    "counted": "how many of these classes have labelled validation pixels (before: an IoU), and count in the means",
+    "left_out": "the others, by name",
+    "miou": "mIoU of the student at the last iterate on the target's validation set, in percent",
+    "teacher_miou": "the same of the teacher, in percent",
+    "source_miou": "the student's on source images held out of training (TEST.SOURCE_IMAGES), in percent, if measured",
+    "confidence": "mean largest probability of pseudo-labels (TEST.CONFIDENCE_IMAGES), from 0 to 1, if measured",
+    "iterations": "iterations done",
+    "max_iterations": "iterations planned",
+    "seconds_per_iteration": "median wall time of one training iteration, in seconds",
+    "peak_memory_mib": "peak memory of the run in MiB: of the GPU, or of the process where there is none",
+    "wall_seconds": "wall time of training and evaluation in seconds, over all sessions of the run",
+    "parameters": "parameters of the segmentor used at inference",
+    "hardware": "the processor or GPU it ran on",
+    "precision": "fp32, bf16 or fp16",
+    "folder": "the run folder",
+}

@@ -1,0 +1,117 @@
+"""Run records as one tidy pandas table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.files.errors import ResultsError
+from results.files.text import one_line
+from results.records.columns import BY_CLASSES, COLUMNS, COUNTED
+from results.records.folders import run_folders
+from results.records.images import MadeOf
+from results.records.record import FILE, read_record
+from results.tables.class_means import SEPARATOR, left_out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def say(line: str) -> None:
+    """Tell beside a table what it leaves out: on stderr, so that the table can go on to another program."""
+    print(one_line(line), file=sys.stderr)
+
+
+def collect(path: str | Path, say: Callable[[str], None] = say) -> pd.DataFrame:
+    """Every record below ``path``, one row a run, in the columns of ``from_folders``, sorted by folder.
+
+    ``say`` gets a line for each damaged record, and one for the folders that were not looked into.
+
+    Raises:
+        ResultsError: no such folder.
+    """
+    found = run_folders(path)
+    if found.left_out:
+        say(found.left_out)
+    return from_folders(found.folders, say)
+
+
+def from_folders(
+    folders: Iterable[Path], say: Callable[[str], None] = say, made_of: MadeOf | None = None
+) -> pd.DataFrame:
+    """The records of these run folders, in this order; a folder without a record is left out.
+
+    So is one whose record is damaged, and ``say`` gets the line that tells: one bad file takes no table away.
+
+    The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
+    mIoU of the student in percent, missing where the run was not scored on it. ``counted_<n>`` is there for one, but
+    the headline's, of whose classes a run counted fewer. ``made_of`` learns of what images the runs are.
+    """
+    import pandas as pd  # here: `--help` does not wait for it
+
+    rows = []
+    for folder in folders:
+        try:
+            if (record := read_record(folder)) is not None:
+                rows.append(_row(folder, record))
+                if made_of is not None:
+                    made_of.add(record)
+        except ResultsError as error:
+            say(f"left out: {error}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            say(f"left out: {folder / FILE}: a field is missing or of another kind ({error})")
+    further = {key for row in rows for key in row} - set(COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *sorted(further, key=_place)])
+
+
+def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
+    """Of these folders, those whose record is there and is not in ``runs``, which `from_folders` made of them."""
+    read = set(runs["folder"])
+    return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
+
+
+def _place(column: str) -> tuple[bool, int]:
+    """``miou_16`` before ``miou_13``, and both before ``counted_16``."""
+    return column.startswith(COUNTED), -int(column.rpartition("_")[2])
+
+
+def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    spec, result = record["spec"], record.get("result") or {}
+    student, teacher = result.get("student") or {}, result.get("teacher") or {}
+    criteria = result.get("criteria") or {}
+    classes, means = record["classes"], student.get("miou_by_classes") or {}
+    without = left_out(record, classes)
+    others = {int(size): left_out(record, int(size)) or () for size in means if int(size) != classes}
+    return {
+        "run": record["id"],
+        "protocol": spec["protocol"],
+        "method": spec["method"],
+        "network": spec["network"],
+        "seed": spec["seed"],
+        "status": record["status"],
+        "reason": record.get("reason", ""),
+        "oracle": record["oracle"],
+        "classes": classes,
+        "counted": None if without is None else classes - len(without),
+        "left_out": None if without is None else SEPARATOR.join(without),
+        "miou": student.get("miou"),
+        "teacher_miou": teacher.get("miou"),
+        "source_miou": criteria.get("source_miou"),
+        "confidence": criteria.get("confidence"),
+        "iterations": record["iterations"],
+        "max_iterations": record["max_iterations"],
+        "seconds_per_iteration": record.get("seconds_per_iteration"),
+        "peak_memory_mib": record.get("peak_memory_mib"),
+        "wall_seconds": record.get("wall_seconds"),
+        "parameters": (record.get("parameters") or {}).get("inference"),
+        "hardware": record["hardware"]["name"],
+        "precision": record["precision"],
+        "folder": str(folder),
+        # A record of before there were several has the headline alone.
+        f"{BY_CLASSES}{classes}": student.get("miou"),
+        **{f"{BY_CLASSES}{int(size)}": miou for size, miou in means.items()},
+        **{f"{COUNTED}{size}": size - len(names) for size, names in others.items() if names},
+    }

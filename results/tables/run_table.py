@@ -1,0 +1,102 @@
+"""Tables of runs, for people and for other programs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.files.errors import ResultsError
+from results.records.columns import BY_CLASSES, COUNTED
+from results.records.record import FINISHED
+from results.records.settings import run_settings
+from results.tables.cells import FORMS, as_csv, tabulated
+from results.tables.frame import say
+
+# What of a run people read: heads and columns; CSV has all columns.
+_SHOWN = {
+    "run": "run",
+    "protocol": "protocol",
+    "method": "method",
+    "network": "network",
+    "seed": "seed",
+    "status": "status",
+}
+
+
+def with_settings(
+    runs: pd.DataFrame, keys: Sequence[str], say: Callable[[str], None] = say
+) -> pd.DataFrame:
+    """``runs`` with a column for each config key, as TERMS.MRM.RATIO, read from the config.yaml of the run folders.
+
+    A run without config.yaml, or whose config has no such key, has none; of a damaged one ``say`` is told.
+
+    Raises:
+        ResultsError: a key that no run has (with the nearest).
+    """
+    if not keys:
+        return runs
+    configs, known = [], set[str]()
+    for folder in runs["folder"]:
+        try:
+            config = run_settings(Path(folder))
+        except ResultsError as error:
+            say(f"left out: {error}")
+            config = {}
+        known.update(config)
+        configs.append({key: config.get(key) for key in keys})
+    for key in keys:
+        if known and key not in known:
+            near = difflib.get_close_matches(key.upper(), sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else "expected one of config.yaml, such as SOLVER.ITERS"
+            raise ResultsError(f"no run has the config key {key}; {hint}")
+    further = {key: pd.Series([config[key] for config in configs], index=runs.index, dtype=object) for key in keys}
+    return runs.assign(**further)
+
+
+def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
+    """One row a run, failed and diverged ones too.
+
+    Args:
+        runs: rows of ``results.tables.frame``, with ``keys`` as columns.
+        form: one of ``FORMS``: ``csv`` has all columns at full precision, the others what people read.
+        keys: further columns to show.
+    """
+    if form == "csv":
+        return as_csv(runs)
+    sizes = [column for column in map(str, runs.columns) if column.startswith(BY_CLASSES)]
+    shown = {head: [str(value) for value in runs[column]] for head, column in _SHOWN.items()}
+    shown |= {key: ["-" if value is None else str(value) for value in runs[key]] for key in keys}
+    for column in sizes:
+        size = column.removeprefix(BY_CLASSES)
+        counted = runs["counted"].where(runs["classes"] == int(size), runs.get(f"{COUNTED}{size}"))
+        shown[f"mIoU ({size})"] = [
+            text if text == "-" or pd.isna(number) or number == int(size) else f"{text} ({number:.0f} classes)"
+            for text, number in zip(_figures(runs, column, ".1f"), counted, strict=True)
+        ]
+    shown["teacher"] = _figures(runs, "teacher_miou", ".1f")
+    shown["iterations"] = [
+        f"{done}" if done == planned else f"{done} of {planned}"
+        for done, planned in zip(runs["iterations"], runs["max_iterations"], strict=True)
+    ]
+    shown["s/iteration"] = [_number(value, ".3f") for value in runs["seconds_per_iteration"]]
+    shown["peak MiB"] = [_number(value, ".0f") for value in runs["peak_memory_mib"]]
+    return render_table(shown, form)
+
+
+def _figures(runs: pd.DataFrame, column: str, form: str) -> list[str]:
+    """Scores of finished runs alone."""
+    finished = runs["status"] == FINISHED
+    return [_number(value, form) if done else "-" for value, done in zip(runs[column], finished, strict=True)]
+
+
+def _number(value: Any, form: str) -> str:
+    return "-" if pd.isna(value) else f"{value:{form}}"
+
+
+def render_table(columns: dict[str, list[str]], form: str) -> str:
+    """Columns of text as ``table``, ``markdown`` or ``latex``; the first is on the left, the others on the right."""
+    return tabulated(columns, FORMS[form])

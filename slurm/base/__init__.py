@@ -1,0 +1,1 @@
+"""What all of this folder stands on: errors, outcomes, private folders."""

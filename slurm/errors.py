@@ -1,7 +1,0 @@
-"""The error of this room."""
-
-from __future__ import annotations
-
-
-class LauncherError(ValueError):
-    """One line that names the profile, its key, or what the scheduler said."""

@@ -1,0 +1,1 @@
+"""Jobs of SLURM: profiles, submission, and what is asked of the scheduler."""

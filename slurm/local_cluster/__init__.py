@@ -1,0 +1,1 @@
+"""A real SLURM on this machine, for trying profiles and for the tests."""

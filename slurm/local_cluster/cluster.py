@@ -1,0 +1,207 @@
+"""A real SLURM on this machine, for tests and for trying a profile: several nodes, pretended CPUs and GPUs, no root.
+
+It needs Linux and the programs of SLURM and munge (``PACKAGES`` on Debian and Ubuntu); nothing of theirs is configured
+or started system-wide, and everything it writes is in one temporary folder. SLURM counts CPUs and GPUs but confines
+nobody to them: a job's GPUs are what CUDA_VISIBLE_DEVICES says, and all nodes are this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+
+from slurm.local_cluster.cluster_files import (
+    KILL_WAIT,
+    PACKAGES,
+    ClusterError,
+    Shape,
+    SlurmMissingError,
+    find_programs,
+    make_folder,
+    write_files,
+)
+from slurm.local_cluster.daemons import Daemons
+
+__all__ = ["PACKAGES", "ClusterError", "LocalCluster", "SlurmMissingError", "is_slurm_variable"]
+
+_START_SECONDS = 60.0  # it takes less than one on an idle machine
+# Set in jobs by SLURM, or read by its commands as options: not to be inherited from the cluster that we may be in.
+_VARIABLES = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SCANCEL|SCONTROL|SINFO|SQUEUE|SACCT)_")
+
+
+class LocalCluster:
+    """munge, a controller and one slurmd a node, in the foreground of this machine. A context manager.
+
+    Its partitions are ``main`` (the default, no limit), ``short`` (jobs end after a minute) and ``preemptible`` (its
+    jobs make room for those of the others: they get the signal that ``--signal`` asked for, or SIGTERM, and those still
+    there some ten to forty seconds later are killed and requeued).
+    ``run("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=test")`` is a node that fails; ``State=RESUME``
+    brings it back.
+
+    It listens on loopback alone where this machine's name resolves to a loopback address (as on Debian), otherwise on
+    all interfaces; nobody is let in without the munge key in its folder. When this process dies, however it does, the
+    cluster and its jobs go too.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 2,
+        gpus: int = 2,
+        cpus: int = 8,
+        memory: int = 256_000,
+        gpu_type: str | None = None,
+        accounting: bool = True,
+        max_array_size: int = 1001,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            nodes: n1, n2 ...
+            gpus: a node; 0 for a cluster without the ``gpu`` resource.
+            cpus: a node.
+            memory: MB a node: the most a job may ask for. It is not counted, like in many clusters.
+            gpu_type: as in ``--gres gpu:TYPE:1``.
+            accounting: whether there is a ``sacct`` that answers (`sacct_stand_in`, first on the PATH of
+                `environment`). Without it sacct says that accounting is disabled, as on clusters with no database.
+            max_array_size: MaxArraySize, one more than the highest index of an array.
+        """
+        self.shape = Shape(nodes, gpus, cpus, memory, gpu_type, accounting, max_array_size)
+        self._programs: dict[str, str] = {}
+        self._daemons: Daemons | None = None
+        self._controlled = False
+
+    def __enter__(self) -> LocalCluster:
+        """Start everything; returns when all nodes are idle. ClusterError: it cannot."""
+        self._programs = find_programs()
+        self.folder = make_folder()
+        self.conf = self.folder / "slurm.conf"
+        self._daemons = Daemons(self.folder, outside_slurm() | {"SLURM_CONF": str(self.conf)})
+        try:
+            write_files(self.folder, self.shape, self._programs["slurmctld"])
+            key, munge = self.folder / "munge.key", self.folder / "munge.socket"
+            self._start("munged", "-F", "--force", f"--key-file={key}", f"--socket={munge}",
+                        f"--pid-file={self.folder}/munged.pid", f"--log-file={self.folder}/munged.log",
+                        f"--seed-file={self.folder}/munge.seed", "--num-threads=2")  # fmt: skip
+            self._wait("munge answers", munge.exists)
+            self._start_controller()
+            for node in self.shape.node_names:
+                self._start(f"slurmd.{node}", "-D", "-N", node, "-f", str(self.conf))
+            self._wait("the nodes are idle", self._all_idle)
+        except BaseException:
+            self._daemons.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads SLURM's commands to this cluster: SLURM_CONF, and PATH."""
+        path = os.environ.get("PATH", os.defpath)
+        return {
+            "SLURM_CONF": str(self.conf),
+            "PATH": f"{self.folder}/bin{os.pathsep}{path}" if self.shape.accounting else path,
+        }
+
+    def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command in this cluster, whatever SLURM this process is in, and give its exit code and output.
+
+        Raises subprocess.TimeoutExpired after ``seconds``.
+        """
+        environment = outside_slurm() | self.environment
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+
+    def start_controller(self) -> None:
+        """Start slurmctld with the queue that the last one left; returns when it answers and knows the nodes again."""
+        self._start_controller()
+        # Four seconds after its start it asks the nodes what they run. A slurmd that then meets a job between two
+        # system calls of its start (bind and listen) takes it for what a dead one left, and deletes its script. Both
+        # happen in the same turn of slurmctld's loop, so it is not rare: no job starts before the nodes have answered.
+        self._set_partitions("DOWN")
+        self._wait("the nodes are registered", self._all_registered)
+        self._set_partitions("UP")
+
+    def _start_controller(self) -> None:
+        self._start("slurmctld", "-D", "-i", "-f", str(self.conf))
+        self._wait("the controller answers", lambda: " UP" in self.run("scontrol", "ping").stdout)
+        self._controlled = True
+
+    def stop_controller(self) -> None:
+        """End slurmctld: jobs run on, the queue stays on disk, and commands fail until `start_controller`."""
+        assert self._daemons
+        self._controlled = False
+        self._daemons.stop("slurmctld")
+
+    def restart_controller(self) -> None:
+        """Stop and start slurmctld."""
+        self.stop_controller()
+        self.start_controller()
+
+    def check(self) -> None:
+        """Raise ClusterError if a daemon ended that nobody stopped."""
+        assert self._daemons
+        for name, code in self._daemons.ended().items():
+            lines = (self.folder / f"{name}.out").read_text(errors="replace").splitlines() or ["it said nothing"]
+            bad = [line for line in lines if re.search("fatal|error", line, re.IGNORECASE)]
+            raise ClusterError(f"local cluster: {name} ended with exit code {code}: {(bad or lines)[-1]}")
+
+    def stop(self) -> None:
+        """Cancel the jobs, end the daemons and remove the folder. Can be called twice."""
+        if self._daemons is None:
+            return
+        with contextlib.suppress(ClusterError, subprocess.TimeoutExpired):
+            if self._controlled:
+                self.check()
+                self._cancel_jobs()
+        self._daemons.end()
+        self._daemons, self._controlled = None, False
+
+    def _cancel_jobs(self) -> None:
+        # Only a courtesy, so that jobs get their SIGTERM: whatever is left is killed with the daemons.
+        until = time.monotonic() + KILL_WAIT + 3
+        if self.run("squeue", "-h").stdout.strip():
+            self.run("scancel", "--quiet", f"--user={os.getuid()}")
+            while self.run("squeue", "-h").stdout.strip() and time.monotonic() < until:
+                time.sleep(0.1)
+
+    def _start(self, name: str, *arguments: str) -> None:
+        assert self._daemons
+        self._daemons.start(name, [self._programs[name.partition(".")[0]], *arguments])
+
+    def _wait(self, what: str, is_so: Callable[[], bool]) -> None:
+        until = time.monotonic() + _START_SECONDS
+        while not is_so():
+            self.check()
+            if time.monotonic() > until:
+                raise ClusterError(f"local cluster: after {_START_SECONDS:.0f} s it is not so that {what}")
+            time.sleep(0.05)
+
+    def _all_idle(self) -> bool:
+        states = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").stdout.split()
+        return states == ["idle"] * self.shape.nodes
+
+    def _all_registered(self) -> bool:
+        # When a node was booted is what it says itself, and what slurmctld does not keep.
+        nodes = self.run("scontrol", "show", "node", "-o").stdout
+        return len(re.findall(r" BootTime=\d", nodes)) == self.shape.nodes
+
+    def _set_partitions(self, state: str) -> None:
+        for name in set(self.run("sinfo", "-h", "-o", "%R").stdout.split()):
+            done = self.run("scontrol", "update", f"PartitionName={name}", f"State={state}")
+            if done.returncode:
+                raise ClusterError(f"local cluster: partition {name} cannot be {state}: {done.stderr.strip()}")
+
+
+def is_slurm_variable(name: str) -> bool:
+    """Whether SLURM sets this environment variable in jobs, or its commands read it as an option."""
+    return bool(_VARIABLES.match(name))
+
+
+def outside_slurm() -> dict[str, str]:
+    """This process's environment without what SLURM sets in jobs."""
+    return {name: value for name, value in os.environ.items() if not is_slurm_variable(name)}

@@ -1,0 +1,448 @@
+"""From a grid's records to its table, its published figures and its plot; and the command as a whole."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from full_disk import refuse_new_files
+from matplotlib import cbook
+from matplotlib.figure import Figure
+from PIL import Image
+from trained_runs import Ended, assert_one_line, call
+
+import ablations.run
+import ablations.sweep.report
+from ablations.sweep.expand import Row, expand
+from ablations.sweep.grid import read_grid
+from ablations.sweep.published_figures import beside
+from ablations.sweep.report import Report, report, write_report
+from benchmarks.config.spec import run_id
+from benchmarks.launch import compare
+from benchmarks.launch.dry_run import dry_run
+from benchmarks.launch.launcher import Launcher
+from results import plots
+from results.plots import Mark, plot_heat_map, plot_line, plot_points
+from results.records.record import read_record, write_record
+
+Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; words are the status of a run without one
+
+
+def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
+    options = {"network": None, "host": None, "seeds": [0, 1, 2], "overrides": {}} | given
+    return expand(read_grid(name), protocol, **options)
+
+
+def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
+    return [(row.label, run.cfg) for row in rows for run in row.runs]
+
+
+def write_runs(rows: Sequence[Row], output: Path, scores: Scores) -> None:
+    for row in rows:
+        for run, score in zip(row.runs, scores.get(row.label, ()), strict=False):
+            write_run(run.cfg, run.folder(output), score)
+
+
+def write_run(cfg: Any, folder: Path, score: float | str) -> None:
+    record: dict[str, Any] = {
+        "id": run_id(cfg),
+        "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
+        "oracle": False,
+        "classes": cfg.TEST.CLASSES,
+        "iterations": cfg.SOLVER.ITERS,
+        "max_iterations": cfg.SOLVER.ITERS,
+        "precision": "fp32",
+        "hardware": {"name": "CPU"},
+        "reason": "",
+        "seconds_per_iteration": 0.5,
+        "peak_memory_mib": 700.0,
+        "wall_seconds": 0.6 * cfg.SOLVER.ITERS,
+        "status": score if isinstance(score, str) else "finished",
+        "result": None if isinstance(score, str) else {"student": {"miou": score}},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(folder, record)
+
+
+LAMBDA: Scores = {
+    "0": [22.0, 23.0, 24.0],
+    "0.1": [23.0, 23.5, "diverged"],
+    "0.5": [21.0, 21.0, 21.0],
+    "1": ["failed", "diverged", "diverged"],
+    "2": [20.0],
+}
+
+
+def test_rows_are_means_and_differences_seed_by_seed(tmp_path: Path) -> None:
+    grid, rows = read_grid("lambda"), rows_of("lambda")
+    write_runs(rows, tmp_path, LAMBDA)
+    made = report(grid, rows, tmp_path, {}, "Title")
+    frame = made.frame.set_index("setting")
+    assert list(frame.index) == ["0", "0.1", "0.5", "1", "2", "10"]
+    assert frame.loc["0.1", "miou"] == 23.25
+    assert frame.loc["0.1", "deviation"] == pytest.approx(statistics.stdev([23.0, 23.5]))
+    assert frame.loc["0.1", "difference"] == pytest.approx(0.75)  # (23 - 22 + 23.5 - 23) / 2, not 23.25 - 23
+    assert list(frame["difference_n"]) == [0, 2, 3, 0, 1, 0]
+    assert frame.loc["0.5", "difference"] == -2.0
+    assert list(frame["n"]) == [3, 2, 3, 0, 1, 0]
+    assert math.isnan(frame.loc["10", "miou"])
+    told = ["", "1 diverged", "", "2 diverged, 1 failed", "2 not started", "3 not started"]
+    assert list(frame["unfinished"]) == told
+    assert made.failed
+    assert made.shown["λ"] == list(frame.index) and made.shown["unfinished"] == told
+    assert made.shown["mIoU (19)"][:4] == ["23.0 ± 1.0 (n=3)", "23.2 ± 0.4 (n=2)", "21.0 ± 0.0 (n=3)", "-"]
+    assert made.shown["vs λ 0"] == ["-", "+0.8", "-2.0", "-", "-2.0", "-"]
+    assert "published" not in made.shown and "iterations" not in made.shown
+    for part in ("Title, 19 classes, 350 iterations, seeds 0, 1, 2", "last iterate", "TERMS.MRM.RATIO 0.4"):
+        assert part in made.caption
+    assert "Published" not in made.caption and "Set besides" not in made.caption
+
+
+def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    grid, rows = read_grid("lambda"), rows_of("lambda")
+    write_runs(rows, tmp_path, {"0": [22.0, 23.0, 24.0], "0.1": [23.0, 23.5], "0.5": [21.0]})
+    records = [row.runs[0].folder(tmp_path) / "record.json" for row in rows[:3]]
+    records[0].write_text("{")
+    records[1].write_text('{"schema": 1, "status": "finished"}')  # without the fields of a table
+    records[2].unlink()
+    os.mkfifo(records[2])
+    made = report(grid, rows, tmp_path, {}, "Title")
+    frame = made.frame.set_index("setting")
+    told = ["1 damaged", "1 damaged, 1 not started", "1 damaged, 2 not started", "3 not started"]
+    assert list(frame["unfinished"])[:4] == told
+    assert frame.loc["0", "miou"] == 23.5 and made.failed
+    ids = ", ".join(path.parent.name for path in records)
+    assert f" Left out, since their records are damaged: {ids}." in made.caption
+    err = capfd.readouterr().err
+    assert all(str(path) in err for path in records)
+
+
+def test_a_reference_without_runs_leaves_no_difference(tmp_path: Path) -> None:
+    rows = rows_of("lambda", seeds=[0])
+    write_runs(rows, tmp_path, {"0.1": [23.0], "0.5": [21.0]})
+    frame = report(read_grid("lambda"), rows, tmp_path, {}, "T").frame
+    assert frame["difference"].isna().all() and list(frame["n"]) == [0, 1, 1, 0, 0, 0]
+    nothing = report(read_grid("lambda"), rows, tmp_path / "empty", {}, "T").frame
+    assert list(nothing["unfinished"]) == ["1 not started"] * 6 and nothing["miou"].isna().all()
+
+
+def test_each_architecture_has_a_reference_of_its_own(tmp_path: Path) -> None:
+    rows = rows_of("architectures", "gta-cityscapes", seeds=[0])
+    scores = {row.label: [50.0 + index] for index, row in enumerate(rows)}
+    scores[rows[-1].label] = [70.0]
+    write_runs(rows, tmp_path, scores)
+    made = report(read_grid("architectures"), rows, tmp_path, {}, "T")
+    assert made.shown["vs host alone"] == ["-", "+1.0"] * 4 + ["-", "+12.0"]
+    assert made.shown["published"][:4] == ["52.0", "55.1", "54.7", "59.3"]
+    assert made.shown["published difference"] == ["-", "+3.1", "-", "+4.6", "-", "+2.9", "-", "+2.1", "-", "+2.2"]
+    assert list(made.shown)[:2] == ["architecture", "added to the host"]
+
+
+# Published figures
+
+
+def published(name: str, protocol: str = "gta-cityscapes", **given: Any) -> dict[str, tuple[Any, Any]]:
+    """mIoU (or words) and difference by label, where there is one."""
+    rows = rows_of(name, protocol, **({"seeds": [0]} | given))
+    found = zip(rows, beside(read_grid(name), rows), strict=True)
+    figures = {row.label: (each.note or each.miou, each.difference) for row, each in found}
+    return {label: figure for label, figure in figures.items() if figure != (None, None)}
+
+
+def test_published_figures_stand_beside_runs_of_the_same_kind_alone() -> None:
+    host = {"without MRM": (52.1, None)}
+    ratios = {**host, "0.2": (54.3, 2.2), "0.4": (55.9, 3.8), "0.6": (55.2, 3.1), "0.8": (54.1, 2.0)}
+    assert published("mask-ratio") == ratios
+    assert published("mask-ratio", overrides={"SOLVER.ITERS": 100}) == ratios  # the caption says how many
+    assert published("mask-ratio", network="daformer-lite0") == {}
+    assert published("mask-ratio", "streets") == {}
+    assert published("mask-ratio", "streets", network="deeplabv2-r101") == {}
+    assert published("mask-ratio", "synthia-cityscapes", overrides={"TEST.CLASSES": 13}) == {}
+    # Another lambda in all rows: only the host alone is what was published.
+    assert published("mask-ratio", overrides={"TERMS.MRM.WEIGHT": 0.5}) == host
+    assert published("mask-ratio", overrides={"SELF_TRAINING.THRESHOLD": 0.5}) == {}
+    # Of other hosts and networks the figures of whole recipes are known, not those of settings.
+    daformer = {"without MRM": (68.3, None), "0.4": (70.3, 2.0)}
+    assert published("mask-ratio", host="daformer", network="daformer-mitb5") == daformer
+    assert published("lambda", "synthia-cityscapes") == {"0": (48.3, None), "1": (55.8, 7.5)}
+
+
+def test_published_differences_and_words() -> None:
+    assert published("objective")["mask without rebuilding"] == (None, -0.2)
+    assert published("rebuilder-resolution")["64"] == ("out of memory", None)
+    domain = {"source": (None, 0.8), "target": (55.9, 3.8), "source and target": (None, 3.1)}
+    assert published("domain") == {"without MRM": (52.1, None), **domain}
+    location = {"none": (52.1, None), "input": (54.0, 1.9), "latent": (55.9, 3.8)}
+    assert published("masking-location") == location
+    plane = published("ratio-by-lambda")
+    assert len(plane) == 9 and plane["0.4, 10"] == (52.1, 0.0) and plane["0.8, 1"] == (54.1, 2.0)
+    components = published("components")
+    assert components["mic"] == (64.2, 12.1) and components["mic + mrm"] == (67.1, 15.0)
+
+
+def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> None:
+    rows = rows_of("rebuilder-resolution", "gta-cityscapes", seeds=[0])
+    write_runs(rows, tmp_path, {"without MRM": [50.0], "16": [51.0]})
+    grid = replace(read_grid("rebuilder-resolution"), cost=False)
+    made = report(grid, rows, tmp_path, {"SOLVER.BATCH": 4, "DEVICE": "cpu"}, "T")
+    assert made.shown["published"] == ["52.1", "55.6", "55.9", "54.1", "out of memory"]
+    assert made.shown["published difference"] == ["-", "+3.5", "+3.8", "+2.0", "-"]
+    assert "Published: arXiv 2509.13801, ablation of the Rebuilder, on one RTX 3090." in made.caption
+    assert "Set besides: SOLVER.BATCH 4. " in made.caption
+
+
+def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path) -> None:
+    overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
+    rows = rows_of("masking-location", seeds=[0], overrides=overrides)
+    write_runs(rows, tmp_path, {"none": [20.0], "input": [21.0], "latent": [22.0]})
+    made = report(read_grid("masking-location"), rows, tmp_path, overrides, "T")
+    assert list(made.frame["cost_ratio"])[:2] == [1.0, 2.0]  # input space: the whole network a second time
+    assert made.frame["target_image_macs"][1] == 2 * made.frame["target_image_macs"][0]
+    assert made.shown["G multiply-adds"][1].endswith(" (2.00×)")
+
+
+# Plots
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures as they are written."""
+    figures: list[Figure] = []
+    write = plots.write_figure
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
+    return figures
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.axes[0].texts)
+
+
+NAN = math.nan
+REFERENCE = Mark("0", 0.0, 22.5, 1.1, 3)
+MARKS = [
+    Mark("0.1", 0.1, 22.0, 0.5, 3),
+    Mark("1", 1.0, 21.5, 0.25, 2, "1 failed", published=23.0),
+    Mark("10", 10.0, NAN, NAN, 0, "3 diverged"),
+]
+
+
+def test_a_line_over_a_logarithm_with_0_apart(tmp_path: Path, drawn: list[Figure]) -> None:
+    path = tmp_path / "line.png"
+    plot_line(path, MARKS, REFERENCE, title="T", x_label="λ", log=True)
+    axes = drawn[0].axes[0]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "λ"
+    assert axes.get_ylabel() == "mIoU (%)\nmean ± sample deviation, n = 2 to 3"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
+    assert 0 < axes.get_xticks()[0] < 0.1
+    apart, measured = axes.containers
+    assert list(measured.lines[0].get_ydata()[:2]) == [22.0, 21.5] and list(apart.lines[0].get_ydata()) == [22.5]
+    (bars,) = measured.lines[2]
+    assert [tuple(segment[:, 1]) for segment in bars.get_segments()[:2]] == [(21.5, 22.5), (21.25, 21.75)]
+    assert "1 failed" in texts(drawn[0]) and "3 diverged" in texts(drawn[0]) and "n = 2" in texts(drawn[0])
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert set(legend) == {"measured", "published", "λ 0: 22.5 ± 1.1"}
+    with Image.open(path) as image:
+        assert image.format == "PNG" and min(image.size) > 300
+        assert len(image.convert("L").getcolors() or ()) > 10  # something is on it
+    assert [path.name for path in tmp_path.iterdir()] == ["line.png"]
+    assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_equal_results_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        plot_line(tmp_path / name, MARKS[:2], Mark("host", None, 22.0, NAN, 1), title="T", x_label="x", log=False)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_points_are_marks_and_name_what_has_none(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_points(tmp_path / "points.png", [REFERENCE, *MARKS], REFERENCE, title="T")
+    axes = drawn[0].axes[0]
+    assert [float(mark.lines[0].get_ydata()[0]) for mark in axes.containers[:3]] == [22.5, 22.0, 21.5]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
+    low, high = axes.get_ylim()
+    assert 15 < low < 21.25 and 23.6 < high < 26
+    assert "3 diverged" in texts(drawn[0])
+
+
+def test_dollar_signs_are_shown_and_not_read_as_tex(tmp_path: Path, drawn: list[Figure]) -> None:
+    text = r"a $\nothing$ of $1"
+    marks = [replace(mark, label=f"{mark.label} {text}") for mark in (REFERENCE, *MARKS[:2])]
+    plot_line(tmp_path / "line.png", marks[1:], marks[0], title=text, x_label=text, log=True)
+    plot_points(tmp_path / "points.png", marks, marks[0], title=text)
+    plot_heat_map(
+        tmp_path / "map.png", [marks], marks[0], title=text, x_label=text, y_label=text, x_ticks=[text] * 3,
+        y_ticks=[text],
+    )  # fmt: skip
+    for figure in drawn:
+        axes = figure.axes[0]
+        ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+        for shown in (axes.get_title(), axes.get_xlabel(), *ticks):
+            assert cbook.is_math_text(shown) is False
+            assert shown == "" or text in shown.replace(r"\$", "$")
+
+
+def test_what_a_grid_says_breaks_no_row_and_is_no_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablations.sweep.report, "_plot", lambda *_: None)
+    frame = pd.DataFrame({"setting": ["=1+1", "a\rb", "-0.5"], "miou": [20.0, 21.0, 22.5]})
+    made = Report(frame, {"setting": ["a|b", "<i>"], "mIoU (19)": ["20.0", "21.0"]}, "title | <b>\nbold", False)
+    csv, text, _ = write_report(read_grid("lambda"), [], made, tmp_path / "grid", "title")
+    assert csv.read_bytes() == b"setting,miou\n'=1+1,20.0\n\"a\nb\",21.0\n-0.5,22.5\n"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    assert r"a\|b" in lines[2] and "&lt;i>" in lines[3] and lines[5:] == [r"title \| &lt;b> bold"]
+
+
+def test_a_heat_map_names_each_cell(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_heat_map(
+        tmp_path / "map.png", [MARKS, MARKS[::-1]], REFERENCE, title="T", x_label="λ", y_label="ratio",
+        x_ticks=["0.1", "1", "10"], y_ticks=["0.2", "0.4"],
+    )  # fmt: skip
+    axes = drawn[0].axes[0]
+    values = axes.images[0].get_array()
+    assert values.shape == (2, 3) and values[0, 1] == values[1, 1] == 21.5 and values.mask[0, 2] and values.mask[1, 0]
+    found = {text.get_position(): text.get_text() for text in axes.texts}
+    assert found[0, 0] == "22.0 ± 0.5" and found[0, 1] == "-\n3 diverged"
+    assert "0: 22.5 ± 1.1" in axes.get_title()
+
+
+def test_nothing_finished_is_still_a_plot(tmp_path: Path) -> None:
+    none = [Mark(mark.label, mark.value, NAN, NAN, 0, "1 failed") for mark in MARKS]
+    plot_line(tmp_path / "line.png", none, none[0], title="T", x_label="x", log=True)
+    plot_points(tmp_path / "points.png", none, none[0], title="T")
+    ticks = ["a", "b", "c"]
+    plot_heat_map(
+        tmp_path / "map.png", [none], none[0], title="T", x_label="x", y_label="y", x_ticks=ticks, y_ticks=["d"]
+    )
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+# The command
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ended]:
+    """The command with runs that are written in place of trained; those of seed 1 at ratio 0.9 diverge."""
+
+    def write(cfg: Any, folder: Path, watcher: Any, *_: Any) -> dict[str, Any] | None:
+        diverged = cfg.TERMS.MRM.RATIO == 0.9 and cfg.SEED == 1
+        watcher.started(0)
+        write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
+        return read_record(folder)
+
+    monkeypatch.setattr(compare, "run_one", write)
+    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)
+
+
+def test_the_command_makes_the_runs_and_writes_table_and_plot(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    ended = command("mask-ratio", "--seeds", "0,1", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
+    assert (ended.code, ended.err) == (1, "")  # one diverged
+    assert "mask-ratio 0.3, seed 1: mIoU 23.0" in ended.out
+    (stem,) = (path.stem for path in (tmp_path / "out").glob("*.csv"))
+    assert re.fullmatch("mask-ratio-streets-daformer-lite0-dacs-[0-9a-f]{8}", stem)
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == [f"{stem}.csv", f"{stem}.md", f"{stem}.png", "streets"]
+    back = pd.read_csv(tmp_path / "out" / f"{stem}.csv")
+    assert back["miou"].tolist() == pytest.approx([20.0, *(20.0 + digit for digit in range(1, 10))])
+    assert back["unfinished"].tolist()[-1] == "1 diverged" and back["unfinished"].isna().sum() == 9
+    assert back["mask ratio"].tolist()[:2] == ["without MRM", "0.1"]
+    markdown = (tmp_path / "out" / f"{stem}.md").read_text(encoding="utf-8")
+    for part in ("| 0.4 ", "20 iterations, seeds 0, 1", "Set besides: SOLVER.BATCH 2"):
+        assert part in markdown
+    again = command("mask-ratio", "--seeds", "0,1", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
+    assert again.out.count("finished before") == 19
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
+    other = command("lambda", "--seeds", "0", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
+    first = (tmp_path / "out" / f"{stem}.csv").read_bytes()
+    assert command("mask-ratio", "--seeds", "2", "--output", "out", "--iters", "20").code == 0
+    assert len(list((tmp_path / "out").glob("mask-ratio-*.csv"))) == 2  # of other seeds and keys
+    assert (tmp_path / "out" / f"{stem}.csv").read_bytes() == first
+    assert other.out.count("finished before") == 2  # the host alone, and MRM as published
+    assert other.code == 0
+
+
+def test_a_full_disk_takes_no_table_away(
+    command: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("lambda", "--seeds", "0", "--output", "out", "--iters", "20")
+    assert command(*words).code == 0
+    for path in (tmp_path / "out").glob("*.*"):
+        path.unlink()
+    refuse_new_files(monkeypatch)
+    ended = command(*words)
+    assert ended.code == 2
+    assert ended.err == "error: --output out: expected a folder that can be written (No space left on device)\n"
+    assert "s/iteration" in ended.out and "plot:" not in ended.out
+
+
+def test_a_dry_run_lists_without_running(command: Callable[..., Ended], tmp_path: Path) -> None:
+    words = ("masking-location", "--output", "out", "--seeds", "0,1")
+    first = command(*words, "--dry-run")
+    assert first.code == 0 and "6 runs, 0 done, 6 to make; time: unknown" in first.out
+    assert not (tmp_path / "out").exists()
+    rows = rows_of("masking-location", seeds=[0, 1])
+    write_runs(rows, tmp_path / "out", {"none": [20.0, "diverged"], "latent": ["running", "failed"]})
+    told = command(*words, "--dry-run").out.splitlines()
+    states = [" ".join(line.split()[3:]) for line in told[2:8]]
+    ids = [run_id(run.cfg) for row in rows for run in row.runs]
+    assert states == [
+        f"0 {ids[0]} finished, mIoU 20.0",
+        f"1 {ids[1]} diverged",
+        f"0 {ids[2]} to do unknown",
+        f"1 {ids[3]} to do unknown",
+        f"0 {ids[4]} begun unknown",
+        f"1 {ids[5]} failed unknown",
+    ]
+    assert told[-1].startswith("6 runs, 2 done, 4 to make; time: unknown")
+
+
+def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
+    """0.6 s an iteration in the records, evaluation included."""
+    write_runs(rows_of("lambda", seeds=[0]), tmp_path, {"0": [20.0], "1": [21.0]})
+    rows = rows_of("masking-location", seeds=[0, 1], overrides={"SOLVER.ITERS": 100})
+    told = dry_run(listed(rows), tmp_path, Launcher("local", 2))
+    assert told.count(" 1:00") == 4 and told.count("unknown\n") == 2
+    assert told.endswith("6 runs, 0 done, 6 to make; time: about 2:00 with 2 at a time, and 2 runs of unknown time")
+    only = listed(rows_of("lambda", seeds=[0])[:1])
+    assert dry_run(only, tmp_path, Launcher()).endswith("1 runs, 1 done, 0 to make; time: none")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("", "expected the NAME of a grid (--list shows what there is)"),
+        ("mask-rato", "unknown grid 'mask-rato'; did you mean 'mask-ratio'?"),
+        ("mine.yaml", "mine.yaml: no such file, expected a grid in YAML"),
+        ("lambda --host dcs", "unknown method 'dcs'; did you mean 'dacs'?"),
+        ("lambda --protocol street", "unknown protocol 'street'; did you mean 'streets'?"),
+        ("lambda --network daformer-lit0", "unknown network 'daformer-lit0'; did you mean 'daformer-lite0'?"),
+        ("lambda --seeds x", "--seeds is 'x', expected whole numbers"),
+        ("lambda --parallel 2", "--parallel is 2, which --launcher local takes"),
+        ("lambda --launcher local --parallel 0", "--parallel is 0, expected at least 1"),
+        ("lambda TERMS.MRM.WEIGHT 3", "TERMS.MRM.WEIGHT is varied by the grid lambda"),
+        ("lambda --host source-only", "'mrm' needs pseudo-labels, which 'source-only' does not make"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_one_line(
+    command: Callable[..., Ended], tmp_path: Path, words: str, line: str
+) -> None:
+    assert_one_line(command(*words.split()), line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_every_grid(command: Callable[..., Ended]) -> None:
+    lines = command("--list").out.splitlines()
+    assert len(lines) == 15 and any(line.startswith("mask-ratio ") for line in lines)

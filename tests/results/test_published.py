@@ -1,0 +1,73 @@
+"""Published figures: what ships is right and names what exists, and a broken file is told by its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.config.protocol_file import protocols
+from methods.framework.recipes import parse
+from methods.networks import NETWORKS
+from results.files.errors import ResultsError
+from results.published import FILE, Names, read_published
+
+HEAD = "method,network,protocol,classes,miou,source\n"
+
+
+def test_figures_of_the_papers() -> None:
+    figures = read_published()
+    by_hand = {
+        ("dacs", "deeplabv2-r101", "gta-cityscapes", 19): 52.1,
+        ("dacs+mrm-input", "deeplabv2-r101", "gta-cityscapes", 19): 54.0,
+        ("dacs+mrm", "deeplabv2-r101", "gta-cityscapes", 19): 55.9,
+        ("hrda+mic+mrm", "daformer-mitb5", "gta-cityscapes", 19): 77.5,
+        ("dacs+mrm", "deeplabv2-r101", "synthia-cityscapes", 16): 55.8,
+        ("hrda+mic+mrm", "daformer-mitb5", "synthia-cityscapes", 16): 68.1,
+    }
+    assert {names: figures[Names(*names)].miou for names in by_hand} == by_hand
+    assert "Table 6" in figures[Names("dacs+mrm", "deeplabv2-r101", "gta-cityscapes", 19)].source
+
+
+def test_every_figure_names_what_can_be_run() -> None:
+    for names in read_published():
+        assert parse(names.method).name == names.method
+        assert names.network in NETWORKS and names.protocol in protocols()
+        assert names.classes == (16 if names.protocol.startswith("synthia") else 19)
+
+
+def test_columns_in_another_order_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text('source,miou,classes,protocol,network,method\n"A, B",1.5,19,p,n,dacs\n')
+    assert read_published(path) == {("dacs", "n", "p", 19): (1.5, "A, B")}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEAD.replace("miou", "mIoU"), "columns are classes, mIoU, method"),
+        ("", "columns are , expected method"),
+        (HEAD + "dacs,n,p,19,fifty,x\n", "line 2: classes and miou are '19' and 'fifty', expected"),
+        (HEAD + "dacs,n,p,19,50,x\ndacs,n,p,19.5,51,x\n", "line 3: classes and miou are '19.5' and '51', expected"),
+        (HEAD + "dacs,n,p,19,0.5e3,x\n", "line 2: classes and miou are '19' and '0.5e3', expected"),
+        (HEAD + "dacs,n,p,19,nan,x\n", "line 2: classes and miou are '19' and 'nan', expected"),
+        (HEAD + "dacs,n,p,19,50,\n", "line 2: source is empty, expected where it was published"),
+        (HEAD + "dacs,n,p,19\n", "line 2: miou is empty"),
+        (HEAD + "dacs,n,p,19,50,x\ndacs,n,p,19,51,y\n", "line 3: a second figure of dacs, n, p, 19, expected one"),
+    ],
+)
+def test_a_broken_file_is_told_by_its_line(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text(text)
+    with pytest.raises(ResultsError) as caught:
+        read_published(path)
+    assert str(caught.value).startswith(f"{path}: ") and line in str(caught.value)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="expected a CSV file of published figures"):
+        read_published(tmp_path / "nowhere.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ResultsError, match="expected a CSV file of published figures"):
+        read_published(tmp_path / "binary.csv")
+    assert FILE.is_file()

@@ -1,0 +1,107 @@
+"""Arrows run one way: between folders, between the rooms of a folder, and between modules; nobody imports a command."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from imports import arrows, is_command, modules
+
+from benchmarks.core.checkout import ROOT
+
+# A folder imports itself and those named; a ground folder nobody.
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "datasets": (),
+    "methods": (),
+    "results": (),
+    "slurm": (),
+    "benchmarks": ("datasets", "methods", "results", "slurm"),
+    "ablations": ("datasets", "methods", "results", "slurm", "benchmarks"),
+}
+# A room imports those before it; what lies in no room, "", is above all.
+ROOMS = {
+    "methods": ("base", "networks", "parts", "framework", ""),
+    "results": ("files", "records", "tables", ""),
+    "slurm": ("base", "processes", "jobs", "local_cluster", ""),
+    "benchmarks": ("core", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools", ""),
+    "ablations": ("profiling", "sweep", "study", ""),
+}
+APART = {"benchmarks.install"}  # runs before anything is installed: standard library alone
+# Former places of commands.
+POINTERS = {("slurm.status", "benchmarks.status")}
+
+
+def room_of(name: str) -> str:
+    """``benchmarks.core.errors`` -> "core"; "" for what lies in no room."""
+    folder, *rest = name.split(".")
+    return rest[0] if rest and rest[0] in ROOMS.get(folder, ()) else ""
+
+
+def faults(root: Path) -> list[str]:
+    """The arrows that should not be there, each with its reason."""
+    files, found = modules(root), []
+    for name, imported in arrows(root).items():
+        folder = name.split(".")[0]
+        for other in sorted(imported):
+            arrow, theirs = f"{name} -> {other}", other.split(".")[0]
+            if is_command(files[other]) and (name, other) not in POINTERS:
+                found.append(f"{arrow}: imports a command")
+            elif theirs == folder:
+                order = ROOMS.get(folder, ("",))
+                if order.index(room_of(other)) > order.index(room_of(name)):
+                    found.append(f"{arrow}: up")
+            elif theirs not in FOLDERS[folder] and not is_command(files[name]):
+                found.append(f"{arrow}: {folder} imports {theirs}")
+    try:
+        TopologicalSorter({name: imported - {name} for name, imported in arrows(root).items()}).prepare()
+    except CycleError as error:
+        found.append(f"circle: {' -> '.join(error.args[1])}")
+    return found
+
+
+def test_arrows_run_one_way() -> None:
+    assert faults(ROOT) == []
+
+
+def test_each_room_is_there_and_is_no_module_too() -> None:
+    for folder, rooms in ROOMS.items():
+        for room in filter(None, rooms):
+            assert (ROOT / folder / room / "__init__.py").is_file()
+            assert not (ROOT / folder / f"{room}.py").exists()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A checkout of a few empty modules."""
+    for name in ("datasets.pairs", "methods.mic", "results.plots", "slurm.base.errors", "ablations.study.space"):
+        write(tmp_path, name)
+    for room in ROOMS["benchmarks"]:
+        write(tmp_path, f"benchmarks.{room}.one" if room else "benchmarks.run")
+    (tmp_path / "benchmarks/run.py").write_text("import sys\nsys.path[0] = ''\n")
+    return tmp_path
+
+
+def write(root: Path, name: str, text: str = "") -> None:
+    path = root / Path(*name.split(".")).with_suffix(".py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("benchmarks.core.one", "from benchmarks.engine import one", "core.one -> benchmarks.engine.one: up"),
+        ("datasets.pairs", "import methods.mic", "datasets.pairs -> methods.mic: datasets imports methods"),
+        ("slurm.base.errors", "def f():\n    import results.plots", "-> results.plots: slurm imports"),
+        ("benchmarks.launch.one", "import ablations.study.space", "benchmarks imports ablations"),
+        ("ablations.study.space", "from benchmarks.run import main", "imports a command"),
+        ("benchmarks.core.two", "import benchmarks.core.one", "circle: "),
+    ],
+)
+def test_a_planted_arrow_is_found(house: Path, name: str, text: str, fault: str) -> None:
+    write(house, "benchmarks.core.two")
+    write(house, "benchmarks.core.one", "import benchmarks.core.two" if "circle" in fault else "")
+    assert faults(house) == []
+    write(house, name, text)
+    assert any(fault in line for line in faults(house))
