@@ -27,7 +27,6 @@ ROOMS = {
     "benchmarks": ("core", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools", ""),
     "ablations": ("profiling", "sweep", "study", ""),
 }
-APART = {"benchmarks.install"}  # runs before anything is installed: standard library alone
 # Former places of commands.
 POINTERS = {("slurm.status", "benchmarks.status")}
 
@@ -94,6 +93,7 @@ def write(root: Path, name: str, text: str = "") -> None:
         ("benchmarks.core.one", "from benchmarks.engine import one", "core.one -> benchmarks.engine.one: up"),
         ("datasets.pairs", "import methods.mic", "datasets.pairs -> methods.mic: datasets imports methods"),
         ("slurm.base.errors", "def f():\n    import results.plots", "-> results.plots: slurm imports"),
+        ("benchmarks.core.one", "from ..engine import one", "core.one -> benchmarks.engine.one: up"),
         ("benchmarks.launch.one", "import ablations.study.space", "benchmarks imports ablations"),
         ("ablations.study.space", "from benchmarks.run import main", "imports a command"),
         ("benchmarks.core.two", "import benchmarks.core.one", "circle: "),

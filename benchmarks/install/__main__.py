@@ -7,7 +7,7 @@ if sys.version_info < (3, 10):  # noqa: UP036
     sys.stderr.write("benchmarks.install: needs Python 3.10 or newer, this is {}.{}\n".format(*sys.version_info[:2]))
     sys.exit(2)
 
-from ..screen import screen
+from ..core.screen import screen
 from .command import main
 
 if __name__ == "__main__":

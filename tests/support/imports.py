@@ -21,15 +21,18 @@ def modules(root: Path) -> dict[str, Path]:
 def arrows(root: Path) -> dict[str, set[str]]:
     """By module, the modules of ours that it imports."""
     known = modules(root)
-    return {name: _imported(path, known) for name, path in known.items()}
+    return {name: _imported(name, path, known) for name, path in known.items()}
 
 
-def _imported(path: Path, known: dict[str, Path]) -> set[str]:
+def _imported(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{each.name}" for each in node.names if f"{node.module}.{each.name}" in known}
-            found |= {node.module for each in node.names if f"{node.module}.{each.name}" not in known}
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            found |= {f"{module}.{each.name}" for each in node.names if f"{module}.{each.name}" in known}
+            found |= {module for each in node.names if f"{module}.{each.name}" not in known}
         elif isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
     return {name for name in found if name in known}
