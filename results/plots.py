@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from results.files.plain_file import create_plain
+from results.files.plain_file import replacing
 
 _MEASURED, _REFERENCE, _PUBLISHED, _FAILED = "tab:blue", "tab:gray", "tab:orange", "tab:red"
 _DPI = 150
@@ -219,11 +218,5 @@ def write_figure(figure: Figure, path: Path) -> None:
 
     Equal figures are equal files. Raises OSError where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with create_plain(temporary) as file:
-            figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # half a file, on a full disk
-        raise
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})

@@ -17,7 +17,7 @@ from ablations.study.samplers import sampler
 from ablations.study.search_options import GRID
 from ablations.study.study import BASE, DIVERGED, FOLDER, OUTCOME, PRUNED, REASON, RUN, Search
 from ablations.study.trial_progress import TrialProgress
-from ablations.study.trial_reporter import TrialReporter, counted, record_of, trials_over
+from ablations.study.trial_reporter import TrialReporter, counted, trials_over
 from benchmarks.config.spec import run_folder
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import REFUSED, Outcome, RunPool, WorkerJob
@@ -26,6 +26,7 @@ from benchmarks.state.lock import held_by
 from benchmarks.state.outcome import mark_begun, mark_lost, mark_stopped
 from methods.base.errors import MethodError
 from results.records import record as records
+from results.records.record import record_or_none
 from slurm.base.outcome import Lost
 
 _KILLED = "its command was killed"
@@ -169,7 +170,7 @@ class Driver:
                 self._progress.say(f"trial {number}: the run of trial {run.trials[0]}, waiting for it")
                 return
         # What failed once is tried again, as by every other command.
-        known = record_of(folder) if self._is_free(folder) else None
+        known = record_or_none(folder) if self._is_free(folder) else None
         if known and known["status"] != records.FAILED and self._tell.tell_if_over([number], folder):
             return
         self._progress.say(f"trial {number}: {self._tell.named(number)}, started")
@@ -207,7 +208,7 @@ class Driver:
         if not self._is_free(run.folder):
             self._report(run)
             return
-        record = record_of(run.folder)
+        record = record_or_none(run.folder)
         stopped = run.pruned and (record is None or record["status"] not in (records.FINISHED, records.DIVERGED))
         if stopped:
             for number in run.trials:
@@ -226,7 +227,7 @@ class Driver:
 
     def _report(self, run: _Running) -> None:
         """Tell the study the scores of a run so far, and stop it where the pruner says so."""
-        record = record_of(run.folder)
+        record = record_or_none(run.folder)
         if record is None or record["status"] != records.RUNNING:
             return
         last = max(self._tell.scores(number, record) for number in run.trials)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from benchmarks.config.keys import flatten
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import did_you_mean
 from results.files.bounded_yaml import load
 
 RANGE_FORM = "LOW..HIGH, LOW..HIGH:log or ONE|OTHER"
@@ -95,8 +95,7 @@ def _dimension(entry: str, base: Callable[[dict[str, Any]], RunSpec]) -> Dimensi
     cfg = base({}).resolve()
     known = flatten(cfg)
     if key not in known:
-        near = difflib.get_close_matches(name, [*NAMED, *known], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected a config key, or one of {', '.join(NAMED)}"
+        hint = did_you_mean(name, [*NAMED, *known], f"expected a config key, or one of {', '.join(NAMED)}")
         raise ConfigError(f"--space: unknown name {name}; {hint}")
     if key.startswith(_FIXED):
         raise ConfigError(f"--space: {key} cannot be searched: trials are compared on the same data, equally long")

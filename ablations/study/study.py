@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ablations.study.space import Dimension, grid_points
 from benchmarks.config.keys import PLACE_KEYS, flatten, get_config
 from benchmarks.config.spec import RunSpec, former_ids, run_id
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import did_you_mean
 from methods.framework.recipes import parse
 
 # User attributes of a trial.
@@ -75,8 +75,7 @@ def read_objectives(text: str) -> tuple[Objective, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in OBJECTIVES:
-            near = difflib.get_close_matches(name, OBJECTIVES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(OBJECTIVES)}"
+            hint = did_you_mean(name, OBJECTIVES, f"expected {', '.join(OBJECTIVES)}")
             raise ConfigError(f"--objective: unknown name {name}; {hint}")
     objectives = tuple(OBJECTIVES[name] for name in dict.fromkeys(names))
     if len([objective for objective in objectives if objective.column]) != 1:

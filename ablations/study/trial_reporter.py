@@ -28,9 +28,8 @@ from ablations.study.study import (
 )
 from ablations.study.trial_progress import TrialProgress
 from benchmarks.core.errors import ConfigError
-from results.files.errors import ResultsError
 from results.records import record as records
-from results.records.record import read_record
+from results.records.record import record_or_none
 
 _MOST_DEATHS = 3  # of workers of one setting, before it is given up
 _FAILED_AT_FIRST = 3  # failed trials without one that worked: something else is wrong
@@ -44,14 +43,6 @@ def trials_over(study: optuna.Study) -> int:
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """All trials but lost ones."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(OUTCOME) != LOST]
-
-
-def record_of(folder: Path) -> dict[str, Any] | None:
-    """The record of a run; one that cannot be read is none: its run is made again."""
-    try:
-        return read_record(folder)
-    except ResultsError:
-        return None
 
 
 class TrialReporter:
@@ -95,7 +86,7 @@ class TrialReporter:
 
     def tell_if_over(self, numbers: Sequence[int], folder: Path) -> bool:
         """Tell what a run came to; whether it has come to an end."""
-        record = record_of(folder)
+        record = record_or_none(folder)
         if record is None:
             return False
         status, reason = record["status"], str(record.get("reason", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from detectron2.config import CfgNode
 from benchmarks.config.keys import get_config
 from benchmarks.config.overrides import apply
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import nearest
 from methods.base.errors import MethodError
 from methods.framework.recipes import DEFAULT_HOST, parse
 from methods.networks import NETWORKS
@@ -81,9 +81,3 @@ def label_of(value: Any) -> str:
 def is_number(value: Any) -> bool:
     """Whether ``value`` is an int or a float; booleans are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """What a line about an unknown name ends with: the nearest known one, or all."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from os.path import expanduser
@@ -14,6 +13,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.keys import PATH_KEYS, WORD_KEYS, flatten, setting_type
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import did_you_mean
 from results.files.bounded_yaml import load
 
 _KINDS = {
@@ -61,8 +61,7 @@ def apply(cfg: CfgNode, values: Mapping[str, Any], where: str) -> None:
     known = flatten(cfg)
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known sections: {', '.join(cfg)}"
+            hint = did_you_mean(key.upper(), known, f"known sections: {', '.join(cfg)}")
             raise ConfigError(f"{where}: unknown key {key}; {hint}")
         node = cfg
         *path, leaf = key.split(".")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import nearest
 from benchmarks.core.yaml_file import read_yaml
 
 PROTOCOLS = Path(__file__).parents[1] / "protocols"
@@ -33,12 +33,6 @@ def protocol_values(name: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"unknown protocol {name!r}; {nearest(name, protocols())}")
     return read_protocol(path)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """What a line about an unknown name ends with: the nearest known one, or all."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
 def read_protocol(path: Path) -> dict[str, Any]:

@@ -29,9 +29,8 @@ from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
 from methods.networks.segmentor import LEAST_SIDE
-from results.files.errors import ResultsError
-from results.records.record import DIVERGED, FINISHED, read_record
 from results.records.record import FILE as RECORD
+from results.records.record import is_over, record_or_none
 
 # Ranges by the last part of a key; those of methods' settings are beside their fields (methods/base/ranges.py).
 _SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
@@ -140,7 +139,8 @@ def run_folder(output: Path, cfg: CfgNode) -> Path:
     if not group.is_dir():
         return usual
     there = [folder for folder in (usual, *(group / each for each in former_ids(cfg))) if _is_begun(folder)]
-    return next(iter([*filter(_is_over, there), *there]), usual)
+    over = [folder for folder in there if is_over(record_or_none(folder))]
+    return next(iter([*over, *there]), usual)
 
 
 def id_in(folder: Path, cfg: CfgNode) -> str:
@@ -150,14 +150,6 @@ def id_in(folder: Path, cfg: CfgNode) -> str:
 
 def _is_begun(folder: Path) -> bool:
     return (folder / RECORD).is_file()
-
-
-def _is_over(folder: Path) -> bool:
-    try:
-        record = read_record(folder)
-    except ResultsError:
-        return False
-    return record is not None and record["status"] in (FINISHED, DIVERGED)
 
 
 def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:

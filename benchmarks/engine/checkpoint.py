@@ -20,7 +20,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.engine.checkpoint_file import read_checkpoint
 from benchmarks.engine.distributed import from_rank_0
 from benchmarks.engine.trainer import Trainer
-from results.files.plain_file import create_plain, read_plain_text
+from results.files.plain_file import read_plain_text, replacing
 from results.records.record import write_text
 from slurm.base.interruption import note_saved
 
@@ -49,20 +49,16 @@ class AtomicCheckpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict()}
         data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
         path = Path(self.save_dir, f"{name}.pth")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with create_plain(temporary) as file:
+            with replacing(path) as file:
                 torch.save(data | kwargs, file)
                 file.flush()
                 os.fsync(file.fileno())  # else a node that dies could leave the new name on no content
-            temporary.replace(path)
         except Exception as error:  # torch wraps what the file says into errors of its own
             cause = _first_os_error(error)
             if cause is None:
                 raise
             raise OSError(cause.errno, cause.strerror, str(path)) from error
-        finally:
-            temporary.unlink(missing_ok=True)
         self.tag_last_checkpoint(path.name)
         note_saved()
         self._remove_superseded_by(path)

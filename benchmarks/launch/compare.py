@@ -32,7 +32,7 @@ from datasets.streets.progress import shown
 from methods.framework.recipes import parse
 from results.files.errors import ResultsError
 from results.records.images import about_images
-from results.records.record import DIVERGED, FAILED, FINISHED, read_record
+from results.records.record import DIVERGED, FAILED, FINISHED, is_over, read_record, record_or_none
 from results.tables.class_means import said
 from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import from_folders
@@ -275,13 +275,10 @@ def _make_folder(output: Path) -> None:
 
 def _over(job: _Job) -> dict[str, Any] | None:
     """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
-    try:
-        with suppress(RunLocked, OSError):  # a kill came between its end and its place
-            settle_if_any(job.folder)
-        record = read_record(job.folder)
-    except ResultsError:
-        return None
-    return record if record is not None and record["status"] in (FINISHED, DIVERGED) else None
+    with suppress(RunLocked, OSError, ResultsError):  # a kill came between its end and its place
+        settle_if_any(job.folder)
+    record = record_or_none(job.folder)
+    return record if is_over(record) else None
 
 
 def _left(job: _Job, force: bool) -> dict[str, Any] | None:

@@ -15,8 +15,7 @@ from benchmarks.config.spec import run_folder
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
-from results.files.errors import ResultsError
-from results.records.record import DIVERGED, FINISHED, RUNNING, read_record
+from results.records.record import DIVERGED, FINISHED, RUNNING, record_or_none
 from results.tables.frame import collect
 from slurm.jobs.profile import Profile
 from slurm.jobs.scheduler import Scheduler, SchedulerSilent
@@ -90,10 +89,7 @@ _USUAL_ARRAY = 1001  # SLURM's own MaxArraySize
 
 def _state(folder: Path) -> tuple[str, bool]:
     """In words, and whether the run is over: made again neither by this command nor by another."""
-    try:
-        record = read_record(folder)
-    except ResultsError:
-        record = None  # one that cannot be read is none
+    record = record_or_none(folder)
     if record is None:
         return "to do", False
     status = record["status"]

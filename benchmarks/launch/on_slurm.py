@@ -17,7 +17,6 @@ from benchmarks.state.lock import held_by, locked
 from benchmarks.state.outcome import mark_lost, validated_anew
 from benchmarks.state.provenance import git_state
 from benchmarks.state.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
-from results.files.errors import ResultsError
 from results.records import record as records
 from slurm.base.outcome import Lost
 from slurm.base.private import private_name
@@ -117,10 +116,7 @@ def mark_pending(job: WorkerJob) -> None:
     with locked(job.folder):
         again.settle(job.folder)
         place = again.begin(job.folder) if job.force else job.folder
-        try:
-            known = records.read_record(place)
-        except ResultsError:
-            known = None
+        known = records.record_or_none(place)
         records.write_text(place / "config.yaml", stored(job.cfg))
         record = validated_anew(known) if known else initial_record(job.cfg, place)
         records.write_record(place, record | {"status": records.PENDING, "reason": ""})

@@ -17,8 +17,7 @@ from benchmarks.engine.memory import keep_freed_memory
 from benchmarks.engine.runner import RunWatcher, pick_device, run_one
 from benchmarks.state.again import newest
 from benchmarks.state.outcome import iteration, mark_lost
-from results.files.errors import ResultsError
-from results.records.record import PENDING, RUNNING, read_record
+from results.records.record import PENDING, RUNNING, record_or_none
 from slurm.base.outcome import Lost
 from slurm.processes.local import LocalPool, LocalWatcher, run_local
 from slurm.processes.ranks import Rank, RanksFailed, is_loss_of_another, joined, run_ranks, slurm_rank
@@ -179,7 +178,7 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         self._waiting.discard(index)
         self._running[index] = job.iteration
         if job.force and not job.begun:
-            self._before[index] = _record(job.folder)
+            self._before[index] = record_or_none(job.folder)
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
 
     def back_in_queue(self, index: int) -> None:
@@ -202,14 +201,14 @@ class WorkerProgress(LocalWatcher["Outcome"]):
             place = newest(job.folder) if job.force else job.folder
             see = f" (see {outcome.log})" if outcome.log else ""
             before = self._before.get(index)
-            if place == job.folder and _is_over(before) and _record(place) == before:  # it has not even begun
+            if place == job.folder and _is_over(before) and record_or_none(place) == before:  # it has not even begun
                 line = f"{outcome.reason}{see}; what was there before is kept"
                 self.left_out.append(RunLeftOut(f"{job.folder}: lost, {line}"))
                 self._say(f"{job.label}: lost, {line}")
             elif (
                 mark_lost(job.folder, outcome.reason, job.force)
                 or outcome.log is None  # what is over is so from before
-                or not _is_over(_record(place))
+                or not _is_over(record_or_none(place))
             ):
                 self._say(f"{job.label}: lost, {outcome.reason}{see}")
             else:  # it could write down what happened
@@ -244,14 +243,6 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         left = sum(self._jobs[index].cfg.SOLVER.ITERS for index in self._waiting)
         left += sum(self._jobs[index].cfg.SOLVER.ITERS - done[index] for index in done)
         return f"time left {clock(left * (now - self._begun) / worked)}"
-
-
-def _record(folder: Path) -> dict[str, Any] | None:
-    """None where there is none, or one that cannot be read."""
-    try:
-        return read_record(folder)
-    except ResultsError:
-        return None
 
 
 def _is_over(record: Mapping[str, Any] | None) -> bool:

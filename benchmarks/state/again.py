@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.state.lock import locked
-from results.files.errors import ResultsError
-from results.records.record import DIVERGED, FILE, FINISHED, RUNNING, read_record, write_record, write_text
+from results.records.record import (
+    DIVERGED,
+    FILE,
+    FINISHED,
+    RUNNING,
+    read_record,
+    record_or_none,
+    write_record,
+    write_text,
+)
 
 _AGAIN = ".again"  # in the run folder, while the new one is made
 _WHOLE = ".again-whole"  # the same, from when it is over until it has taken the old one's place
@@ -45,10 +53,7 @@ def run_of(place: Path) -> Path:
 
 def newest_record(folder: Path) -> dict[str, Any] | None:
     """The record of `newest`; None where it has none, or one that cannot be read."""
-    try:
-        return read_record(newest(folder))
-    except ResultsError:
-        return None
+    return record_or_none(newest(folder))
 
 
 def settle(folder: Path) -> None:

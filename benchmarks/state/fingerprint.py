@@ -21,8 +21,7 @@ from benchmarks.data.from_config import data_root
 from benchmarks.state.outcome import validation_may_be_mended
 from datasets.errors import DataError
 from methods.framework.recipes import parse
-from results.files.errors import ResultsError
-from results.records.record import DATA, DIVERGED, FINISHED, read_record
+from results.records.record import DATA, DIVERGED, FINISHED, record_or_none
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go
 
@@ -64,10 +63,7 @@ class Listings:
         Raises:
             ConfigError: one line that names the data set.
         """
-        try:
-            record = read_record(folder)
-        except ResultsError:
-            return
+        record = record_or_none(folder)
         then = record.get(DATA) if record else None
         if record is None or not isinstance(then, Mapping) or not then:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import http.client
 import os
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tabulate import tabulate
 
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import did_you_mean
 from methods.networks import NETWORKS
 from methods.networks.published_weights import PUBLISHED, PackagedFile, PublishedWeights, expected_digest, file_sha256
 
@@ -30,9 +30,8 @@ def named(name: str) -> PublishedWeights:
     if name in PUBLISHED:
         return PUBLISHED[name]
     known = [*NETWORKS, *PUBLISHED]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise ConfigError(f"{name!r} is neither a network nor published weights; {hint}--list shows all")
+    hints = filter(None, [did_you_mean(name, known, "", quote="'"), "--list shows all"])
+    raise ConfigError(f"{name!r} is neither a network nor published weights; {' '.join(hints)}")
 
 
 def listing() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,6 +11,7 @@ from PIL import Image
 
 from benchmarks.core.errors import ConfigError
 from datasets.label_space import Colour
+from results.files.plain_file import replacing
 
 OVERLAY_SHARE = 0.5
 """Of the classes' colours in an overlay."""
@@ -50,14 +49,10 @@ def save_png(picture: Image.Image, path: Path) -> None:
     Raises:
         ConfigError: it cannot be written there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             # Pillow writes to a plain file by itself and would not say why it could not.
             picture.save(cast(BinaryIO, _Writer(file)), format="PNG")
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from results.files.errors import ResultsError
 from results.files.text import one_line
-from results.records.record import DATA, FINISHED, read_record
+from results.records.record import DATA, FINISHED, record_or_none
 
 
 class MadeOf:
@@ -57,10 +56,6 @@ def about_images(folders: Iterable[Path], unrecorded: bool = True) -> str:
     """What `MadeOf` tells of the runs in these folders; damaged records do not count."""
     made_of = MadeOf()
     for folder in folders:
-        try:
-            record = read_record(folder)
-        except ResultsError:
-            continue
-        if record is not None:
+        if (record := record_or_none(folder)) is not None:
             made_of.add(record)
     return made_of.told(unrecorded)

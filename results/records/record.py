@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from results.files.errors import ResultsError
-from results.files.plain_file import create_plain, read_plain_text
+from results.files.plain_file import read_plain_text, replacing
 from results.files.text import clean
 
 SCHEMA = 1
@@ -64,15 +62,8 @@ def write_text(path: Path, text: str, mode: int = 0o666) -> None:
 
     A link of either name is replaced, not followed. ``mode``: of the file, less what the user's umask takes.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with create_plain(temporary, mode) as file:
-            file.write(text.encode())
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)  # half a file, on a full disk
-        raise
+    with replacing(path, mode) as file:
+        file.write(text.encode())
 
 
 def as_json(value: Any) -> str:
@@ -91,6 +82,19 @@ def _finite(value: Any) -> Any:
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write ``record`` as the run folder's record.json; the schema version is added, and NaN becomes null."""
     write_text(folder / FILE, as_json({"schema": SCHEMA, **record}))
+
+
+def record_or_none(folder: Path) -> dict[str, Any] | None:
+    """As `read_record`, with None for a damaged record too: it counts as none where nobody is told of it."""
+    try:
+        return read_record(folder)
+    except ResultsError:
+        return None
+
+
+def is_over(record: Mapping[str, Any] | None) -> bool:
+    """Whether a run is made by no command again: it is finished, or has diverged."""
+    return record is not None and record["status"] in (FINISHED, DIVERGED)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

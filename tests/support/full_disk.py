@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from results.records import record
+from results.files import plain_file
 
 
 def refuse_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def refuse_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(record, "create_plain", full)
+    monkeypatch.setattr(plain_file, "create_plain", full)
 
 
 @contextlib.contextmanager

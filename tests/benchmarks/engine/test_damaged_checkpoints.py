@@ -21,6 +21,7 @@ import benchmarks.engine.runner
 import benchmarks.trained.opened_run
 from benchmarks.engine.runner import RunWatcher
 from benchmarks.trained.opened_run import TrainedRun
+from results.files import plain_file
 from results.files.plain_file import create_plain
 
 
@@ -209,10 +210,10 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(
 
 
 def full_checkpoint(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    def create(path: Path) -> Any:
-        return Path("/dev/full").open("wb") if "model_0000003" in path.name else create_plain(path)
+    def create(path: Path, mode: int) -> Any:
+        return Path("/dev/full").open("wb") if "model_0000003" in path.name else create_plain(path, mode)
 
-    patch.setattr(benchmarks.engine.checkpoint, "create_plain", create)
+    patch.setattr(plain_file, "create_plain", create)
 
 
 def full_metrics(folder: Path, patch: pytest.MonkeyPatch) -> None:
