@@ -9,12 +9,10 @@ import torch
 from detectron2.config import CfgNode
 
 from benchmarks.config.label_space import label_space
-from benchmarks.engine.runner import build_student, build_terms
+from benchmarks.engine.build import build_learners
 from benchmarks.engine.trainer import Trainer
 from datasets.labels import IGNORE
 from datasets.pairs import Batch
-from methods.framework.recipes import parse
-from methods.parts.teacher import Teacher
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
@@ -24,14 +22,8 @@ def random_trainer(cfg: CfgNode, device: torch.device, kind: type[AnyTrainer]) -
 
     On the device ``meta`` tensors have shapes and no values, and nothing is computed.
     """
-    recipe = parse(cfg.METHOD)
-    student = build_student(cfg).to(device)
-    student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
-    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    terms = [term.to(device) for term in build_terms(cfg, recipe, student)]
-    teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
     batch = random_batch(cfg)
-    trainer = kind(cfg, student, teacher, terms, lambda start: repeat(batch), device)
+    trainer = kind(cfg, *build_learners(cfg, device), lambda start: repeat(batch), device)
     trainer.before_train()
     return trainer
 

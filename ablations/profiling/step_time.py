@@ -15,7 +15,7 @@ from detectron2.utils.events import EventStorage
 
 from ablations.profiling.random_step import random_trainer
 from benchmarks.cli.progress import PLAIN_SECONDS, clock
-from benchmarks.engine.runner import pick_device
+from benchmarks.engine.device import pick_device
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.counted_memory import count as counted_memory
 

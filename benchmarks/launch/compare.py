@@ -22,8 +22,10 @@ from benchmarks.config.spec import RunSpec, run_folder
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.core.files_first import write_then_show
 from benchmarks.data.from_config import check_data, check_files, data_root, used_roles
+from benchmarks.engine.build import build_student, build_terms
+from benchmarks.engine.device import pick_device
 from benchmarks.engine.distributed import check_ranks
-from benchmarks.engine.runner import RunWatcher, build_student, build_terms, pick_device, run_one
+from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.launcher import Launcher, launch
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.again import newest, settle_if_any

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import PACKAGES, ROOT
 from benchmarks.core.errors import RunLeftOut, RunLocked
-from benchmarks.engine.runner import initial_record
+from benchmarks.engine.run_record import initial_record
 from benchmarks.launch.workers import Outcome, WorkerJob, WorkerProgress, make_run_in_job
 from benchmarks.state import again
 from benchmarks.state.lock import held_by, locked

@@ -13,8 +13,9 @@ from detectron2.config import CfgNode
 from benchmarks.cli.progress import clock
 from benchmarks.core.checkout import check_checkout
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
+from benchmarks.engine.device import pick_device
 from benchmarks.engine.memory import keep_freed_memory
-from benchmarks.engine.runner import RunWatcher, pick_device, run_one
+from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.state.again import newest
 from benchmarks.state.outcome import iteration, mark_lost
 from results.records.record import PENDING, RUNNING, record_or_none

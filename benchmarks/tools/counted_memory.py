@@ -15,18 +15,12 @@ def count(cfg: Any) -> tuple[float, float]:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from benchmarks.config.label_space import label_space
-    from benchmarks.engine.runner import build_student, build_terms
+    from benchmarks.engine.build import build_learners
     from benchmarks.engine.trainer import Trainer
     from benchmarks.tools.live_bytes import LiveBytes, make_fake
     from datasets.labels import IGNORE
-    from methods.framework.recipes import parse
-    from methods.parts.teacher import Teacher
 
-    recipe = parse(cfg.METHOD)
-    student = build_student(cfg)
-    student.encoder.checkpointing = cfg.SOLVER.ACTIVATION_CHECKPOINTING
-    terms = build_terms(cfg, recipe, student)
-    teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
+    student, teacher, terms = build_learners(cfg, torch.device("cpu"))
     trained = [module for module in (student, teacher, *terms) if module is not None]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     make_fake(trained, mode)

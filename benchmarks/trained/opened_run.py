@@ -21,9 +21,9 @@ from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.config.stored_config import without_unused_terms
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import withhold_module
+from benchmarks.engine.build import build_student
 from benchmarks.engine.checkpoint import checkpoints, pointed_at
 from benchmarks.engine.checkpoint_file import read_checkpoint
-from benchmarks.engine.runner import build_student
 from benchmarks.evaluation.inference import predict_classes, predict_image
 from methods.networks import Segmentor
 from results.files.bounded_yaml import load

@@ -21,7 +21,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
 from benchmarks.data.data_sets import allow_module, items
-from benchmarks.engine.runner import pick_device
+from benchmarks.engine.device import pick_device
 from benchmarks.evaluation.evaluator import PIXELS, SegmentationEvaluator
 from benchmarks.state.fingerprint import Listings, difference
 from benchmarks.state.provenance import hardware, versions

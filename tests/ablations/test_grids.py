@@ -19,7 +19,7 @@ from ablations.sweep.grid import grids, read_grid
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.runner import build_student, build_terms
+from benchmarks.engine.build import build_student, build_terms
 from benchmarks.launch import compare
 from benchmarks.launch.launcher import Launcher
 from methods.base.errors import MethodError

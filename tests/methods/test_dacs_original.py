@@ -13,7 +13,7 @@ from stepped_trainer import first_step, make_trainer, train
 
 from benchmarks.config.keys import flatten, from_node
 from benchmarks.config.spec import RunSpec
-from benchmarks.engine.runner import build_student
+from benchmarks.engine.build import build_student
 from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.parts.teacher import Teacher
 from methods.supervised import Supervised, SupervisedSettings

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.config.spec import RunSpec, run_id
-from benchmarks.engine.runner import RunWatcher, build_student, run_one
+from benchmarks.engine.build import build_student
+from benchmarks.engine.runner import RunWatcher, run_one
 from methods.base.errors import MethodError
 from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.networks import Encoder, Segmentor, Window, build_segmentor

@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 
 from benchmarks.config.keys import config_name
 from benchmarks.data.from_config import data_root, training_set
-from benchmarks.engine.runner import build_student, build_terms
+from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.trainer import Trainer
 from datasets.pairs import batches
 from methods.framework.recipes import PARTS, parse

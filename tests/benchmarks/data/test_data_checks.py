@@ -24,7 +24,8 @@ from benchmarks.config.protocol_file import protocols
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_files, data_root, training_set, validation_set
-from benchmarks.engine.runner import RunWatcher, build_student, run_one
+from benchmarks.engine.build import build_student
+from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.evaluation.evaluator import evaluate
 from benchmarks.evaluation.inference import predict_image, smallest_side
 from datasets.errors import DataError

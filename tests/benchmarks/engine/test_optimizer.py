@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
+from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler
-from benchmarks.engine.runner import build_student, build_terms
 from methods.framework.recipes import parse
 from methods.framework.term import Term, TermSettings
 from methods.networks import Encoder, Segmentor

@@ -13,6 +13,7 @@ from trained_runs import Command, assert_one_line, call
 from benchmarks import step_memory
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
+from benchmarks.tools import counted_memory
 from benchmarks.tools.live_bytes import LiveBytes, make_fake
 
 KIB = 1024
@@ -63,8 +64,8 @@ def test_between_steps_there_are_weights_and_optimizer_state() -> None:
     """Weights, two moments of AdamW, buffers: by numbers of elements."""
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
     cfg = RunSpec("streets", "source-only", "daformer-lite0", overrides=small).resolve()
-    static, peak = step_memory.count(cfg)
-    from benchmarks.engine.runner import build_student
+    static, peak = counted_memory.count(cfg)
+    from benchmarks.engine.build import build_student
 
     student = build_student(cfg)
     weights = sum(p.numel() * p.element_size() for p in student.parameters())
@@ -79,7 +80,7 @@ def test_terms_views_are_held_one_at_a_time() -> None:
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
 
     def peak(method: str) -> float:
-        return step_memory.count(RunSpec("streets", method, "daformer-lite0", overrides=small).resolve())[1]
+        return counted_memory.count(RunSpec("streets", method, "daformer-lite0", overrides=small).resolve())[1]
 
     dacs = peak("dacs")
     assert peak("dacs+mic") < 1.05 * dacs

@@ -19,7 +19,7 @@ from trained_runs import Command, Ended, assert_one_line, call, copied, network,
 import benchmarks.evaluate
 import benchmarks.export
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.runner import build_student
+from benchmarks.engine.build import build_student
 from benchmarks.trained import exporting
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.label_space import CITYSCAPES

@@ -1,0 +1,96 @@
+"""What a run's record says of it: before it begins, while it goes on, and at its end."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+
+from benchmarks.config.label_space import scoring
+from benchmarks.config.spec import id_in
+from benchmarks.engine.hooks import Evaluation
+from benchmarks.engine.memory import peak_mib
+from benchmarks.engine.trainer import Trainer
+from benchmarks.state import again
+from methods.framework.recipes import parse
+
+
+def initial_record(cfg: CfgNode, folder: Path) -> dict[str, Any]:
+    """What the record of a run that has not begun can say, but for its status."""
+    recipe = parse(cfg.METHOD)
+    return {
+        "id": id_in(again.run_of(folder), cfg),
+        "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
+        "oracle": recipe.oracle,
+        "classes": cfg.TEST.CLASSES,
+        "class_sets": list(scoring(cfg).class_sets),
+        "iterations": 0,
+        "max_iterations": cfg.SOLVER.ITERS,
+        "precision": cfg.SOLVER.PRECISION,
+        "deterministic": cfg.SOLVER.DETERMINISTIC,
+        "hardware": {"name": ""},
+        "reason": "",
+    }
+
+
+def parameters(trainer: Trainer) -> dict[str, int]:
+    """Counts by part; what stays after training, and what is trained besides."""
+
+    def count(module: torch.nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    student = trainer.student
+    return {
+        "encoder": count(student.encoder),
+        "decoder": count(student) - count(student.encoder),  # with the attention of a student of two resolutions
+        "inference": count(student),
+        "training_only": count(trainer.terms),
+    }
+
+
+def measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
+    """What is known of a run that goes on: iterations, curve, seconds, memory."""
+    seconds = trainer.progress.seconds
+    return {
+        "iterations": trainer.start_iter + len(seconds),
+        "curve": trainer.progress.curve,
+        "seconds_per_iteration": statistics.median(seconds) if seconds else None,
+        "peak_memory_mib": peak_mib(device),
+        "wall_seconds": trainer.progress.wall(),
+    }
+
+
+def result(evaluation: Evaluation) -> dict[str, Any]:
+    """Scores in percent by model, where a class that occurs nowhere has none; and the criteria, if any was measured."""
+    found: dict[str, Any] = {}
+    for model, scores in evaluation.last.items():
+        known = _known_values(scores)
+        iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
+        means = {name.removeprefix("mIoU-"): value for name, value in known.items() if name.startswith("mIoU-")}
+        found[model] = {"miou": known["mIoU"], "miou_by_classes": means, "iou": iou}
+    if evaluation.criteria:
+        found["criteria"] = _known_values(evaluation.criteria)
+    return found
+
+
+def validation(evaluation: Evaluation, cfg: CfgNode) -> dict[str, Any]:
+    """Pixels of each class in the validation labels, and by class set the classes without any: no mean counts them."""
+    pixels, scored = evaluation.labelled_pixels, scoring(cfg)
+    left_out = {
+        str(number): [
+            scored.space.names[train_id]
+            for train_id in scored.space.class_sets[number]
+            if not pixels[scored.space.names[train_id]]
+        ]
+        for number in scored.class_sets
+    }
+    return {"labelled_pixels": pixels, "left_out": left_out}
+
+
+def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
