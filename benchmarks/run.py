@@ -7,6 +7,7 @@ import sys
 import warnings
 from os.path import expanduser
 from pathlib import Path
+from typing import Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
@@ -64,18 +65,13 @@ def main() -> int:
 
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
-    from benchmarks.cli.given import given_overrides, method_names, seeds
+    from benchmarks.cli.given import method_names, seeds
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import compare_methods
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
 
-    quick = {}
-    if arguments.quick:
-        if arguments.protocol != "streets":
-            raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
-        quick = QUICK
-    overrides = quick | given_overrides(arguments)
+    overrides = overrides_of(arguments)
     specs = [
         RunSpec(arguments.protocol, method, arguments.network, seed, overrides)
         for method in method_names(arguments.methods)
@@ -89,6 +85,15 @@ def main() -> int:
     return compare_methods(
         specs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
     )
+
+
+def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word. ConfigError: --quick."""
+    from benchmarks.cli.given import given_overrides
+
+    if arguments.quick and arguments.protocol != "streets":
+        raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
+    return (QUICK if arguments.quick else {}) | given_overrides(arguments)
 
 
 if __name__ == "__main__":

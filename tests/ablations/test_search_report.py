@@ -41,7 +41,7 @@ from ablations.study.study import (
 )
 from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
-from benchmarks.cli.given import seeds
+from benchmarks.cli.given import given_overrides, seeds
 from benchmarks.config.spec import run_folder, run_id
 from results.records.record import DATA, read_record, write_record
 
@@ -253,7 +253,7 @@ def test_the_rerun_is_of_the_same_settings_on_other_seeds(
     arguments = ablations.run.parse_arguments(words[2:])
     assert arguments.host == "dacs" and arguments.protocol == "streets" and arguments.network is None
     assert seeds(arguments.seeds) == [0, 2, 3] and arguments.output == output and arguments.data_root == "my data"
-    grid, overrides = read_grid(arguments.grid), ablations.run.chosen(arguments)
+    grid, overrides = read_grid(arguments.grid), given_overrides(arguments)
     assert "DATA.ROOT" not in grid.fixed
     rows = expand(grid, arguments.protocol, arguments.network, arguments.host, [SEED, 0], overrides)
     assert [row.label for row in rows] == ["host alone", "trial 0 (published)", "trial 3", f"trial {second}"]
@@ -278,7 +278,7 @@ def test_the_published_setting_is_made_even_where_no_trial_was(tmp_path: Path) -
     arguments = ablations.run.parse_arguments(words[2:])
     assert arguments.network == "deeplabv2-r50" and arguments.overrides == ["DEVICE", "cpu"]
     rows = expand(
-        read_grid(arguments.grid), "streets", arguments.network, "dacs", [SEED], ablations.run.chosen(arguments)
+        read_grid(arguments.grid), "streets", arguments.network, "dacs", [SEED], given_overrides(arguments)
     )
     assert [row.label for row in rows] == ["host alone", "published", "trial 0"]
     assert rows[1].cfg.TERMS.MRM.RATIO == 0.4 and rows[1].cfg.TERMS.MRM.WEIGHT == 1.0

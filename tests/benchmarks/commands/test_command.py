@@ -15,6 +15,7 @@ import pytest
 from detectron2.config import CfgNode
 from full_disk import refuse_new_files
 
+from benchmarks.cli.given import method_names, seeds
 from benchmarks.core.checkout import PACKAGES, ROOT, check_checkout
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError, RunLocked, RunRefused
@@ -276,15 +277,15 @@ def test_a_folder_without_init_is_not_in_the_way(monkeypatch: pytest.MonkeyPatch
 def test_options_and_pairs_become_keys_and_pairs_have_the_last_word(
     run: ModuleType, words: str, expected: dict[str, Any]
 ) -> None:
-    assert run.chosen(run.parse_arguments(words.split())) == expected
-    quick = run.chosen(run.parse_arguments(["--quick", *words.split()]))
+    assert run.overrides_of(run.parse_arguments(words.split())) == expected
+    quick = run.overrides_of(run.parse_arguments(["--quick", *words.split()]))
     assert quick == run.QUICK | expected
 
 
-def test_names_and_seeds(run: ModuleType) -> None:
-    assert run.names(" dacs, mic,,dacs+mrm,") == ["dacs", "mic", "dacs+mrm"]
-    assert run.seeds("2,0,1,0") == [2, 0, 1]
-    assert run.seeds(" 3 ") == [3]
+def test_names_and_seeds() -> None:
+    assert method_names(" dacs, mic,,dacs+mrm,") == ["dacs", "mic", "dacs+mrm"]
+    assert seeds("2,0,1,0") == [2, 0, 1]
+    assert seeds(" 3 ") == [3]
 
 
 # Runs, without training
