@@ -30,9 +30,10 @@ class FeatureDistanceSettings(TermSettings):
     """Defaults are the published ones."""
 
     weight: float = at_least_zero(0.005)
-    # Train ids: Cityscapes' lights, signs, people, riders and vehicles. Own data: recipes set those of DATA.THINGS.
+    # Train ids of the thing classes: Cityscapes' lights, signs, people, riders and vehicles. Own data: recipes set
+    # those of DATA.THINGS.
     classes: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)
-    min_share: float = share(0.75)  # of a feature cell's pixels that one of the classes covers
+    min_share: float = share(0.75)  # least share of a feature cell's pixels that one of the classes covers
 
 
 @term("feature-distance")

@@ -30,12 +30,13 @@ class MICSettings(TermSettings):
     """
 
     ratio: float = share(0.7)  # probability that a block is masked
-    block: int = at_least_one(32)  # side in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved
+    # Side of a masked block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved.
+    block: int = at_least_one(32)
     domain: str = TARGET  # whose images are masked: "target", "source", or "both": half a batch of each
     augment: bool = True  # colour jitter and blur before masking; the authors leave them out on ACDC and Dark Zurich
     teacher: str = HOST  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
-    momentum: float = share(0.999)  # alpha of an own teacher; 0: it is the student after the last step
-    weighted: bool = True  # by the share of confident pixels; False: pseudo-labels have weight 1
+    momentum: float = share(0.999)  # alpha of a teacher of its own; 0: it is the student after the last step
+    weighted: bool = True  # whether pseudo-labels weigh by the share of confident pixels; False: they weigh 1
 
     def __post_init__(self) -> None:
         check_choice("TERMS.MIC.DOMAIN", self.domain, (TARGET, SOURCE, BOTH))

@@ -25,10 +25,11 @@ class MixupSettings(TermSettings):
 
     scope: str = GLOBAL  # "global": Eq. 9 everywhere; "local": Eq. 8 at masked tokens, with another sample's features
     view: str = MIXED  # whose features are mixed: "mixed" shares the host's pass, "target" costs a pass of its own
-    # Of Beta(alpha, alpha), "global": Manifold Mixup's authors run 2 for hidden layers (and 1 for images).
+    # With "global": alpha of Beta(alpha, alpha), of which the shares are drawn. Manifold Mixup's authors run 2 for
+    # hidden layers (and 1 for images).
     alpha: float = above_zero(2.0)
-    ratio: float = share(0.4)  # "local": probability that a token is masked, MRM's
-    resolution: int = at_least_one(16)  # "local": side of the token grid, MRM's
+    ratio: float = share(0.4)  # with "local": probability that a token is masked, MRM's
+    resolution: int = at_least_one(16)  # with "local": side of the token grid, MRM's
 
     def __post_init__(self) -> None:
         check_choice("TERMS.MIXUP.SCOPE", self.scope, (GLOBAL, LOCAL))

@@ -42,18 +42,21 @@ class MRMSettings(TermSettings):
         MethodError: an unknown choice, or choices that make no sense together.
     """
 
-    strategy: str = RANDOM  # of masking: "random", "block", "confidence" or "class" (methods/parts/token_masks.py)
+    # How tokens are masked: "random", "block", "confidence" or "class" (methods/parts/token_masks.py).
+    strategy: str = RANDOM
     ratio: float = share(0.4)  # probability that a token is masked, or the share that is
-    # Side of a block in tokens, of "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022).
+    # Side of a block in tokens, with "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022).
     block: int = at_least_one(4)
-    view: str = MIXED  # of the target domain: "mixed" shares the host's pass, "target" costs a pass of its own
+    # Which images of the target domain: "mixed" shares the host's pass, "target" costs a pass of its own.
+    view: str = MIXED
     domain: str = TARGET  # whose features are masked: "target", "source" (by its labels) or "both"
     trained: str = BOTH  # what the loss trains of the student: "encoder", "decoder" or "both"
-    objective: str = CLASSES  # or "pixel-regression", "teacher-feature", "student-feature", "mask-only"
-    learning_rate: float = at_least_zero(2e-4)  # of the Rebuilder
-    dim: int = at_least_one(512)
-    blocks: int = at_least_one(2)
-    heads: int = at_least_one(16)
+    # What is learned: "pixel-classification", "pixel-regression", "teacher-feature", "student-feature" or "mask-only".
+    objective: str = CLASSES
+    learning_rate: float = at_least_zero(2e-4)  # learning rate of the Rebuilder
+    dim: int = at_least_one(512)  # width of the Rebuilder's tokens: a multiple of 4 and of heads
+    blocks: int = at_least_one(2)  # Transformer blocks of the Rebuilder
+    heads: int = at_least_one(16)  # attention heads of a block
     resolution: int = at_least_one(16)  # side of the token grid
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class MRMInputSettings(TermSettings):
 
     ratio: float = share(0.4)  # probability that a patch is masked
     view: str = MIXED  # whose images are masked: "mixed" or "target"
-    learning_rate: float = at_least_zero(2e-4)  # of the mask token
+    learning_rate: float = at_least_zero(2e-4)  # learning rate of the mask token
     resolution: int = at_least_one(16)  # patches a side
 
     def __post_init__(self) -> None:

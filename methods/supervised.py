@@ -16,7 +16,7 @@ from methods.parts.loss import IGNORE
 class SupervisedSettings(TermSettings):
     """The default is what DAFormer's code base and all that build on it do."""
 
-    labelled_mean: bool = False  # mean over the labelled pixels, as in DACS's own code; False: over all pixels
+    labelled_mean: bool = False  # True: mean over the labelled pixels, as in DACS's own code; False: over all pixels
 
 
 @term("supervised")

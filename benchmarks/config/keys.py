@@ -37,45 +37,46 @@ def get_config() -> CN:
     """
     cfg = CN()
     cfg.PROTOCOL = ""  # name of the protocol file
-    cfg.PROTOCOL_FILE = ""  # its path, where it is none that ships
-    cfg.DESCRIPTION = ""  # of the protocol, one line
-    cfg.METHOD = ""  # canonical recipe
+    cfg.PROTOCOL_FILE = ""  # path of the protocol file, where it is none that ships
+    cfg.DESCRIPTION = ""  # what the protocol is, one line
+    cfg.METHOD = ""  # the recipe: a host, then add-ons, as "dacs+mrm"
     cfg.NETWORK = ""  # name of the network; the protocol sets a default
-    cfg.WEIGHTS = "imagenet"  # a known name, a path, or "none"
+    cfg.WEIGHTS = "imagenet"  # what the encoder starts from: a known name, a path, or "none" for random numbers
     cfg.SEED = 0  # decides initialization, data order, augmentation, masks: everything drawn
 
     # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run
     # from before the mend is another run.
     cfg.NUMERICS = ()
 
-    # Where images come from. FOLDER is below ROOT.
+    # Where images come from, and their classes.
     cfg.DATA = CN()
-    cfg.DATA.CLASSES = ()  # names, in the order of their train ids; empty: the 19 of Cityscapes
-    cfg.DATA.COLOURS = ()  # of CLASSES, as "#rrggbb"; empty: chosen
+    cfg.DATA.CLASSES = ()  # names of the classes, in the order of their train ids; empty: the 19 of Cityscapes
+    cfg.DATA.COLOURS = ()  # colours of CLASSES in label maps, as "#rrggbb"; empty: chosen
     cfg.DATA.THINGS = ()  # which of CLASSES are countable objects (DAFormer's feature distance)
     cfg.DATA.MODULE = ""  # Python module, or file beside the protocol's, that registers data sets with detectron2
     # Rows at the top and the bottom of a target image, at the protocol's size, that show rectification artefacts or the
     # car itself: methods of DAFormer's family trust no pseudo-labels there.
     cfg.DATA.IGNORED_ROWS = (0, 0)
-    cfg.DATA.ROOT = ""  # empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE
+    # The folder that each FOLDER is below; empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE.
+    cfg.DATA.ROOT = ""
     cfg.DATA.SOURCE = _data_set()  # labelled training images
     cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only alone
     cfg.DATA.VAL = _data_set()  # what mIoU is measured on
-    # The embedded benchmark: drawn and cached where IMAGES are set, instead of read below ROOT.
+    # The embedded benchmark: drawn and cached where SOURCE_IMAGES is set, instead of read below ROOT.
     cfg.DATA.STREETS = CN()
-    cfg.DATA.STREETS.SIZE = (256, 128)  # width, height in pixels
-    cfg.DATA.STREETS.SOURCE_IMAGES = 0  # 0: not the embedded benchmark
-    cfg.DATA.STREETS.TARGET_IMAGES = 0
-    cfg.DATA.STREETS.VAL_IMAGES = 0
-    cfg.DATA.STREETS.SEED = 0  # of the drawing, not of the run
-    cfg.DATA.STREETS.VERSION = 0  # of the drawing code; filled in, so that the run's id depends on it
+    cfg.DATA.STREETS.SIZE = (256, 128)  # of the drawn images: width, height in pixels
+    cfg.DATA.STREETS.SOURCE_IMAGES = 0  # how many source images are drawn; 0: not the embedded benchmark
+    cfg.DATA.STREETS.TARGET_IMAGES = 0  # how many training images of the target are drawn
+    cfg.DATA.STREETS.VAL_IMAGES = 0  # how many images are drawn to measure mIoU on
+    cfg.DATA.STREETS.SEED = 0  # decides what is drawn; the run's own seed does not
+    cfg.DATA.STREETS.VERSION = 0  # version of the drawing code; filled in, so that the run's id depends on it
 
     # How a training image becomes a crop. Sizes are (width, height) in pixels.
     cfg.INPUT = CN()
-    cfg.INPUT.CROP = (512, 512)
+    cfg.INPUT.CROP = (512, 512)  # size of training crops, of both domains
     cfg.INPUT.FLIP = 0.5  # probability of a horizontal flip
-    cfg.INPUT.SOURCE_RESIZE = ()  # scaled, aspect kept, to the largest size that fits; empty: as is
-    cfg.INPUT.TARGET_RESIZE = ()
+    cfg.INPUT.SOURCE_RESIZE = ()  # source images are scaled, aspect kept, to the largest size that fits; empty: as is
+    cfg.INPUT.TARGET_RESIZE = ()  # the same for target images in training
     # Pixels at the top, the bottom and both sides of a (resized) target image whose pseudo-labels count for nothing;
     # recipes set them from DATA.IGNORED_ROWS.
     cfg.INPUT.TARGET_MARGINS = (0, 0, 0)
@@ -83,42 +84,45 @@ def get_config() -> CN:
 
     # Rare class sampling (datasets/rare_classes.py): labelled images are drawn for a class, rare ones more often.
     cfg.SAMPLING = CN()
-    cfg.SAMPLING.RARE_CLASSES = False  # recipes of DAFormer's family set it
+    cfg.SAMPLING.RARE_CLASSES = False  # whether it is done; recipes of DAFormer's family set it
     cfg.SAMPLING.TEMPERATURE = 0.01  # of the softmax over the classes; smaller: the rarest more often
     cfg.SAMPLING.MIN_PIXELS = 3000  # a label with more pixels of the class, as it lies on disk, can be drawn for it
-    # Whether MIN_PIXELS is of labels of GTA's size and scaled to the area of these; of one's own protocols, unless they
-    # set MIN_PIXELS.
+    # Whether MIN_PIXELS is meant for labels of GTA's size and scaled to the area of these: True under protocols of
+    # one's own, unless they set MIN_PIXELS.
     cfg.SAMPLING.BY_AREA = False
     cfg.SAMPLING.MIN_CROP_PIXELS = 1500  # a crop is drawn again (10 times) while it has no more pixels of the class
 
+    # How the student is trained.
     cfg.SOLVER = CN()
-    cfg.SOLVER.ITERS = 40000
+    cfg.SOLVER.ITERS = 40000  # training steps
     cfg.SOLVER.BATCH = 2  # images of each domain, of all GPUs of the run together
-    cfg.SOLVER.OPTIMIZER = "adamw"  # betas 0.9 and 0.999; or "sgd"
-    cfg.SOLVER.MOMENTUM = 0.9  # of sgd
-    cfg.SOLVER.ENCODER_LR = 6e-5
-    cfg.SOLVER.DECODER_LR = 6e-4
-    cfg.SOLVER.WEIGHT_DECAY = 0.01  # 0 on the norms of networks that ask for it
-    cfg.SOLVER.WARMUP_ITERS = 1500  # linear from WARMUP_FACTOR of the rate
-    cfg.SOLVER.WARMUP_FACTOR = 1e-6
-    cfg.SOLVER.POWER = 1.0  # of the polynomial decay to 0
-    cfg.SOLVER.PRECISION = "fp32"  # or "bf16", "fp16": autocast, with a gradient scaler for fp16
+    cfg.SOLVER.OPTIMIZER = "adamw"  # adamw has betas 0.9 and 0.999
+    cfg.SOLVER.MOMENTUM = 0.9  # momentum of sgd
+    cfg.SOLVER.ENCODER_LR = 6e-5  # learning rate of the encoder, after the warm-up
+    cfg.SOLVER.DECODER_LR = 6e-4  # learning rate of the decoder, after the warm-up
+    cfg.SOLVER.WEIGHT_DECAY = 0.01  # weight decay; 0 on the norms of networks that ask for it
+    cfg.SOLVER.WARMUP_ITERS = 1500  # iterations in which the rates rise linearly from WARMUP_FACTOR of them
+    cfg.SOLVER.WARMUP_FACTOR = 1e-6  # share of the learning rates that the warm-up begins with
+    cfg.SOLVER.POWER = 1.0  # exponent of the polynomial decay of the rates to 0
+    cfg.SOLVER.PRECISION = "fp32"  # bf16 and fp16 are autocast, with a gradient scaler for fp16
     cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
     cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
 
+    # How the student is scored.
     cfg.TEST = CN()
     cfg.TEST.RESIZE = ()  # images are scaled to exactly this size, logits to the label's; empty: as is
     cfg.TEST.SLIDING = False  # inference by windows whose logits are averaged where they overlap, not on whole images
     cfg.TEST.WINDOW = ()  # size of the windows; empty: the training crop's
-    cfg.TEST.STRIDE = ()  # between windows; empty: half a window
+    cfg.TEST.STRIDE = ()  # distance between windows; empty: half a window
     cfg.TEST.PERIOD = 4000  # iterations between evaluations of the student; the last iterate is always evaluated
-    # Classes that the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow are
-    # in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
+    # How many classes the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow
+    # are in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
     cfg.TEST.CLASSES = 0
-    # What settings can be chosen by without target labels, measured at each evaluation (docs/criteria.md); 0: not.
-    # The last images of the source's list, which are left out of training, and which the student is scored on.
+    # How many images at the end of the source's list are left out of training and scored at each evaluation, to choose
+    # settings without target labels (docs/criteria.md); 0: none.
     cfg.TEST.SOURCE_IMAGES = 0
-    # Training images of the target, evenly spaced in its list, on which the confidence of pseudo-labels is measured.
+    # On how many training images of the target, evenly spaced in its list, the confidence of pseudo-labels is measured
+    # at each evaluation, to choose settings without target labels (docs/criteria.md); 0: none.
     cfg.TEST.CONFIDENCE_IMAGES = 0
 
     cfg.SELF_TRAINING = _keys(SelfTraining())  # teacher, pseudo-labels, strong augmentation (methods/framework/step.py)
@@ -127,9 +131,9 @@ def get_config() -> CN:
     for name, cls in sorted(TERMS.items()):
         cfg.TERMS[config_name(name)] = _keys(cls.Settings())
 
-    cfg.DEVICE = ""  # empty: cuda where there is one, else cpu
+    cfg.DEVICE = ""  # what torch computes on, as "cuda" or "cpu"; empty: cuda where there is one, else cpu
     cfg.NUM_WORKERS = 2  # processes that load images; any number gives the same batches
-    cfg.CHECKPOINT_PERIOD = 1000  # iterations
+    cfg.CHECKPOINT_PERIOD = 1000  # iterations between checkpoints
     return cfg
 
 
@@ -145,13 +149,14 @@ PATH_KEYS = {"WEIGHTS", "DATA.ROOT", "DATA.MODULE"} | {
 
 def _data_set() -> CN:
     node = CN()
-    node.LAYOUT = ""  # of a published data set (datasets/layouts.py), or "folders", or "registered"
-    node.FOLDER = ""
-    node.SPLIT = "train"  # of a published data set
-    node.CONDITIONS = ()  # of weather or daytime, where it is sorted by them; empty: the published ones
-    node.IMAGES = ""  # of "folders": a folder or a pattern of paths (datasets/folders.py)
-    node.LABELS = ""
-    node.NAME = ""  # of "registered": the name in detectron2's DatasetCatalog
+    # A published data set (datasets/layouts.py), or "folders", or "registered" with detectron2.
+    node.LAYOUT = ""
+    node.FOLDER = ""  # where the data set lies, below DATA.ROOT
+    node.SPLIT = "train"  # which part of a published data set
+    node.CONDITIONS = ()  # weather or daytime, where a data set is sorted by them; empty: the published ones
+    node.IMAGES = ""  # with "folders": a folder or a pattern of paths below FOLDER (datasets/folders.py)
+    node.LABELS = ""  # with "folders": the same for labels
+    node.NAME = ""  # with "registered": the name in detectron2's DatasetCatalog
     node.IDS = ()  # what labels store, "id=class" each; a protocol's file gives a mapping (docs/own_data.md)
     return node
 

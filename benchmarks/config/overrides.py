@@ -82,19 +82,19 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
         if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
             return tuple(words)
         raise ConfigError(f"{where}: {key} is {value!r}, expected a list of words (in quotes where in doubt)")
-    kinds = _kinds(key, default)
+    kinds = kinds_of(key, default)
     for kind in kinds:
         found = _as(kind, value, NoneType in kinds and str not in kinds)
         if found is not _OTHER:
             return found
-    expected = " or ".join(_told(kind, default) for kind in kinds)
+    expected = " or ".join(kind_in_words(kind, default) for kind in kinds)
     raise ConfigError(f"{where}: {key} is {value!r}, expected {expected} (default {default!r})")
 
 
 _OTHER = object()
 
 
-def _kinds(key: str, default: Any) -> tuple[Any, ...]:
+def kinds_of(key: str, default: Any) -> tuple[Any, ...]:
     """The types that a key's value may have: of a setting those of its field's annotation, else that of its default."""
     hint = setting_type(key)
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -136,7 +136,8 @@ def _as_tuple(items: tuple[Any, ...], value: Any) -> Any:
     return _OTHER if _OTHER in found else found
 
 
-def _told(kind: Any, default: Any) -> str:
+def kind_in_words(kind: Any, default: Any) -> str:
+    """What a value of a type of `kinds_of` is called, as "a whole number"."""
     if (get_origin(kind) or kind) is not tuple:
         return _KINDS[kind]
     item = (get_args(kind) or (int,))[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +18,7 @@ from benchmarks.config.keys import config_name, flatten, from_node, get_config
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.overrides import apply
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values
+from benchmarks.config.ranges import SET_ELSEWHERE, expected
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from datasets.rare_classes import RareClasses, of_crop
@@ -28,28 +28,11 @@ from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
-from methods.networks.segmentor import LEAST_SIDE
 from results.records.record import FILE as RECORD
 from results.records.record import is_over, record_or_none
 
-# Ranges by the last part of a key; those of methods' settings are beside their fields (methods/base/ranges.py).
+# Checked by the ranges beside their fields (methods/base/ranges.py).
 _SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
-_AT_LEAST_ONE = {"ITERS", "BATCH", "PERIOD", "CHECKPOINT_PERIOD"}
-_SHARES = {"FLIP", "MAX_CLASS_SHARE", "MOMENTUM", "WARMUP_FACTOR"}
-_OPTIONAL_SIZES = {"SOURCE_RESIZE", "TARGET_RESIZE", "RESIZE", "WINDOW", "STRIDE"}
-_SIZES = {"SIZE", "CROP"} | _OPTIONAL_SIZES
-_SEEN = {"CROP", "WINDOW", "RESIZE"}  # what a network is given
-_PIXEL_COUNTS = {"IGNORED_ROWS": ("top", "bottom"), "TARGET_MARGINS": ("top", "bottom", "sides")}
-# Keys that are not set as KEY VALUE, and what sets them.
-_SET_ELSEWHERE = {
-    "PROTOCOL": "--protocol",
-    "PROTOCOL_FILE": "--protocol",
-    "METHOD": "--methods",
-    "SEED": "--seeds",
-    "DESCRIPTION": "the protocol's file",
-    "DATA.STREETS.VERSION": "the code that draws",
-    "NUMERICS": "the code of the methods",
-}
 
 
 @dataclass(frozen=True)
@@ -155,10 +138,6 @@ def _is_begun(folder: Path) -> bool:
 def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     if cfg.NETWORK not in NETWORKS:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
-    if cfg.SOLVER.PRECISION not in ("fp32", "bf16", "fp16"):
-        raise ConfigError(f"SOLVER.PRECISION is {cfg.SOLVER.PRECISION!r}, expected fp32, bf16 or fp16")
-    if cfg.SOLVER.OPTIMIZER not in ("adamw", "sgd"):
-        raise ConfigError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected adamw or sgd")
     check_classes(cfg)
     recipe = parse(cfg.METHOD)
     _check_values({key: value for key, value in flatten(cfg).items() if not key.startswith(_SETTINGS)})
@@ -186,8 +165,8 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
 
 def _check_values(values: Mapping[str, Any]) -> None:
     for key, value in values.items():
-        if expected := _expected(key, value):
-            raise ConfigError(f"{key} is {value}, expected {expected}")
+        if wanted := expected(key, value):
+            raise ConfigError(f"{key} is {value!r}, expected {wanted}")
 
 
 def _check_ranges(section: str, cls: type, node: CfgNode) -> None:
@@ -213,35 +192,9 @@ def _check_margins(cfg: CfgNode) -> None:
         )
 
 
-def _expected(key: str, value: Any) -> str | None:
-    """What a value should have been; None where it is in range."""
-    name = key.rsplit(".", 1)[-1]
-    if name in _PIXEL_COUNTS:
-        fits = len(value) == len(_PIXEL_COUNTS[name]) and min(value) >= 0
-        return None if fits else f"pixels at {', '.join(_PIXEL_COUNTS[name])}"
-    if name in _SIZES:
-        least = LEAST_SIDE if name in _SEEN else 1
-        if len(value) == 2 and min(value) >= least:
-            return None
-        optional = name in _OPTIONAL_SIZES
-        sides = "a width and a height in pixels" + (f" of at least {least}" if least > 1 else "")
-        return None if optional and not value else sides + " or []" * optional
-    if isinstance(value, tuple):
-        return None
-    if isinstance(value, (bool, str)):
-        return None
-    if name in _AT_LEAST_ONE:
-        return None if value >= 1 else "at least 1"
-    if name == "TEMPERATURE":
-        return None if 0 < value < math.inf else "a finite number above 0"
-    if name in _SHARES:
-        return None if 0 <= value <= 1 else "a number from 0 to 1"
-    return None if value >= 0 and math.isfinite(value) else "a finite number of at least 0"
-
-
 def _refuse(overrides: Mapping[str, Any], network: str | None, where: str = "KEY VALUE") -> None:
     for key in overrides:
-        if key in _SET_ELSEWHERE:
-            raise ConfigError(f"{where}: {key} is set by {_SET_ELSEWHERE[key]}")
+        if key in SET_ELSEWHERE:
+            raise ConfigError(f"{where}: {key} is set by {SET_ELSEWHERE[key]}")
         if key == "NETWORK" and network is not None:
             raise ConfigError("KEY VALUE: NETWORK is set by --network already")

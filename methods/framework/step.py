@@ -29,11 +29,11 @@ class SelfTraining:
     Defaults are those of DACS as DAFormer's code base runs it.
     """
 
-    momentum: float = share(0.99)  # teacher's alpha
+    momentum: float = share(0.99)  # alpha of the teacher's moving average of the student; 0: it is the student
     threshold: float = share(0.968)  # softmax probability from which a pixel counts as confident
-    jitter_probability: float = share(0.8)
-    jitter_strength: float = at_least_zero(0.2)
-    blur_probability: float = share(0.5)
+    jitter_probability: float = share(0.8)  # probability that the images of a batch have their colours jittered
+    jitter_strength: float = at_least_zero(0.2)  # most that brightness, contrast, saturation and hue change by
+    blur_probability: float = share(0.5)  # probability that the images of a batch are blurred
     mix_ignored: bool = False  # whether ClassMix draws from the ignored label too, as DACS's own code does
 
     @property

@@ -25,11 +25,11 @@ class MultiResolution:
     Raises MethodError, one line, for a value out of range.
     """
 
-    enabled: bool = False  # the recipe hrda sets it
-    context_scale: float = within(  # of the context's resolution to the image's
+    enabled: bool = False  # whether there are two resolutions; the recipe hrda sets it
+    context_scale: float = within(  # ratio of the context's resolution to the image's
         0.5, "one over a whole number, as 0.5 or 0.25", lambda scale: 0 < scale <= 1 and not (1 / scale) % 1
     )
-    detail_size: float = within(  # of the detail window's sides to the crop's
+    detail_size: float = within(  # ratio of the detail window's sides to the crop's
         0.5, "a share of the crop, above 0, below 1", lambda size: 0 < size < 1
     )
     detail_weight: float = share(0.1)  # lambda_d: share of the detail's own loss
