@@ -6,35 +6,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from imports import arrows, is_command, modules
 
 from benchmarks.core.checkout import ROOT
+from benchmarks.tools.imports import FOLDERS, ROOMS, arrows, is_command, modules, room_of
 
-# A folder imports itself and those named; a ground folder nobody.
-FOLDERS: dict[str, tuple[str, ...]] = {
-    "datasets": (),
-    "methods": (),
-    "results": (),
-    "slurm": (),
-    "benchmarks": ("datasets", "methods", "results", "slurm"),
-    "ablations": ("datasets", "methods", "results", "slurm", "benchmarks"),
-}
-# A room imports those before it; what lies in no room, "", is above all.
-ROOMS = {
-    "methods": ("base", "networks", "parts", "framework", ""),
-    "results": ("files", "records", "tables", ""),
-    "slurm": ("base", "processes", "jobs", "local_cluster", ""),
-    "benchmarks": ("core", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools", ""),
-    "ablations": ("profiling", "sweep", "study", ""),
-}
 # Former places of commands.
 POINTERS = {("slurm.status", "benchmarks.status")}
-
-
-def room_of(name: str) -> str:
-    """``benchmarks.core.errors`` -> "core"; "" for what lies in no room."""
-    folder, *rest = name.split(".")
-    return rest[0] if rest and rest[0] in ROOMS.get(folder, ()) else ""
 
 
 def faults(root: Path) -> list[str]:
@@ -47,7 +24,7 @@ def faults(root: Path) -> list[str]:
             if is_command(files[other]) and (name, other) not in POINTERS:
                 found.append(f"{arrow}: imports a command")
             elif theirs == folder:
-                order = ROOMS.get(folder, ("",))
+                order = ROOMS[folder]
                 if order.index(room_of(other)) > order.index(room_of(name)):
                     found.append(f"{arrow}: up")
             elif theirs not in FOLDERS[folder] and not is_command(files[name]):

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
-PACKAGES = ("datasets", "methods", "results", "slurm", "benchmarks", "ablations")
+# A folder imports itself and those named; a ground folder nobody.
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "datasets": (),
+    "methods": (),
+    "results": (),
+    "slurm": (),
+    "benchmarks": ("datasets", "methods", "results", "slurm"),
+    "ablations": ("datasets", "methods", "results", "slurm", "benchmarks"),
+}
+# A room imports those before it; what lies in no room, "", is above all.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "datasets": ("",),
+    "methods": ("base", "networks", "parts", "framework", ""),
+    "results": ("files", "records", "tables", ""),
+    "slurm": ("base", "processes", "jobs", "local_cluster", ""),
+    "benchmarks": (
+        *("core", "install", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools"),
+        "",
+    ),
+    "ablations": ("profiling", "sweep", "study", ""),
+}
+
+
+_SETS_PATH = re.compile(r"^\s*sys\.path\[0\] = ", re.MULTILINE)
 
 
 def modules(root: Path) -> dict[str, Path]:
     """All modules of our packages below a checkout, by dotted name; a package is named without ``__init__``."""
     found = {}
-    for package in PACKAGES:
+    for package in FOLDERS:
         for path in sorted((root / package).rglob("*.py")):
             name = ".".join(path.relative_to(root).with_suffix("").parts)
             found[name.removesuffix(".__init__")] = path
@@ -40,4 +64,10 @@ def _imported(name: str, path: Path, known: dict[str, Path]) -> set[str]:
 
 def is_command(path: Path) -> bool:
     """Whether a file is started by its path or by ``-m``: such are on top of everything, wherever they lie."""
-    return path.name == "__main__.py" or "sys.path[0] = " in path.read_text(encoding="utf-8")
+    return path.name == "__main__.py" or bool(_SETS_PATH.search(path.read_text(encoding="utf-8")))
+
+
+def room_of(name: str) -> str:
+    """``benchmarks.core.errors`` -> "core"; "" for what lies in no room."""
+    folder, *rest = name.split(".")
+    return rest[0] if rest and rest[0] in ROOMS[folder] else ""
