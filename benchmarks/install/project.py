@@ -55,7 +55,7 @@ def read_requirements(pyproject: Path, *, with_tests: bool) -> Requirements:
     Raises:
         InstallError: the file does not list torch and detectron2, or names a bare package that it does not list.
     """
-    document = _read_toml(pyproject)
+    document = read_toml(pyproject)
     listed = list(document["project"]["dependencies"])
     bare_names = {name_of(name) for name in document["tool"]["segshift"]["install"]["without-requirements"]}
     by_name = {name_of(item): item for item in listed}
@@ -86,7 +86,8 @@ def inputs_hash(pyproject: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of pyproject.toml. Raises InstallError where it is not there, or nothing can read it."""
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10: pip brings a copy of the same parser
