@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -381,7 +382,7 @@ def test_code_run_from_a_snapshot_is_its_own_and_knows_its_version(checkout: Pat
     done = subprocess.run([sys.executable, "-c", script], cwd=made, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     root, added, job, number, known, (short, whole) = ast.literal_eval(done.stdout)
-    assert root == str(made) and {Path(added).parents[1], Path(job).parents[1]} == {made} and number == 1
+    assert root == str(made) and {Path(added).parents[1], Path(job).parents[2]} == {made} and number == 1
     assert known == state == json.loads((made / STATE).read_text()) and whole == diff
     assert short["commit"] == state["commit"] == git(checkout, "rev-parse", "HEAD~1").strip()
     assert short["dirty"] is True and "+ADDED = 1" in whole
@@ -395,8 +396,8 @@ def test_the_state_of_a_clean_and_of_a_dirty_tree(checkout: Path) -> None:
     (checkout / "methods" / "key.secret").write_text("ignored\n")
     assert code_state() == ({"commit": commit, "dirty": False, "diff": None}, "")
     (checkout / "slurm" / "new.py").write_text("NEW = 1\n")
-    (checkout / "results" / "record.py").unlink()
-    (checkout / "slurm" / "errors.py").write_text("changed\n")
+    (checkout / "results" / "records" / "record.py").unlink()
+    (checkout / "slurm" / "base" / "errors.py").write_text("changed\n")
     git(checkout, "add", "slurm/base/errors.py")  # in the index, not committed
     status = git(checkout, "status", "--porcelain")
     index = (checkout / ".git" / "index").read_bytes()
@@ -419,6 +420,21 @@ def test_the_users_own_way_of_showing_diffs_changes_nothing(checkout: Path) -> N
     git(checkout, "config", "color.ui", "always")
     git(checkout, "config", "diff.external", "false")
     assert code_state()[1] == plain
+
+
+@needs_git
+def test_a_change_in_the_second_of_the_commit_is_seen(checkout: Path) -> None:
+    """Of the same size: only the content tells, and git reads it where the file is not older than the index."""
+    path, index, now = checkout / "slurm" / "new.py", checkout / ".git" / "index", time.time() - 10
+    path.write_text("NEW = 1\n")
+    os.utime(path, (now, now))
+    git(checkout, "config", "core.trustctime", "false")
+    git(checkout, "add", "slurm/new.py")
+    git(checkout, "commit", "-q", "-m", "new")
+    path.write_text("NEW = 2\n")
+    for each in (path, index):
+        os.utime(each, (now, now))
+    assert "+NEW = 2" in code_state()[1]
 
 
 @needs_git
