@@ -12,21 +12,10 @@ import pytest
 from slurm.base.thread_waiting import wait_briefly
 
 wait_briefly()  # as commands do, before torch is loaded
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 from detectron2.config import CfgNode  # noqa: E402
 
 pytest_plugins = ["slurm_fixture"]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, one has those of a file, and one all that need the local SLURM."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            on_slurm = "slurm_installed" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("slurm" if on_slurm else item.path.name))
-
 
 SMALL = {
     "DATA.STREETS.SIZE": (128, 64),

@@ -145,7 +145,8 @@ def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalClust
     assert re.search(r"lost .*signal 9", states) and "metrics.json" in states
     record = read_record(late)
     assert record and record["status"] == "finished" and record["resumed_at"] > 0
-    assert "Restarts=1" in cluster.run("scontrol", "show", "job", "-o", job).stdout
+    # On a slow machine its minute is over more than once.
+    assert re.search(r"Restarts=[1-9]", cluster.run("scontrol", "show", "job", "-o", job).stdout)
 
     # The reason is seen to, and both are queued again.
     (failing / "metrics.json").rmdir()
