@@ -22,7 +22,7 @@ from ablations.search import described, parse_arguments
 from ablations.study.search_driver import Driver
 from ablations.study.search_report import write_search_report
 from ablations.study.storage import open_storage
-from ablations.study.study import FOLDER, OUTCOME, PRUNED, Search, open_study
+from ablations.study.study import DEFINITION, FOLDER, OUTCOME, PRUNED, Search, open_study
 from ablations.study.trial_progress import TrialProgress
 from benchmarks.config.protocol_file import PROTOCOLS
 from benchmarks.config.spec import run_folder
@@ -151,8 +151,13 @@ def test_a_second_command_with_other_output_does_not_tell_what_the_first_has_und
 def test_a_study_that_no_trial_of_has_begun_may_become_another(tmp_path: Path) -> None:
     """The data were checked after it was made, and did not do: the user sets a key and tries again."""
     storage = open_storage(None, tmp_path).optuna
-    open_study(search_of("--objective", "source-val-miou"), storage)
-    open_study(search_of("--objective", "source-val-miou", "TEST.SOURCE_IMAGES", "10"), storage)
+    first, second = (
+        search_of("--objective", "source-val-miou", "TEST.SOURCE_IMAGES", images) for images in ("20", "10")
+    )
+    open_study(first, storage)
+    study, _ = open_study(second, storage)
+    assert study.user_attrs[DEFINITION] == second.definition() != first.definition()
+    assert optuna.get_all_study_names(storage) == [study.study_name]
 
 
 def test_what_a_killed_command_left_is_counted_of_the_trials_that_are_wanted(place: Place, tmp_path: Path) -> None:
@@ -346,9 +351,12 @@ def test_what_is_not_published_is_not_called_so(words: tuple[str, ...]) -> None:
 
 def test_a_study_goes_on_with_another_pruner(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path).optuna
-    open_study(search_of("--pruner", "none"), storage)
-    storage.create_new_trial(1)
-    open_study(search_of("--pruner", "median"), storage)
+    study, _ = open_study(search_of("--pruner", "none"), storage)
+    assert isinstance(study.pruner, optuna.pruners.NopPruner)
+    begun = study.ask()
+    study, _ = open_study(search_of("--pruner", "median"), storage)
+    assert isinstance(study.pruner, optuna.pruners.MedianPruner)
+    assert [trial.number for trial in of(study, TrialState.RUNNING)] == [begun.number]
 
 
 def test_a_protocol_by_another_path_is_the_same_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

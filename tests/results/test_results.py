@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -503,9 +504,12 @@ def test_csv_keeps_every_digit_and_markdown_says_how_the_number_was_chosen(
 
 
 def test_records_are_valid_json_for_other_readers(tmp_path: Path) -> None:
-    write_record(tmp_path, record())
+    """JSON has no word for a number that is none, or beyond all."""
+    write_record(tmp_path, record(miou=math.nan, seconds_per_iteration=math.inf))
 
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
-    json.loads((tmp_path / "record.json").read_text(), parse_constant=refuse)
+    written = json.loads((tmp_path / "record.json").read_text(), parse_constant=refuse)
+    assert (written["result"]["student"]["miou"], written["seconds_per_iteration"]) == (None, None)
+    assert written["peak_memory_mib"] == 900.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import subprocess
 import sys
@@ -259,6 +260,10 @@ def test_a_folder_without_init_is_not_in_the_way(monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "datasets")
     check_checkout()
+    (tmp_path / "datasets" / "__init__.py").write_text("")  # now it is
+    importlib.invalidate_caches()
+    with pytest.raises(ConfigError, match="package 'datasets' is imported from"):
+        check_checkout()
 
 
 # Options
@@ -495,10 +500,12 @@ def test_an_output_that_is_a_file_is_told_in_one_line(
     assert_one_line(command("--methods", "dacs", "--output", "out", "--force"), "out")
 
 
-def test_a_network_pair_is_not_ignored_beside_the_option(command: Command, runs: Runs) -> None:
-    words = ("--methods", "dacs", "--output", "out", "--network", "daformer-lite0", "NETWORK", "daformer-mitb0")
-    ended = command(*words)
-    assert ended.code == 2 or "daformer-mitb0" in ended.out
+def test_a_network_pair_is_not_ignored_beside_the_option(command: Command, runs: Runs, tmp_path: Path) -> None:
+    words, pair = ("--methods", "dacs", "--output", "out"), ("NETWORK", "daformer-mitb0")
+    assert_one_line(command(*words, "--network", "daformer-lite0", *pair), "NETWORK is set by --network already")
+    assert runs.made == [] and not (tmp_path / "out").exists()
+    assert command(*words, *pair).code == 0  # alone it is heard
+    assert (tmp_path / "out/streets/dacs/daformer-mitb0").is_dir()
 
 
 def test_a_full_disk_takes_no_table_away(

@@ -9,6 +9,7 @@ import pytest
 from conftest import SMALL
 from detectron2.config import CfgNode
 from fake_runs import EVALUATIONS, FakePool, write
+from optuna.trial import TrialState
 
 from ablations.search import described, parse_arguments
 from ablations.study.search_driver import Driver
@@ -114,10 +115,12 @@ def test_a_study_of_before_goes_on(tmp_path: Path) -> None:
     search = searched()
     storage = open_storage(None, tmp_path / "study")
     study, _ = open_study(search, storage.optuna)
-    study.ask()
+    begun = study.ask()
     former = former_ids(search.spec({}).resolve())[0]
+    assert former != study.user_attrs[DEFINITION]["run"]
     study.set_user_attr(DEFINITION, {**study.user_attrs[DEFINITION], "run": former})
-    open_study(search, storage.optuna)
+    again, _ = open_study(search, storage.optuna)
+    assert [trial.number for trial in again.get_trials() if trial.state == TrialState.RUNNING] == [begun.number]
 
 
 def test_keys_of_the_small_runs_are_among_those_that_changed_ids() -> None:

@@ -204,8 +204,10 @@ def test_a_failed_run_that_is_taken_up_again_has_its_validation_images_mended(
 
 def test_a_run_that_has_saved_nothing_begins_with_what_is_there(own: Own, tmp_path: Path) -> None:
     folder = made(own, tmp_path, FAILED)
-    (folder / "model_0000001.pth").unlink()
     add_source(own)
+    with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
+        Listings().check(own.resolve(), folder)
+    (folder / "model_0000001.pth").unlink()
     Listings().check(own.resolve(), folder)
 
 
@@ -218,9 +220,15 @@ def test_what_can_be_shown_without_data_is(own: Own, tmp_path: Path, command: Co
 
 def test_the_oracle_reads_no_source(own: Own, tmp_path: Path) -> None:
     own.data["TARGET"]["LABELS"] = "*_label.png"
+    cfg = own.resolve("target-only")
     folder = made(own, tmp_path, method="target-only")
+    assert set((read_record(folder) or {})[DATA]) == {"TARGET", "VAL"}
     add_source(own)
-    Listings().check(own.resolve("target-only"), folder)
+    Listings().check(cfg, folder)
+    save_image(own.folder / "camera/9_rgb.png", (40, 32), seed=9)
+    save_grey(own.folder / "camera/9_label.png", [[7]])
+    with pytest.raises(ConfigError, match=r"DATA\.TARGET"):
+        Listings().check(cfg, folder)
 
 
 def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:

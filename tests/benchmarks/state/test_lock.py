@@ -459,7 +459,8 @@ def test_a_look_that_takes_long_is_followed_by_another(tmp_path: Path, monkeypat
     monkeypatch.setattr(lock, "_take", slow)
     monkeypatch.setattr(lock.time, "monotonic", lambda: clock[0])
     with locked(tmp_path):
-        pass
+        assert list(looks) == []  # both were slow, and a third one had it
+        assert (tmp_path / ".lock").read_text() != ""
 
 
 @pytest.mark.parametrize("fails", ["mkdir", "open"])

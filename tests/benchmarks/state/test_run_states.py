@@ -540,8 +540,10 @@ def test_runs_that_were_not_submitted_do_not_say_pending(tmp_path: Path, small_c
     runs = SlurmRuns(tmp_path, Profile(), scheduler=Queue())
     with locked(jobs[1].folder), pytest.raises(RunLocked):
         runs.submit_all(jobs)
-    record = read_record(jobs[0].folder)
-    assert record is None or record["status"] != "pending"
+    record = read_record(jobs[0].folder) or {}
+    assert (record["status"], record["reason"]) == ("failed", "lost: it could not be submitted")
+    assert read_record(jobs[1].folder) is None  # its process has written nothing yet, and nobody else may
+    assert submitted_runs(tmp_path) == {}
 
 
 def test_a_submission_is_json_for_every_reader(tmp_path: Path) -> None:

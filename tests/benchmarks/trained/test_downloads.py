@@ -238,10 +238,17 @@ def test_list_names_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
-    [([], "error: no NAME given"), (["resnet50_v1c"], "error: weights resnet50_v1c: not fetched, ")],
+    ("words", "told", "way_out"),
+    [
+        ([], "error: no NAME given", "--list"),
+        (
+            ["resnet50_v1c"],
+            "error: weights resnet50_v1c: not fetched, ",
+            "put it at {}/hub/checkpoints/resnet50_v1c-2cccc1ad.pth",
+        ),
+    ],
 )
-def test_the_command_ends_in_one_line(tmp_path: Path, words: list[str], told: str) -> None:
+def test_the_command_ends_in_one_line(tmp_path: Path, words: list[str], told: str, way_out: str) -> None:
     """The second one offline: nothing listens where the proxy should be."""
     proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:1")
     run = subprocess.run(
@@ -255,4 +262,4 @@ def test_the_command_ends_in_one_line(tmp_path: Path, words: list[str], told: st
     assert run.returncode == 2
     assert run.stderr.startswith(told)
     assert run.stderr.count("\n") == 1
-    assert not words or f"put it at {tmp_path / 'hub' / 'checkpoints' / 'resnet50_v1c-2cccc1ad.pth'}" in run.stderr
+    assert way_out.format(tmp_path) in run.stderr
