@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from itertools import zip_longest
 from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     # Given without a number it has the usual one: argparse would take a KEY for the number.
-    nexts = [*words[1:], ""]
     words = [
         f"{word}={MEASURED_STEPS}" if word == MEASURE and not number.lstrip("-").isdecimal() else word
-        for word, number in zip(words, nexts, strict=True)
+        for word, number in zip_longest(words, words[1:], fillvalue="")
     ]
     return parser.parse_intermixed_args(words)
 

@@ -42,26 +42,18 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     from tabulate import tabulate
 
+    from benchmarks.cli.given import given_overrides, method_names, whole_numbers
     from benchmarks.cli.run_options import LOCAL
-    from benchmarks.config.overrides import parse_pairs
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import make_runs
     from benchmarks.launch.launcher import Launcher
     from results.records.record import FINISHED, read_record
 
-    try:
-        numbers = [int(word) for word in arguments.gpus.split(",")]
-    except ValueError:
-        numbers = [0]
-    if min(numbers) < 1:
-        raise ConfigError(f"--gpus is {arguments.gpus!r}, expected numbers such as 1,2")
-    values = {"SOLVER.ITERS": arguments.iters, "TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters}
-    if arguments.data_root is not None:
-        values["DATA.ROOT"] = arguments.data_root
-    values |= parse_pairs(arguments.overrides)
+    numbers = whole_numbers("--gpus", arguments.gpus, 1, "1,2")
+    values = {"TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters} | given_overrides(arguments)
     configs = [
-        RunSpec(arguments.protocol, method.strip(), arguments.network, 0, values).resolve()
-        for method in arguments.methods.split(",")
+        RunSpec(arguments.protocol, method, arguments.network, 0, values).resolve()
+        for method in method_names(arguments.methods)
     ]
     rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:

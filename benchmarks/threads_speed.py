@@ -79,13 +79,14 @@ class _Learner:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    from benchmarks.cli.given import method_names, whole_numbers
     from benchmarks.config.overrides import parse_pairs
     from benchmarks.config.spec import RunSpec
     from benchmarks.data.from_config import data_root
 
-    numbers = _numbers("--threads", arguments.threads, 1)
+    numbers = whole_numbers("--threads", arguments.threads, 1, "1,2")
     spins = [word.strip() for word in arguments.spins.split(",")]
-    _numbers("--spins", ",".join(word for word in spins if word != USUAL) or "0", 0)
+    whole_numbers("--spins", ",".join(word for word in spins if word != USUAL) or "0", 0, f"{USUAL},0,{SPINS}")
     if arguments.steps < 1:
         raise ConfigError(f"--steps is {arguments.steps}, expected at least 1")
     machines = [word.strip() for word in arguments.machine.split(",")]
@@ -95,23 +96,13 @@ def main() -> int:
     steps = len(rounds) + 1
     values = {**_FEW_IMAGES, "SOLVER.ITERS": steps, "TEST.PERIOD": steps, "CHECKPOINT_PERIOD": steps, "DEVICE": "cpu"}
     values |= parse_pairs(arguments.overrides)
-    specs = [RunSpec("streets", name.strip(), arguments.network, 0, values) for name in arguments.methods.split(",")]
+    specs = [RunSpec("streets", name, arguments.network, 0, values) for name in method_names(arguments.methods)]
     for spec in specs:
         data_root(spec.resolve())  # draws the images, if they are not there
     with _learners(specs, numbers, spins) as learners, _busy_cores(arguments.others) as busy:
         _measure(learners, busy, rounds)
     print(_table(learners, list(dict.fromkeys(machines))))
     return 0
-
-
-def _numbers(option: str, text: str, least: int) -> list[int]:
-    try:
-        numbers = [int(word) for word in text.split(",")]
-    except ValueError:
-        numbers = [-1]
-    if min(numbers) < least:
-        raise ConfigError(f"{option} is {text!r}, expected numbers of at least {least} such as 1,2")
-    return numbers
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def import_module(text: str, folder: Path) -> None:
             _run(path, name)
     except DataError:
         raise
-    except Exception as error:  # a user's code may raise anything
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         raise DataError(f"DATA.MODULE {text}: cannot be imported ({_line(error)})") from error
 
 
@@ -61,7 +61,7 @@ def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str,
         raise DataError(f"{key}.NAME: {unknown_name('registered data set', name, own)}")
     try:
         registered = list(DatasetCatalog.get(name))
-    except Exception as error:  # a user's code may raise anything
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         raise DataError(f"{key}.NAME: reading the data set {name!r} failed ({_line(error)})") from error
     if not registered:
         raise DataError(f"{key}.NAME: data set {name!r} has no images")
@@ -105,6 +105,6 @@ def _own_names() -> list[str]:
     return [name for name in DatasetCatalog if not name.startswith(builtin)]
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

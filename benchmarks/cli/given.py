@@ -19,12 +19,18 @@ def method_names(text: str) -> list[str]:
 
 def seeds(text: str) -> list[int]:
     """The seeds of ``--seeds``, each once."""
+    return whole_numbers("--seeds", text, 0, "0,1,2")
+
+
+def whole_numbers(option: str, text: str, least: int, example: str) -> list[int]:
+    """The numbers of an option, separated by commas, each once. Raises ConfigError for what is none, or below least."""
     try:
         found = [int(word) for word in text.split(",")]
     except ValueError:
         found = []
-    if not found or min(found) < 0:
-        raise ConfigError(f"--seeds is {text!r}, expected whole numbers such as 0,1,2")
+    if not found or min(found) < least:
+        at_least = f" of at least {least}" if least else ""
+        raise ConfigError(f"{option} is {text!r}, expected whole numbers{at_least} such as {example}")
     return list(dict.fromkeys(found))
 
 

@@ -45,6 +45,7 @@ from results.records.record import (
     PENDING,
     RUNNING,
     STOPPED,
+    is_over,
     read_record,
     write_record,
     write_text,
@@ -102,7 +103,7 @@ def run_one(
                 if force:
                     place = again.newest(folder) if begun else again.begin(folder)
                 record = _known(place)
-                if record is None or record["status"] not in (FINISHED, DIVERGED):
+                if not is_over(record):
                     if unfit := unfit_file(place):
                         reason = {"status": FAILED, "reason": unfit, "result": None}
                         record, over = (record or initial_record(cfg, place)) | reason, True

@@ -277,8 +277,11 @@ def _make_folder(output: Path) -> None:
 
 def _over(job: _Job) -> dict[str, Any] | None:
     """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
-    with suppress(RunLocked, OSError, ResultsError):  # a kill came between its end and its place
-        settle_if_any(job.folder)
+    try:
+        with suppress(RunLocked, OSError):  # a kill came between its end and its place
+            settle_if_any(job.folder)
+    except ResultsError:
+        return None  # which of two makings is the run cannot be read: `run_one` refuses it with the reason
     record = record_or_none(job.folder)
     return record if is_over(record) else None
 

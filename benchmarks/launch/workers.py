@@ -202,14 +202,14 @@ class WorkerProgress(LocalWatcher["Outcome"]):
             place = newest(job.folder) if job.force else job.folder
             see = f" (see {outcome.log})" if outcome.log else ""
             before = self._before.get(index)
-            if place == job.folder and _is_over(before) and record_or_none(place) == before:  # it has not even begun
+            if place == job.folder and _has_end(before) and record_or_none(place) == before:  # it has not even begun
                 line = f"{outcome.reason}{see}; what was there before is kept"
                 self.left_out.append(RunLeftOut(f"{job.folder}: lost, {line}"))
                 self._say(f"{job.label}: lost, {line}")
             elif (
                 mark_lost(job.folder, outcome.reason, job.force)
                 or outcome.log is None  # what is over is so from before
-                or not _is_over(record_or_none(place))
+                or not _has_end(record_or_none(place))
             ):
                 self._say(f"{job.label}: lost, {outcome.reason}{see}")
             else:  # it could write down what happened
@@ -246,5 +246,5 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         return f"time left {clock(left * (now - self._begun) / worked)}"
 
 
-def _is_over(record: Mapping[str, Any] | None) -> bool:
+def _has_end(record: Mapping[str, Any] | None) -> bool:
     return record is not None and record["status"] not in (PENDING, RUNNING)

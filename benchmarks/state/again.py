@@ -13,10 +13,9 @@ from typing import Any
 
 from benchmarks.state.lock import locked
 from results.records.record import (
-    DIVERGED,
     FILE,
-    FINISHED,
     RUNNING,
+    is_over,
     read_record,
     record_or_none,
     write_record,
@@ -64,7 +63,7 @@ def settle(folder: Path) -> None:
     again, whole = folder / _AGAIN, folder / _WHOLE
     if not _is_folder(whole):
         record = newest_record(folder)
-        if newest(folder) == folder or record is None or record["status"] not in (FINISHED, DIVERGED):
+        if newest(folder) == folder or not is_over(record):
             return
         write_text(again / _NAMES, json.dumps([path.name for path in again.iterdir() if path.name != _NAMES]))
         again.rename(whole)  # from here on there is no way back

@@ -21,7 +21,7 @@ from benchmarks.data.from_config import data_root
 from benchmarks.state.outcome import validation_may_be_mended
 from datasets.errors import DataError
 from methods.framework.recipes import parse
-from results.records.record import DATA, DIVERGED, FINISHED, record_or_none
+from results.records.record import DATA, FINISHED, is_over, record_or_none
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go
 
@@ -67,7 +67,7 @@ class Listings:
         then = record.get(DATA) if record else None
         if record is None or not isinstance(then, Mapping) or not then:
             return
-        if record["status"] not in (FINISHED, DIVERGED) and not any(folder.glob("model_*.pth")):
+        if not is_over(record) and not any(folder.glob("model_*.pth")):
             return
         for role, now in self.of(cfg).items():
             what = difference(then.get(role), now)

@@ -292,3 +292,8 @@ def test_the_number_of_measured_steps_may_be_left_out(words: list[str], steps: i
     """Also before a KEY."""
     arguments = cost.parse_arguments([*words, "TERMS.MRM.DIM", "128"])
     assert arguments.measure == steps and arguments.overrides == ["TERMS.MRM.DIM", "128"]
+
+
+def test_no_words_are_the_defaults() -> None:
+    assert cost.parse_arguments([]).methods == "dacs,dacs+mrm-input,dacs+mrm"
+    assert cost.parse_arguments(["--measure"]).measure == cost.MEASURED_STEPS

@@ -30,9 +30,12 @@ def registered(tmp_path: Path) -> Own:
         "            for i, p in enumerate(sorted(HERE.glob('camera/*_rgb.png')))]\n"
         "def fails():\n"
         "    raise RuntimeError('no\\nnetwork')\n"
+        "def leaves():\n"
+        "    raise SystemExit(0)\n"
         f"DatasetCatalog.register('{tag}_items', items)\n"
         f"DatasetCatalog.register('{tag}_empty', lambda: [])\n"
         f"DatasetCatalog.register('{tag}_fails', fails)\n"
+        f"DatasetCatalog.register('{tag}_leaves', leaves)\n"
         f"DatasetCatalog.register('{tag}_plain', lambda: [{{'file_name': 'a.png'}}])\n"
         f"DatasetCatalog.register('{tag}_wrong', lambda: [7])\n"
     )
@@ -71,6 +74,7 @@ def test_metadata_of_registered_data_sets_are_heeded(registered: Own) -> None:
         ("itmes", "DATA.SOURCE.NAME: unknown registered data set '{tag}_itmes': did you mean '{tag}_items'?"),
         ("empty", "DATA.SOURCE.NAME: data set '{tag}_empty' has no images"),
         ("fails", "DATA.SOURCE.NAME: reading the data set '{tag}_fails' failed (RuntimeError: no)"),
+        ("leaves", "DATA.SOURCE.NAME: reading the data set '{tag}_leaves' failed (SystemExit: 0)"),
         ("plain", "a.png: has no 'sem_seg_file_name', expected the path of a file"),
         ("wrong", "DATA.SOURCE.NAME: item 0 of '{tag}_wrong': has no 'file_name', expected the path of a file"),
     ],
@@ -87,10 +91,12 @@ def test_a_registered_data_set_that_cannot_be_used_is_named(registered: Own, nam
         ("none.py", "none.py: no such file, expected Python code that registers data sets"),
         ("no_such_module", "DATA.MODULE no_such_module: cannot be imported (ModuleNotFoundError: "),
         ("broken.py", "DATA.MODULE broken.py: cannot be imported (ZeroDivisionError: division by zero)"),
+        ("leaves.py", "DATA.MODULE leaves.py: cannot be imported (SystemExit: no data here)"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_named(registered: Own, module: str, expected: str) -> None:
     (registered.folder / "broken.py").write_text("1 / 0")
+    (registered.folder / "leaves.py").write_text("raise SystemExit('no data here')")
     registered.data["MODULE"] = module
     for _ in range(2):
         assert expected in registered.line()

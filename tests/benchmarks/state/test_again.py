@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from detectron2.config import CfgNode
 
+from benchmarks.config.spec import run_folder
 from benchmarks.core.errors import RunRefused
+from benchmarks.engine.run_record import initial_record
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
+from benchmarks.launch.compare import make_runs
 from benchmarks.launch.on_slurm import mark_pending
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state import again
@@ -140,6 +143,19 @@ def test_what_a_kill_left_that_cannot_be_read_is_named_and_left(
     with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
         run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
     assert (whole / "record.json").read_text() == "{"
+
+
+def test_a_command_shows_no_run_of_two_makings_of_which_one_cannot_be_read(
+    small_config: Callable[..., CfgNode], tmp_path: Path
+) -> None:
+    cfg = small_config("source-only")
+    folder = run_folder(tmp_path, cfg)
+    whole = folder / ".again-whole"
+    whole.mkdir(parents=True)
+    write_record(folder, {**initial_record(cfg, folder), "status": "finished", "result": None})
+    (whole / "record.json").write_text("{")
+    with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
+        make_runs([cfg], tmp_path)
 
 
 def test_names_that_lead_out_of_the_folder_move_and_remove_nothing_there(tmp_path: Path) -> None:
