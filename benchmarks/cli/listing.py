@@ -5,8 +5,8 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from benchmarks.config.protocol_file import protocol_values, protocols
-from methods.declared import declared_parts
 from methods.framework.recipes import DEFAULT_HOST
+from methods.framework.shipped import declared_parts
 from methods.networks import NETWORKS
 
 

@@ -9,10 +9,12 @@ from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
-import methods.catalog  # noqa: F401  (registers the terms whose settings become keys)
+from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS
 from methods.networks.multi_resolution import MultiResolution
+
+import_methods()  # whose settings become keys
 
 # Keys that say where and how a run runs, not what it computes: they are left out of the run's id.
 PLACE_KEYS = (

@@ -26,7 +26,10 @@ SILENCE_SECONDS = 30.0  # that a server may take for the next bytes
 def named(name: str) -> PublishedWeights:
     """The weights of this name, or the default ones of the network of this name; ConfigError where there is neither."""
     if name in NETWORKS:
-        return NETWORKS[name].weights
+        weights = NETWORKS[name].weights
+        if weights is None:
+            raise ConfigError(f"network {name!r} has no published weights to fetch")
+        return weights
     if name in PUBLISHED:
         return PUBLISHED[name]
     known = [*NETWORKS, *PUBLISHED]

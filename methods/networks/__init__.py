@@ -10,13 +10,23 @@ Methods work on the features between `encode` and `decode`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from methods.networks.registry import NETWORKS, NetworkSpec, build_segmentor
+import methods.networks.shipped  # noqa: F401  (registers the networks that ship)
+from methods.networks.registry import NETWORKS, NetworkSpec, build_segmentor, register_network
 
 if TYPE_CHECKING:
     from methods.networks.encoder import Encoder
     from methods.networks.segmentor import Prediction, Segmentor, Window
 
-__all__ = ["NETWORKS", "Encoder", "NetworkSpec", "Prediction", "Segmentor", "Window", "build_segmentor"]
+__all__ = [
+    "NETWORKS",
+    "Encoder",
+    "NetworkSpec",
+    "Prediction",
+    "Segmentor",
+    "Window",
+    "build_segmentor",
+    "register_network",
+]
 
 _WITH_TORCH = {"Encoder": "encoder", "Prediction": "segmentor", "Segmentor": "segmentor", "Window": "segmentor"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,137 +17,38 @@ if TYPE_CHECKING:
     from methods.networks.encoder import Encoder
     from methods.networks.segmentor import Segmentor
 
-# Width of daformer-lite0's decoder: at 64 of the published 256 channels a laptop's two cores can train it.
-LITE_WIDTH = 64
-
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """A network that `build_segmentor` knows.
 
-    `weights` are the published ImageNet weights of its encoder, which "imagenet" stands for. `make_encoder` and
-    `make_decoder` import their libraries only when called.
+    Attributes:
+        description: one line for ``--list``.
+        make_encoder: imports its libraries only when called.
+        make_decoder: of that encoder and a number of classes, likewise.
+        weights: the published ImageNet weights of its encoder, which "imagenet" stands for; None where there are none.
     """
 
     description: str
-    weights: PublishedWeights
     make_encoder: Callable[[], Encoder]
     make_decoder: Callable[[Encoder, int], nn.Module]
+    weights: PublishedWeights | None = None
 
     @property
-    def default_weights(self) -> str:
+    def default_weights(self) -> str | None:
         """The name of `weights`."""
-        return self.weights.name
+        return None if self.weights is None else self.weights.name
 
 
-def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
-    def make_encoder() -> Encoder:
-        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
-
-        return DilatedResNet(depth, V1C_STRIDE_8)
-
-    def make_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
-        from methods.networks.decoders import DeepLabV2Decoder
-
-        return DeepLabV2Decoder(encoder.channels[-1], num_classes, dilations)
-
-    branches = ", ".join(map(str, dilations))
-    return NetworkSpec(
-        f"DeepLabV2: deep-stem ResNet-{depth} at output stride 8, branches of dilation {branches}",
-        PUBLISHED[f"resnet{depth}_v1c"],
-        make_encoder,
-        make_decoder,
-    )
+NETWORKS: dict[str, NetworkSpec] = {}
 
 
-def _deeplabv3plus(depth: int) -> NetworkSpec:
-    """The cross-architecture rows'.
-
-    They were measured with the code base of MIC, whose DeepLabV3+ has OpenMMLab's ResNetV1c at output stride 8 (public
-    config deeplabv3plus_r50-d8) and pyramid dilations 12, 24, 36. Its head is 512 wide with separable convolutions;
-    ours is detectron2's.
-    """
-
-    def make_encoder() -> Encoder:
-        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
-
-        return DilatedResNet(depth, V1C_STRIDE_8, outputs=("res2", "res5"))
-
-    return NetworkSpec(
-        f"DeepLabV3+: deep-stem ResNet-{depth} at output stride 8, detectron2's head",
-        PUBLISHED[f"resnet{depth}_v1c"],
-        make_encoder,
-        partial(_deeplabv3plus_decoder, (12, 24, 36)),
-    )
-
-
-def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
-    """As detectron2's Cityscapes config deeplab_v3_plus_R_103_os16_mg124 has it, on detectron2's ImageNet weights."""
-
-    def make_encoder() -> Encoder:
-        from methods.networks.resnet import DETECTRON2_STRIDE_16, DilatedResNet
-
-        return DilatedResNet(depth, DETECTRON2_STRIDE_16, outputs=("res2", "res5"))
-
-    return NetworkSpec(
-        f"DeepLabV3+ as detectron2 trains it on Cityscapes: {zoo_name} (ResNet-{depth}, deep stem) at output stride 16",
-        PUBLISHED[f"{DETECTRON2}DeepLab/{zoo_name}.pkl"],
-        make_encoder,
-        partial(_deeplabv3plus_decoder, (6, 12, 18)),
-    )
-
-
-def _deeplabv3plus_decoder(dilations: tuple[int, ...], encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.deeplabv3plus import DeepLabV3PlusDecoder
-
-    return DeepLabV3PlusDecoder(encoder.channels, encoder.strides, num_classes, dilations)
-
-
-def _daformer_decoder(width: int, encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.decoders import DAFormerDecoder
-
-    return DAFormerDecoder(encoder.channels, num_classes, width)
-
-
-def _daformer_mit(size: str) -> NetworkSpec:
-    def make_encoder() -> Encoder:
-        from methods.networks.mit import MixTransformer
-
-        return MixTransformer(size)
-
-    return NetworkSpec(
-        f"DAFormer: Mix Transformer {size.upper()}, context-aware decoder of width 256",
-        PUBLISHED[f"nvidia/mit-{size}"],
-        make_encoder,
-        partial(_daformer_decoder, 256),
-    )
-
-
-def _daformer_lite0() -> NetworkSpec:
-    def make_encoder() -> Encoder:
-        from methods.networks.efficientnet import EfficientNetLite0
-
-        return EfficientNetLite0()
-
-    return NetworkSpec(
-        f"EfficientNet-Lite0 with DAFormer's decoder at width {LITE_WIDTH}: small enough to train on a laptop",
-        PUBLISHED["efficientnet-lite0"],
-        make_encoder,
-        partial(_daformer_decoder, LITE_WIDTH),
-    )
-
-
-NETWORKS: dict[str, NetworkSpec] = {
-    "deeplabv2-r101": _deeplabv2(101, (6, 12)),
-    "deeplabv2-r101-4b": _deeplabv2(101, (6, 12, 18, 24)),
-    "deeplabv2-r50": _deeplabv2(50, (6, 12)),
-    "deeplabv3plus-r101": _deeplabv3plus(101),
-    "deeplabv3plus-r50": _deeplabv3plus(50),
-    "deeplabv3plus-r103": _deeplabv3plus_detectron2(101, "R-103"),
-    "deeplabv3plus-r52": _deeplabv3plus_detectron2(50, "R-52"),
-    **{f"daformer-mit{size}": _daformer_mit(size) for size in ("b0", "b1", "b2", "b3", "b4", "b5")},
-    "daformer-lite0": _daformer_lite0(),
-}
+def register_network(name: str, spec: NetworkSpec) -> NetworkSpec:
+    """Make a network known by its name."""
+    if name in NETWORKS:
+        raise ValueError(f"two networks are called {name!r}")
+    NETWORKS[name] = spec
+    return spec
 
 
 def build_segmentor(name: str, num_classes: int, weights: str = "imagenet") -> Segmentor:
@@ -186,16 +86,17 @@ def is_weights_name(network: str, weights: str) -> bool:
 def _resolve(name: str, spec: NetworkSpec, weights: str) -> str | None:
     if weights == "none":
         return None
-    if weights in ("imagenet", spec.default_weights):
+    if spec.weights is not None and weights in ("imagenet", spec.weights.name):
         return spec.weights.find()
     if Path(weights).exists():
         return weights
-    known = ["imagenet", "none", spec.default_weights]
+    known = ["none"] if spec.weights is None else ["imagenet", "none", spec.weights.name]
     takes = f"{name} takes {', '.join(known)} or the path of a checkpoint"
+    if spec.weights is None and weights == "imagenet":
+        raise MethodError(f"weights imagenet: {name} has no published weights; {takes}")
     if weights in PUBLISHED:
-        raise MethodError(
-            f"weights {weights}: of {PUBLISHED[weights].description}; {name} has {spec.weights.description}; {takes}"
-        )
+        own = "no published weights" if spec.weights is None else spec.weights.description
+        raise MethodError(f"weights {weights}: of {PUBLISHED[weights].description}; {name} has {own}; {takes}")
     if weights.startswith((DETECTRON2, "catalog://")):
         zoo = ", ".join(known for known in PUBLISHED if known.startswith(DETECTRON2))
         raise MethodError(

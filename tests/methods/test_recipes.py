@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import methods.catalog  # noqa: F401
 from methods.base.errors import MethodError
 from methods.framework.recipes import MethodPart, parse, register
+from methods.framework.shipped import import_methods
 from methods.framework.term import TERMS, Term, term
+
+import_methods()
 
 
 @pytest.mark.parametrize(

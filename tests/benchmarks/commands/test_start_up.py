@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-import methods.catalog  # noqa: F401  (registers the methods)
+import methods
 from ablations.sweep import shipped
 from ablations.sweep.grid import grids, read_grid
 from benchmarks.core.checkout import ROOT
-from methods import declared
-from methods.framework.recipes import PARTS
+from methods.framework import shipped as shipped_methods
+from methods.framework.recipes import PARTS, MethodPart, register
 from methods.networks.published_weights import PUBLISHED
 
 # Each takes from a third of a second to several seconds on a slow core.
@@ -52,16 +53,47 @@ def test_lists_wait_for_no_slow_library(command: str) -> None:
     assert packages & SLOW == set()
 
 
-def shipped_parts() -> list[tuple[str, str, bool]]:
-    """What is registered, without what other tests register."""
-    shown = [(part.name, part.description, part.host) for part in PARTS.values()]
-    return shown[: len(declared.declared_parts())]
+@pytest.fixture
+def none_registered() -> Iterator[None]:
+    """As in a process that has imported no method."""
+    before = PARTS.copy()
+    PARTS.clear()
+    yield
+    PARTS.clear()
+    PARTS.update(before)
 
 
-def test_declared_parts_are_those_that_are_registered() -> None:
-    found = declared.declared_parts()
-    assert [tuple(part) for part in found] == shipped_parts()
-    assert ("mrm", False) in [(part.name, part.host) for part in found]
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, none_registered: None) -> Path:
+    """The only method's file."""
+    monkeypatch.setattr(shipped_methods, "_FOLDER", tmp_path)
+    return tmp_path / "own.py"
+
+
+def test_declared_parts_are_those_that_are_registered(none_registered: None) -> None:
+    code = (
+        "from methods.framework.shipped import declared_parts, import_methods; read = declared_parts(); "
+        "import_methods(); from methods.framework.recipes import PARTS; "
+        "assert read == declared_parts() and [part.name for part in read] == list(PARTS); print(list(PARTS))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.strip() == str([part.name for part in shipped_methods.declared_parts()])
+    assert ("mrm", False) in [(part.name, part.host) for part in shipped_methods.declared_parts()]
+
+
+def test_each_file_on_top_of_methods_is_found_without_being_named_anywhere() -> None:
+    files = {path.stem for path in (ROOT / "methods").glob("*.py")} - {"__init__"}
+    assert files == set(shipped_methods._names()) and {"dacs", "mrm"} < files
+
+
+def test_what_is_registered_besides_is_listed_too() -> None:
+    shown = [part.name for part in shipped_methods.declared_parts()]
+    register(MethodPart("besides", "of a user's own", ("supervised",)))
+    try:
+        assert [part.name for part in shipped_methods.declared_parts()] == [*shown, "besides"]
+    finally:
+        del PARTS["besides"]
 
 
 @pytest.mark.parametrize(
@@ -71,18 +103,17 @@ def test_declared_parts_are_those_that_are_registered() -> None:
         'part = MethodPart("elsewhere", "made before", ("supervised",))\nregister(part)',
     ],
 )
-def test_a_part_that_is_no_plain_text_is_asked_for(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "catalog.py").write_text("from methods import own\n")
-    (tmp_path / "own.py").write_text(text)
-    monkeypatch.setattr(declared, "_FOLDER", tmp_path)
-    assert [part.name for part in declared.declared_parts()] == list(PARTS)
+def test_a_part_that_is_no_plain_text_is_asked_for(text: str, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.write_text(f"from methods.framework.recipes import MethodPart, register\n{text}")
+    monkeypatch.setattr(methods, "__path__", [str(own.parent)])
+    monkeypatch.delitem(sys.modules, "methods.own", raising=False)
+    assert [part.name for part in shipped_methods.declared_parts()] == list(PARTS) in (["2nd"], ["elsewhere"])
 
 
-def test_a_part_of_words_by_place_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "catalog.py").write_text("from methods import own\n")
-    (tmp_path / "own.py").write_text('recipes.register(recipes.MethodPart("own", "of my own", ("supervised",), True))')
-    monkeypatch.setattr(declared, "_FOLDER", tmp_path)
-    assert declared.declared_parts() == [declared.DeclaredPart("own", "of my own", True)]
+def test_a_part_of_words_by_place_is_read(own: Path) -> None:
+    own.write_text('recipes.register(recipes.MethodPart("own", "of my own", ("supervised",), True))')
+    assert shipped_methods.declared_parts() == [shipped_methods.DeclaredPart("own", "of my own", True)]
+    assert PARTS == {}
 
 
 def test_listed_grids_have_the_titles_that_are_read() -> None:

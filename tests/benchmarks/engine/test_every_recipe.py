@@ -12,7 +12,6 @@ from detectron2.config import CfgNode
 from scores import assert_scores
 from tiny_published import write_published
 
-import methods.catalog  # noqa: F401
 from benchmarks.config.protocol_file import protocols
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT

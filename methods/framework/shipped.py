@@ -1,16 +1,18 @@
-"""The methods that ship, as their files declare them: read without running these, which import torch."""
+"""The methods that ship, one a file on top of ``methods/``: found by themselves, imported, or read for a list."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import NamedTuple
 
 from methods.framework.recipes import PARTS, MethodPart
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).resolve().parents[1]
 
 
 class DeclaredPart(NamedTuple):
@@ -21,28 +23,35 @@ class DeclaredPart(NamedTuple):
     host: bool
 
 
-def declared_parts() -> list[DeclaredPart]:
-    """What ``register(MethodPart(...))`` says in the files that `methods.catalog` imports, in its order.
+def import_methods() -> None:
+    """Import each method's file, which registers its terms and names; a new method is a file of its own, no more."""
+    for name in _names():
+        import_module(f"methods.{name}")
 
-    Where a name or description is no plain text there, the files are imported all the same, and asked.
+
+def declared_parts() -> list[DeclaredPart]:
+    """What ``register(MethodPart(...))`` says in the methods' files, by their names, and what else is registered by now.
+
+    The files are read without running them, as they import torch. Where a name or description is no plain text there,
+    they are imported all the same, and asked.
     """
     try:
-        return [part for file in _files() for part in _parts(file)]
+        found = [part for name in _names() for part in _parts(_FOLDER / f"{name}.py")]
     except ValueError:
-        import methods.catalog  # noqa: F401  (registers the methods)
+        import_methods()
+        found = []
+    known = {part.name for part in found}
+    others = [part for part in PARTS.values() if part.name not in known]
+    return [*found, *(DeclaredPart(part.name, part.description, part.host) for part in others)]
 
-        return [DeclaredPart(part.name, part.description, part.host) for part in PARTS.values()]
 
-
-def _files() -> Iterator[Path]:
-    for node in _tree(_FOLDER / "catalog.py").body:
-        if isinstance(node, ast.ImportFrom):
-            yield from (_FOLDER / f"{alias.name}.py" for alias in node.names)
+def _names() -> list[str]:
+    return [module.name for module in iter_modules([str(_FOLDER)]) if not module.ispkg]
 
 
 def _parts(file: Path) -> Iterator[DeclaredPart]:
     """Raises ValueError where one is made of more than plain text."""
-    for call in ast.walk(_tree(file)):
+    for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(call, ast.Call) and _called(call) == "register"):
             continue
         part = call.args[0] if call.args else None
@@ -56,7 +65,3 @@ def _parts(file: Path) -> Iterator[DeclaredPart]:
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))

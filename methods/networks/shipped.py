@@ -1,0 +1,126 @@
+"""The networks that ship, registered when `methods.networks` is imported. torch is imported only to build one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from methods.networks.published_weights import DETECTRON2, PUBLISHED
+from methods.networks.registry import NetworkSpec, register_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.networks.encoder import Encoder
+
+# Width of daformer-lite0's decoder: at 64 of the published 256 channels a laptop's two cores can train it.
+LITE_WIDTH = 64
+
+
+def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
+    def make_encoder() -> Encoder:
+        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
+
+        return DilatedResNet(depth, V1C_STRIDE_8)
+
+    def make_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
+        from methods.networks.decoders import DeepLabV2Decoder
+
+        return DeepLabV2Decoder(encoder.channels[-1], num_classes, dilations)
+
+    branches = ", ".join(map(str, dilations))
+    return NetworkSpec(
+        f"DeepLabV2: deep-stem ResNet-{depth} at output stride 8, branches of dilation {branches}",
+        make_encoder,
+        make_decoder,
+        PUBLISHED[f"resnet{depth}_v1c"],
+    )
+
+
+def _deeplabv3plus(depth: int) -> NetworkSpec:
+    """The cross-architecture rows'.
+
+    They were measured with the code base of MIC, whose DeepLabV3+ has OpenMMLab's ResNetV1c at output stride 8 (public
+    config deeplabv3plus_r50-d8) and pyramid dilations 12, 24, 36. Its head is 512 wide with separable convolutions;
+    ours is detectron2's.
+    """
+
+    def make_encoder() -> Encoder:
+        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
+
+        return DilatedResNet(depth, V1C_STRIDE_8, outputs=("res2", "res5"))
+
+    return NetworkSpec(
+        f"DeepLabV3+: deep-stem ResNet-{depth} at output stride 8, detectron2's head",
+        make_encoder,
+        partial(_deeplabv3plus_decoder, (12, 24, 36)),
+        PUBLISHED[f"resnet{depth}_v1c"],
+    )
+
+
+def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
+    """As detectron2's Cityscapes config deeplab_v3_plus_R_103_os16_mg124 has it, on detectron2's ImageNet weights."""
+
+    def make_encoder() -> Encoder:
+        from methods.networks.resnet import DETECTRON2_STRIDE_16, DilatedResNet
+
+        return DilatedResNet(depth, DETECTRON2_STRIDE_16, outputs=("res2", "res5"))
+
+    return NetworkSpec(
+        f"DeepLabV3+ as detectron2 trains it on Cityscapes: {zoo_name} (ResNet-{depth}, deep stem) at output stride 16",
+        make_encoder,
+        partial(_deeplabv3plus_decoder, (6, 12, 18)),
+        PUBLISHED[f"{DETECTRON2}DeepLab/{zoo_name}.pkl"],
+    )
+
+
+def _deeplabv3plus_decoder(dilations: tuple[int, ...], encoder: Encoder, num_classes: int) -> nn.Module:
+    from methods.networks.deeplabv3plus import DeepLabV3PlusDecoder
+
+    return DeepLabV3PlusDecoder(encoder.channels, encoder.strides, num_classes, dilations)
+
+
+def _daformer_decoder(width: int, encoder: Encoder, num_classes: int) -> nn.Module:
+    from methods.networks.decoders import DAFormerDecoder
+
+    return DAFormerDecoder(encoder.channels, num_classes, width)
+
+
+def _daformer_mit(size: str) -> NetworkSpec:
+    def make_encoder() -> Encoder:
+        from methods.networks.mit import MixTransformer
+
+        return MixTransformer(size)
+
+    return NetworkSpec(
+        f"DAFormer: Mix Transformer {size.upper()}, context-aware decoder of width 256",
+        make_encoder,
+        partial(_daformer_decoder, 256),
+        PUBLISHED[f"nvidia/mit-{size}"],
+    )
+
+
+def _daformer_lite0() -> NetworkSpec:
+    def make_encoder() -> Encoder:
+        from methods.networks.efficientnet import EfficientNetLite0
+
+        return EfficientNetLite0()
+
+    return NetworkSpec(
+        f"EfficientNet-Lite0 with DAFormer's decoder at width {LITE_WIDTH}: small enough to train on a laptop",
+        make_encoder,
+        partial(_daformer_decoder, LITE_WIDTH),
+        PUBLISHED["efficientnet-lite0"],
+    )
+
+
+register_network("deeplabv2-r101", _deeplabv2(101, (6, 12)))
+register_network("deeplabv2-r101-4b", _deeplabv2(101, (6, 12, 18, 24)))
+register_network("deeplabv2-r50", _deeplabv2(50, (6, 12)))
+register_network("deeplabv3plus-r101", _deeplabv3plus(101))
+register_network("deeplabv3plus-r50", _deeplabv3plus(50))
+register_network("deeplabv3plus-r103", _deeplabv3plus_detectron2(101, "R-103"))
+register_network("deeplabv3plus-r52", _deeplabv3plus_detectron2(50, "R-52"))
+for _size in ("b0", "b1", "b2", "b3", "b4", "b5"):
+    register_network(f"daformer-mit{_size}", _daformer_mit(_size))
+register_network("daformer-lite0", _daformer_lite0())
