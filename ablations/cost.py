@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.cli.run_options import add_plugin_option, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -47,6 +48,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         metavar="[STEPS]",
         help=f"also run steps of all methods in turn, and show their time and memory (default: {MEASURED_STEPS})",
     )
+    add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     # Given without a number it has the usual one: argparse would take a KEY for the number.
     words = [
@@ -59,6 +61,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     if arguments.measure is not None and arguments.measure < 1:
         raise ConfigError(f"--measure is {arguments.measure}, expected at least 1 step")
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")

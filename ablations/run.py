@@ -12,7 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_launcher_options, add_training_options
+from benchmarks.cli.run_options import add_launcher_options, add_training_options, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -43,6 +43,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     if arguments.list:
         from ablations.sweep.shipped import listing
 

@@ -16,7 +16,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations.study.search_options import NO_PRUNER, PRUNERS, SAMPLERS, STORAGE_HELP
-from benchmarks.cli.run_options import LOCAL, add_launcher_options, add_training_options
+from benchmarks.cli.run_options import LOCAL, add_launcher_options, add_training_options, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -67,6 +67,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     import optuna
 
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")

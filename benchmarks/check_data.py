@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import path_of
+from benchmarks.cli.run_options import add_plugin_option, import_named_plugins, path_of
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -36,6 +36,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets, as of benchmarks/run.py")
     parser.add_argument("--out", type=path_of, help="write a CSV file with a line for each image")
     parser.add_argument("--workers", type=int, help="processes (default: one a CPU)")
+    add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys")
     return parser.parse_intermixed_args(words)
 
@@ -43,6 +44,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"--workers is {arguments.workers}, expected at least 1")
     from benchmarks.config.overrides import parse_pairs

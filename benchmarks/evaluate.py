@@ -12,7 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_run_options, path_of
+from benchmarks.cli.run_options import add_run_options, import_named_plugins, path_of
 from benchmarks.core.command import exit_in_one_line
 
 
@@ -46,6 +46,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     from benchmarks.engine.memory import keep_freed_memory
     from benchmarks.trained.opened_run import open_run
     from benchmarks.trained.reevaluation import reevaluate

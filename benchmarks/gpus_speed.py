@@ -17,6 +17,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.cli.run_options import add_plugin_option, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -33,6 +34,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--protocol", type=expanduser, default="streets", help="default: streets")
     parser.add_argument("--network", help="default: the protocol's")
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     return parser.parse_intermixed_args(words)
 
@@ -40,6 +42,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     from tabulate import tabulate
 
     from benchmarks.cli.given import given_overrides, method_names, whole_numbers

@@ -12,7 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_run_options, path_of, size_of
+from benchmarks.cli.run_options import add_run_options, import_named_plugins, path_of, size_of
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -53,6 +53,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     if bool(arguments.images) == bool(arguments.split):
         raise ConfigError("expected images to predict, or --split, and not both")
     if arguments.max_pixels is not None and (arguments.split or arguments.max_pixels < 1):

@@ -12,7 +12,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_module_option, add_profile_options, path_of
+from benchmarks.cli.run_options import (
+    add_module_option,
+    add_plugin_option,
+    add_profile_options,
+    import_named_plugins,
+    path_of,
+)
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -40,6 +46,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=20, help="of each log (default: 20)")
     parser.add_argument("--all", action="store_true", help="cancel, resubmit: all runs, stopped ones too")
     add_module_option(parser)
+    add_plugin_option(parser)
     add_profile_options(parser, "of resubmit: in place of what the runs were submitted with")
     parser.add_argument("--gpus", type=int, help="GPUs of one run, on each node")
     return parser.parse_intermixed_args(words)
@@ -48,6 +55,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code: of --watch 1 where a run has not finished, otherwise 0."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     from benchmarks.launch.job_control import cancel, resubmit, selected
     from benchmarks.launch.state_table import last_lines, state_table, watch
     from benchmarks.state.run_states import LOST, RunState, run_states

@@ -19,6 +19,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.cli.run_options import add_plugin_option, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -37,6 +38,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--precisions", default="fp32,bf16", help="of fp32 and bf16")
     parser.add_argument("--checkpointing", default="off,on", help="activation checkpointing: off, on or both")
     parser.add_argument("--format", default="simple", choices=("simple", "github", "csv"))
+    add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     return parser.parse_intermixed_args(words)
 
@@ -44,6 +46,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.cli.given import method_names
     from benchmarks.config.overrides import parse_pairs

@@ -10,6 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.cli.run_options import add_plugin_option, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -24,12 +25,14 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     what = "a network (daformer-mitb5) or weights (nvidia/mit-b5, resnet101_v1c, detectron2://DeepLab/R-103.pkl)"
     parser.add_argument("names", nargs="*", metavar="NAME", help=what)
     parser.add_argument("--list", action="store_true", help="list all weights, and which of them are here")
+    add_plugin_option(parser)
     return parser.parse_args(words)
 
 
 def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
+    import_named_plugins(arguments)
     if not arguments.names and not arguments.list:
         raise ConfigError("no NAME given, expected a network or weights (--list shows them)")
     from benchmarks.trained.downloads import fetch, listing, named

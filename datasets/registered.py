@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -12,39 +9,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from datasets.errors import DataError, unknown_name
-
-
-def import_module(text: str, folder: Path) -> None:
-    """Import what registers data sets, once a process.
-
-    `text`: the name of a module that can be imported, or a file ending in .py, relative to `folder`.
-    Raises `DataError` naming it if it is not there or fails.
-    """
-    try:
-        if not text.endswith(".py"):
-            importlib.import_module(text)
-            return
-        path = (folder / text).resolve()
-        name = f"segshift_registers_{path.as_posix().replace('/', '_').removesuffix('.py')}"
-        if name not in sys.modules:
-            _run(path, name)
-    except DataError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's code may raise anything
-        raise DataError(f"DATA.MODULE {text}: cannot be imported ({_line(error)})") from error
-
-
-def _run(path: Path, name: str) -> None:
-    if not path.is_file():
-        raise DataError(f"DATA.MODULE: {path}: no such file, expected Python code that registers data sets")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+from datasets.user_code import error_line
 
 
 def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str, Any]]:
@@ -62,7 +27,7 @@ def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str,
     try:
         registered = list(DatasetCatalog.get(name))
     except (Exception, SystemExit) as error:  # a user's code may raise anything
-        raise DataError(f"{key}.NAME: reading the data set {name!r} failed ({_line(error)})") from error
+        raise DataError(f"{key}.NAME: reading the data set {name!r} failed ({error_line(error)})") from error
     if not registered:
         raise DataError(f"{key}.NAME: data set {name!r} has no images")
     items = []
@@ -103,8 +68,3 @@ def _own_names() -> list[str]:
     """What the user has registered: neither detectron2's data sets nor the scans of this suite."""
     builtin = ("coco_", "lvis_", "cityscapes_fine_", "voc_", "ade20k_", "keypoints_", "segshift_")
     return [name for name in DatasetCatalog if not name.startswith(builtin)]
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

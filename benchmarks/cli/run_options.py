@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from os.path import expanduser
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def path_of(text: str) -> Path:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--run, --runs, --module and --model."""
+    """--run, --runs, --module, --model and --plugin."""
     parser.add_argument(
         "--run", type=expanduser, required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)"
     )
@@ -27,6 +28,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student, which tables report"
     )
+    add_plugin_option(parser)
 
 
 def size_of(option: str, text: str) -> tuple[int, int]:
@@ -49,8 +51,29 @@ def add_module_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_plugin_option(parser: argparse.ArgumentParser) -> None:
+    """--plugin, of commands that make runs or open them; `import_named_plugins` imports what it names."""
+    parser.add_argument(
+        "--plugin",
+        type=expanduser,
+        action="append",
+        default=[],
+        metavar="FILE.py|MODULE",
+        help="code of yours that registers methods or networks, imported first; can be repeated, and stand in "
+        "$SEGSHIFT_PLUGINS (examples/own_method)",
+    )
+
+
+def import_named_plugins(arguments: argparse.Namespace) -> None:
+    """Import what --plugin and the environment name, before any config is made or read; raises a one-line error."""
+    if arguments.plugin or os.environ.get("SEGSHIFT_PLUGINS"):  # else nothing is loaded for it
+        from benchmarks.config.plugins import import_plugins
+
+        import_plugins(arguments.plugin)
+
+
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """--protocol, --network, --iters, --output, --data-root and KEY VALUE, of commands that make runs."""
+    """--protocol, --network, --iters, --output, --data-root, --plugin and KEY VALUE, of commands that make runs."""
     parser.add_argument(
         "--protocol", type=expanduser, default="streets", help="what is learned from and scored on (default: streets)"
     )
@@ -58,6 +81,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
     parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
 
 

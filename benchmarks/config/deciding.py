@@ -86,8 +86,13 @@ def _given(cfg: CfgNode) -> dict[str, Any]:
     return values
 
 
-@cache
 def _defaults() -> dict[str, Any]:
+    return _defaults_of(tuple(TERMS))
+
+
+@cache
+def _defaults_of(terms: tuple[str, ...]) -> dict[str, Any]:
+    """``terms``: those that are registered by now, which have keys."""
     return flatten(get_config())
 
 

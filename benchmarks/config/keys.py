@@ -28,7 +28,7 @@ PLACE_KEYS = (
 )
 CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
 # Keys that are left out of the run's id while they are 0 or empty: a run is then what it was before there were any.
-LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "SAMPLING.BY_AREA")
+LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "PLUGINS", "SAMPLING.BY_AREA")
 
 
 def get_config() -> CN:
@@ -49,6 +49,8 @@ def get_config() -> CN:
     # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run
     # from before the mend is another run.
     cfg.NUMERICS = ()
+    # Digests of the plug-ins that registered the method, a term of it or the network; filled in.
+    cfg.PLUGINS = ()
 
     # Where images come from, and their classes.
     cfg.DATA = CN()
@@ -140,7 +142,7 @@ def get_config() -> CN:
 
 
 # Keys that hold a list of words.
-WORD_KEYS = {"NUMERICS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
+WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
 # Keys that hold a path: "~" at its beginning is the home folder.

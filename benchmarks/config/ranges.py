@@ -26,6 +26,7 @@ SET_ELSEWHERE = {
     "DESCRIPTION": "the protocol's file",
     "DATA.STREETS.VERSION": "the code that draws",
     "NUMERICS": "the code of the methods",
+    "PLUGINS": "--plugin",
 }
 """Keys that are not set as KEY VALUE, and what sets them."""
 

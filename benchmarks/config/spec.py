@@ -17,6 +17,7 @@ from benchmarks.config.deciding import decisive, formerly_decisive
 from benchmarks.config.keys import config_name, flatten, from_node, get_config
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.overrides import apply
+from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values
 from benchmarks.config.ranges import SET_ELSEWHERE, expected
 from benchmarks.config.sliding_window import sliding
@@ -74,6 +75,7 @@ class RunSpec:
             cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
         _check(cfg, self.overrides)
         cfg.NUMERICS = numerics(cfg)
+        cfg.PLUGINS = used_plugins(cfg.METHOD, cfg.NETWORK)
         cfg.freeze()
         return cfg
 

@@ -16,7 +16,8 @@ from datasets.errors import DataError
 from datasets.folders import scan_folders
 from datasets.labels import GREY, IGNORE, own_encoding
 from datasets.layouts import LAYOUTS
-from datasets.registered import import_module, registered_classes, scan_registered
+from datasets.registered import registered_classes, scan_registered
+from datasets.user_code import import_user_code
 
 Items = list[dict[str, Any]]
 
@@ -88,7 +89,7 @@ def _scan(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str) -> Ca
     if node.LAYOUT == REGISTERED:
         if cfg.DATA.MODULE:
             check_module(cfg)
-            import_module(cfg.DATA.MODULE, Path(cfg.PROTOCOL_FILE).parent)
+            import_user_code(cfg.DATA.MODULE, Path(cfg.PROTOCOL_FILE).parent, "DATA.MODULE", "data sets")
         return partial(scan_registered, node.NAME, _registered_encoding(cfg, role) if labelled else None, key)
     return partial(LAYOUTS[node.LAYOUT].scan, folder, split, labelled, node.CONDITIONS, encoding(cfg, role))
 

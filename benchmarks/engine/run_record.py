@@ -12,12 +12,15 @@ import torch
 from detectron2.config import CfgNode
 
 from benchmarks.config.label_space import scoring
+from benchmarks.config.plugins import plugins
 from benchmarks.config.spec import id_in
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
 from benchmarks.state import again
 from methods.framework.recipes import parse
+
+PLUGINS = "plugins"  # in a record: digest and name of each that was imported, where there was one
 
 
 def initial_record(cfg: CfgNode, folder: Path) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def initial_record(cfg: CfgNode, folder: Path) -> dict[str, Any]:
         "deterministic": cfg.SOLVER.DETERMINISTIC,
         "hardware": {"name": ""},
         "reason": "",
-    }
+    } | ({PLUGINS: named} if (named := {plugin.digest: plugin.name for plugin in plugins()}) else {})
 
 
 def parameters(trainer: Trainer) -> dict[str, int]:

@@ -13,6 +13,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from benchmarks.config.plugins import used_plugins
 from benchmarks.config.spec import numerics
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
@@ -213,6 +214,7 @@ def _prepare(
     cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher, note: Callable[[], None]
 ) -> tuple[Trainer, Evaluation]:
     _check_numerics(cfg)
+    _check_plugins(cfg)
     root = data_root(cfg)
     train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
     student, teacher, terms = build_learners(cfg, device)
@@ -242,3 +244,11 @@ def _check_numerics(cfg: CfgNode) -> None:
         )
 
 
+def _check_plugins(cfg: CfgNode) -> None:
+    """Likewise for one that was begun with another version of a plug-in."""
+    if (now := used_plugins(cfg.METHOD, cfg.NETWORK)) != tuple(cfg.PLUGINS):
+        begun, current = (" and ".join(digests) or "empty" for digests in (cfg.PLUGINS, now))
+        raise ConfigError(
+            f"PLUGINS is {begun}, {current} of the plug-ins as they are now: expected the code that the run was begun "
+            "with, or a new run (the command that made this one makes it, with an id of its own)"
+        )

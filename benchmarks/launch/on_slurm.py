@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks.config.plugins import handed_over, plugins
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import PACKAGES, ROOT
 from benchmarks.core.errors import RunLeftOut, RunLocked
@@ -125,8 +126,9 @@ def mark_pending(job: WorkerJob) -> None:
 def submitter(output: Path, profile: Profile) -> Submitter:
     """Of runs below ``output``; the code is copied there, and submitit's files lie in a folder that is new."""
     check_path(output)  # before anything is written there
-    code = snapshot(ROOT, PACKAGES, code_folder(output), git_state())
-    environment = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
+    own = {path: file for plugin in plugins() for path, file in plugin.copies().items()}
+    code = snapshot(ROOT, PACKAGES, code_folder(output), git_state(), own)
+    environment = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ} | handed_over(code)
     # One that nobody could know of before: jobs execute what they find under the names of these files.
     return Submitter(profile, jobs_folder(output).absolute() / private_name(), code, environment)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from detectron2.config import CfgNode
 
 from benchmarks.cli.progress import clock
+from benchmarks.config.plugins import import_plugins
 from benchmarks.core.checkout import check_checkout
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
 from benchmarks.engine.device import pick_device
@@ -145,6 +146,7 @@ def make_shared_run(job: WorkerJob, rank: Rank) -> Outcome:
 def _make(job: WorkerJob) -> Outcome:
     check_checkout()
     keep_freed_memory()
+    import_plugins()  # those of the command, by the environment that it handed over
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     try:
         run_one(job.cfg, job.folder, RunWatcher(), job.force, begun=job.begun)

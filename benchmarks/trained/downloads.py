@@ -30,9 +30,10 @@ def named(name: str) -> PublishedWeights:
         if weights is None:
             raise ConfigError(f"network {name!r} has no published weights to fetch")
         return weights
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    known = [*NETWORKS, *PUBLISHED]
+    published = _published()
+    if name in published:
+        return published[name]
+    known = [*NETWORKS, *published]
     hints = filter(None, [did_you_mean(name, known, "", quote="'"), "--list shows all"])
     raise ConfigError(f"{name!r} is neither a network nor published weights; {' '.join(hints)}")
 
@@ -47,9 +48,18 @@ def listing() -> str:
             "yes" if is_here(weights) else "no",
             ", ".join(name for name, spec in NETWORKS.items() if spec.weights is weights),
         )
-        for weights in PUBLISHED.values()
+        for weights in _published().values()
     ]
     return tabulate(rows, headers=("weights", "of", "SHA-256", "here", "networks"), tablefmt="simple")
+
+
+def _published() -> dict[str, PublishedWeights]:
+    """By name, with those that networks of a user's own came with."""
+    found = dict(PUBLISHED)
+    for spec in NETWORKS.values():
+        if spec.weights is not None:
+            found.setdefault(spec.weights.name, spec.weights)
+    return found
 
 
 def is_here(weights: PublishedWeights) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.cli.run_options import STUDENT, TEACHER
 from benchmarks.config.keys import get_config
+from benchmarks.config.plugins import OPTION, unknown_plugins
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.config.stored_config import without_unused_terms
 from benchmarks.core.errors import ConfigError
@@ -25,7 +26,7 @@ from benchmarks.engine.build import build_student
 from benchmarks.engine.checkpoint import checkpoints, pointed_at
 from benchmarks.engine.checkpoint_file import read_checkpoint
 from benchmarks.evaluation.inference import predict_classes, predict_image
-from methods.networks import Segmentor
+from methods.networks import NETWORKS, Segmentor
 from results.files.bounded_yaml import load
 from results.files.plain_file import read_plain_text
 from results.records.record import FINISHED, RUNNING, read_record
@@ -179,15 +180,28 @@ def _find(name: str, runs: Path) -> Path:
 
 
 def _read_config(path: Path) -> CfgNode:
+    """Plug-ins that the run was made with are not imported for it: the user names them, before."""
     cfg = get_config()
+    expected = "the config of a run of this version"
     try:
         content = load(read_plain_text(path))
+        if without := _unknown_plugins(content):
+            expected = f"{OPTION} with the code that the run was made with (its digest is {', '.join(without)})"
         cfg.merge_from_other_cfg(CfgNode(without_unused_terms(content, path)))
     except (OSError, ValueError, KeyError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
-        raise ConfigError(f"{path}: {told[:200]}; expected the config of a run of this version") from None
+        raise ConfigError(f"{path}: {told[:200]}; expected {expected}") from None
+    if without and cfg.NETWORK not in NETWORKS:
+        raise ConfigError(f"{path}: unknown network {cfg.NETWORK!r}; expected {expected}")
+    if without:
+        _LOGGER.warning("%s: made with code of the digest %s, and of none given now", path, ", ".join(without))
     cfg.freeze()
     return cfg
+
+
+def _unknown_plugins(content: Any) -> list[str]:
+    named = content.get("PLUGINS") if isinstance(content, Mapping) else None
+    return unknown_plugins(map(str, named)) if isinstance(named, (list, tuple)) else []
 
 
 def _model_state(content: Mapping[str, Any], model: str, path: Path, run: TrainedRun) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ def import_methods() -> None:
 
 
 def declared_parts() -> list[DeclaredPart]:
-    """What ``register(MethodPart(...))`` says in the methods' files, by their names, and what else is registered by now.
+    """What ``register(MethodPart(...))`` says in the files of methods/, and what else is registered by now.
 
     The files are read without running them, as they import torch. Where a name or description is no plain text there,
     they are imported all the same, and asked.

@@ -13,7 +13,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Encoder(nn.Module):
-    """Base of the encoders. A subclass sets `channels`, `strides` and writes the three methods at the end.
+    """Base of the encoders. A subclass sets `channels`, `strides` and writes the methods at the end.
 
     `forward` takes images (B, 3, H, W), float, RGB in [0, 1], and returns exactly the features that its decoder
     consumes, finest first: entry i is (B, channels[i], H / strides[i], W / strides[i]). The normalisation that the
@@ -61,6 +61,7 @@ class Encoder(nn.Module):
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict with every published spelling of this encoder's parameters turned into its own names.
 
-        Names that are already its own, and names nobody knows, stay as they are.
+        Names that are already its own, and names nobody knows, stay as they are: of an encoder that nobody has
+        published, all do.
         """
-        raise NotImplementedError
+        return dict(state)

@@ -24,7 +24,13 @@ _NAMED = 3
 _LOGGER = logging.getLogger(__name__)
 
 
-def snapshot(root: Path, packages: Sequence[str], folder: Path, state: Mapping[str, Any]) -> Path:
+def snapshot(
+    root: Path,
+    packages: Sequence[str],
+    folder: Path,
+    state: Mapping[str, Any],
+    more: Mapping[str, Path] | None = None,
+) -> Path:
     """Copy the packages below ``root`` to ``<folder>/<digest of their content>``, for this user alone.
 
     With git these are the files that it tracks, with their edits, and Python and YAML among new ones that it does not
@@ -36,12 +42,14 @@ def snapshot(root: Path, packages: Sequence[str], folder: Path, state: Mapping[s
         packages: its folders that are imported.
         folder: of all snapshots; jobs must be able to read it.
         state: stored with it as ``snapshot.json``, and part of the digest.
+        more: files from elsewhere, by their path in the copy.
 
     Raises:
         LauncherError: it cannot be written.
     """
     try:
-        files = {path: (root / path).read_bytes() for path in sorted(_files(root, packages))}
+        sources = {path: root / path for path in _files(root, packages)} | dict(more or {})
+        files = {path: sources[path].read_bytes() for path in sorted(sources)}
     except OSError as error:
         raise LauncherError(f"{error.filename}: the code cannot be read ({error.strerror})") from None
     digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode())

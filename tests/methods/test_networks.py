@@ -2,6 +2,8 @@
 
 import copy
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base.errors import MethodError
-from methods.networks import NETWORKS, Segmentor, build_segmentor
+from methods.networks import NETWORKS, Segmentor, build_segmentor, register_network
 from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
 
 CLASSES = 19
@@ -69,6 +71,39 @@ def test_parameter_counts_of_mit_by_hand(size: int) -> None:
     with torch.device("meta"):
         segmentor = build_segmentor(f"daformer-mitb{size}", CLASSES, "none")
     assert (count(segmentor.encoder), count(segmentor.decoder)) == (encoder, decoder)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a network that nobody has published weights of."""
+    spec = replace(NETWORKS["daformer-lite0"], weights=None)
+    monkeypatch.setitem(NETWORKS, "own", spec)  # gone after the test, whatever it registers
+    monkeypatch.delitem(NETWORKS, "own")
+    assert register_network("own", spec) is NETWORKS["own"]
+    return "own"
+
+
+def test_a_network_without_published_weights_takes_none_and_paths(own: str, tmp_path: Path) -> None:
+    made = build_segmentor(own, CLASSES, "none")
+    torch.save(made.encoder.state_dict(), tmp_path / "own.pth")
+    loaded = build_segmentor(own, CLASSES, str(tmp_path / "own.pth")).encoder.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in made.encoder.state_dict().items())
+    takes = "own takes none or the path of a checkpoint"
+    for weights, told in (
+        ("imagenet", f"weights imagenet: own has no published weights; {takes}"),
+        ("nvidia/mit-b0", f"weights nvidia/mit-b0: of Mix Transformer B0; own has no published weights; {takes}"),
+        ("nowhere.pth", f"weights 'nowhere.pth': no such file; {takes}"),
+    ):
+        with pytest.raises(MethodError) as error:
+            build_segmentor(own, CLASSES, weights)
+        assert str(error.value) == told
+
+
+def test_networks_are_registered_once_and_found_by_their_names(own: str) -> None:
+    with pytest.raises(ValueError, match=r"^two networks are called 'own'$"):
+        register_network(own, NETWORKS[own])
+    with pytest.raises(MethodError, match=r"^network 'onw': unknown, did you mean 'own'\?"):
+        build_segmentor("onw", CLASSES, "none")
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

@@ -102,7 +102,8 @@ def losses(method: str, **overrides: Any) -> list[dict[str, float]]:
 
 def example() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"`methods/entropy\.py`:\n\n```python\n(.*?)```", text, flags=re.DOTALL)
+    (code,) = re.findall(r"\(examples/own_method/entropy\.py\):\n\n```python\n(.*?)```", text, flags=re.DOTALL)
+    assert code == (ROOT / "examples/own_method/entropy.py").read_text(encoding="utf-8")
     return str(code)
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from plugged_in import forgotten
 
 from benchmarks.config.keys import flatten, get_config
+from benchmarks.config.plugins import import_plugins
 from benchmarks.config.protocol_file import is_path, protocols
 from benchmarks.core.checkout import ROOT
 from methods.base.errors import MethodError
@@ -145,7 +147,9 @@ def command_fault(words: list[str]) -> str:
         return f"--help knows no {', '.join(unknown)}"
     if wrong := [key for key in KEY.findall(" ".join(rest)) if key not in _keys()]:
         return f"no such key: {', '.join(wrong)}"
-    return _value_fault(dict(pairwise(rest)))
+    with forgotten():
+        import_plugins([str(ROOT / plugin) for word, plugin in pairwise(rest) if word == "--plugin"])
+        return _value_fault(dict(pairwise(rest)))
 
 
 def _value_fault(given: dict[str, str]) -> str:

@@ -214,6 +214,17 @@ def test_every_network_has_weights_with_an_address() -> None:
         assert PUBLISHED[name].url().endswith(f"{name}-{PUBLISHED[name].sha256}.pth")
 
 
+def test_weights_of_a_network_of_ones_own_are_known_by_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = TorchHubFile("own_v1", "an encoder of mine", "0123abcd", "https://example.org/own_v1.pth")
+    monkeypatch.setitem(NETWORKS, "own", replace(NETWORKS["daformer-lite0"], weights=weights))
+    monkeypatch.setitem(NETWORKS, "without", replace(NETWORKS["daformer-lite0"], weights=None))
+    assert named("own") is named("own_v1") is weights
+    (line,) = [line for line in listing().splitlines() if line.startswith("own_v1")]
+    assert line.split()[-2:] == ["no", "own"]
+    with pytest.raises(ConfigError, match=r"^network 'without' has no published weights to fetch$"):
+        named("without")
+
+
 def test_weights_of_another_network_are_refused_before_they_are_looked_for() -> None:
     torch.manual_seed(0)
     for weights, told in (
