@@ -6,13 +6,12 @@ The method's real training step runs on tensors that have shapes and no values (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.utils.events import EventStorage
 from fvcore.nn.jit_handles import conv_flop_count
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -20,8 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablations.profiling.random_step import random_trainer
 from benchmarks.engine.trainer import Trainer
-from methods.framework.step import TrainingStep
-from methods.framework.term import TERMS
+from methods.framework.term import TERMS, Term
 from methods.networks import Segmentor
 
 META = torch.device("meta")
@@ -101,40 +99,19 @@ class Recorder:
             handle.remove()
 
 
-class MetaTrainer(Trainer):
-    """A trainer on the device meta: no values to read, and no precision."""
-
-    @classmethod
-    def of(cls, cfg: CfgNode) -> MetaTrainer:
-        """The trainer of ``cfg`` on random images."""
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.SOLVER.PRECISION = "fp32"
-        trainer = random_trainer(cfg, META, cls)
-        for group in trainer.optimizer.param_groups:
-            group["fused"] = False  # the fused kernels refuse this device
-        return trainer
-
-    def read_losses(self) -> None:
-        self._unread.clear()
-
-    def _autocast(self) -> Any:
-        return nullcontext()
-
-    def around_losses(self, around: Callable[[str, str, Callable[[], Any]], Any]) -> None:
-        """From now on losses are made by ``around(view, term's name, make)``."""
-
-        def wrapped(view: str, term: str, make: Callable[[TrainingStep], Any]) -> Callable[[TrainingStep], Any]:
-            return lambda step: around(view, term, lambda: make(step))
-
-        self._groups = [
-            (view, [(term, wrapped(view, term_name(term), make)) for term, make in members])
-            for view, members in self._groups
-        ]
+def meta_trainer(cfg: CfgNode) -> Trainer:
+    """The trainer of ``cfg`` on the device meta, in fp32: nothing is computed."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.PRECISION = "fp32"
+    trainer = random_trainer(cfg, META)
+    for group in trainer.optimizer.param_groups:
+        group["fused"] = False  # the fused kernels refuse this device
+    return trainer
 
 
-def record_step(trainer: MetaTrainer) -> tuple[list[Call], int]:
-    """All calls of one training step, and the multiply-adds of its backward passes.
+def record_step(trainer: Trainer) -> tuple[list[Call], int]:
+    """All calls of one training step of a `meta_trainer`, and the multiply-adds of its backward passes.
 
     Those of convolutions, linear layers and attention alone, counted by torch as they run.
     """
@@ -148,19 +125,18 @@ def record_step(trainer: MetaTrainer) -> tuple[list[Call], int]:
     )
     forward = 0
 
-    def listen(view: str, term: str, make: Callable[[], Any]) -> Any:
+    def listen(view: str, term: Term[Any], make: Callable[[], Any]) -> Any:
         nonlocal forward
         before = counter.get_total_flops()
-        with recorder.hearing(view, term):
+        with recorder.hearing(view, term_name(term)):
             losses = make()
         forward += counter.get_total_flops() - before
         return losses
 
-    trainer.around_losses(listen)
+    trainer.iter = 0
     try:
-        with counter, EventStorage(0):
-            trainer.iter = 0
-            trainer.run_step()
+        with counter:
+            trainer.update(trainer.training_step(next(trainer.batches_from(0))), listen)
     finally:
         recorder.stop()
     return recorder.calls, (counter.get_total_flops() - forward) // 2

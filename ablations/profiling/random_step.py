@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TypeVar
 
 import torch
 from detectron2.config import CfgNode
@@ -14,16 +13,14 @@ from benchmarks.engine.trainer import Trainer
 from datasets.labels import IGNORE
 from datasets.pairs import Batch
 
-AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
-
-def random_trainer(cfg: CfgNode, device: torch.device, kind: type[AnyTrainer]) -> AnyTrainer:
+def random_trainer(cfg: CfgNode, device: torch.device) -> Trainer:
     """The trainer of ``cfg`` on ``device``, ready for ``run_step`` inside an EventStorage, on one batch forever.
 
     On the device ``meta`` tensors have shapes and no values, and nothing is computed.
     """
     batch = random_batch(cfg)
-    trainer = kind(cfg, *build_learners(cfg, device), lambda start: repeat(batch), device)
+    trainer = Trainer(cfg, *build_learners(cfg, device), lambda start: repeat(batch), device)
     trainer.before_train()
     return trainer
 

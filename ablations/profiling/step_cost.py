@@ -14,7 +14,7 @@ import torch
 from detectron2.config import CfgNode
 from torch.utils._pytree import tree_leaves
 
-from ablations.profiling.call_recorder import Call, MetaTrainer, record_inference, record_step, term_name
+from ablations.profiling.call_recorder import Call, meta_trainer, record_inference, record_step, term_name
 from ablations.profiling.counting import Count, count
 from benchmarks.engine.trainer import Trainer
 from methods.framework.recipes import Recipe, parse
@@ -123,7 +123,7 @@ class CostCounter:
     def method(self, cfg: CfgNode) -> MethodCost:
         """Count the method of ``cfg``; no data set and no weights are read."""
         recipe = parse(cfg.METHOD)
-        trainer = MetaTrainer.of(cfg)
+        trainer = meta_trainer(cfg)
         cost = MethodCost(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, tuple(cfg.INPUT.CROP), cfg.SOLVER.BATCH)
         step, cost.backward_macs = record_step(trainer)
         for call in step:

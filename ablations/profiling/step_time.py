@@ -65,7 +65,7 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
     device = pick_device(configs[0])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     times = [StepTime(name, torch.get_num_threads()) for _ in configs]
-    trainers = [random_trainer(cfg, device, Trainer) for cfg in configs]
+    trainers = [random_trainer(cfg, device) for cfg in configs]
     progress = _Progress(len(configs), steps + 1, name)
     with EventStorage(0):
         for number in range(steps + 1):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,11 @@ from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.framework.term import OWN, Term
 from methods.networks import Segmentor
 from methods.parts.teacher import Teacher
+
+Losses = dict[str, torch.Tensor]  # scalars by name
+MakeLosses = Callable[[TrainingStep], Losses]
+Around = Callable[[str, Term[Any], Callable[[], Losses]], Losses]
+Move = Callable[[torch.Tensor], torch.Tensor]
 
 LOG_PERIOD = 20  # iterations between looks at the losses: in between, nothing waits for the device
 
@@ -39,6 +46,7 @@ class Trainer(TrainerBase):
 
     Attributes:
         student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
+        batches_from: ``batches``, as it was given.
         progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
     """
 
@@ -65,14 +73,14 @@ class Trainer(TrainerBase):
         self.device, self._seed = device, cfg.SEED
         self._share = Share.of_this_process()
         self._settings: SelfTraining = from_node(SelfTraining, cfg.SELF_TRAINING)
-        self._batches_from = batches
+        self.batches_from = batches
         self._batches: Iterator[Batch] | None = None
         self._groups = group_by_view(terms)
-        self._unread: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self._unread: list[tuple[int, Losses]] = []
         self.max_iter = cfg.SOLVER.ITERS
 
     def before_train(self) -> None:
-        self._batches = self._batches_from(self.start_iter)
+        self._batches = self.batches_from(self.start_iter)
         super().before_train()
 
     def after_train(self) -> None:
@@ -82,10 +90,44 @@ class Trainer(TrainerBase):
     def run_step(self) -> None:
         started = time.perf_counter()
         assert self._batches is not None
-        step = self._training_step(next(self._batches))
+        self._unread.append((self.iter, self.update(self.training_step(next(self._batches)))))
+        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
+            self.read_losses()
+        self.progress.seconds.append(time.perf_counter() - started)
+
+    def training_step(self, batch: Batch, move: Move | None = None) -> TrainingStep:
+        """This iteration's step on a batch, of which this process has its share; nothing is computed yet.
+
+        ``move`` brings a tensor to where it is computed with: by default to the trainer's device.
+        """
+        move = move or (lambda tensor: tensor.to(self.device, non_blocking=True))
+        source, target = batch["source"], batch.get("target", {})
+        classes = [label.unique().tolist() for label in source["labels"]]  # on the CPU: no wait for the device
+        return TrainingStep(
+            student=self.student,
+            teacher=self.teacher,
+            source_batch=Source(_floats(move(source["images"])), move(source["labels"]).long(), classes),
+            target_images=_floats(move(target["images"])) if "images" in target else None,
+            target_valid=move(target["valid"]) if "valid" in target else None,
+            settings=self._settings,
+            seed=self._seed,
+            iteration=self.iter,
+            share=self._share,
+        )
+
+    def update(self, step: TrainingStep, around: Around = lambda view, term, make: make()) -> Losses:
+        """Train on one step: gradients of all losses, then the optimizer, then the teachers.
+
+        Args:
+            step: as ``training_step`` makes it.
+            around: called with each view, term and what makes the term's losses in that view; returns them.
+
+        Returns:
+            The weighted losses by name, scalars without gradient, of this process's share of the batch.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         with self._share.noise():
-            seen = self._backpropagate(step)
+            seen = self._backpropagate(step, around)
         average_gradients([*self.student.parameters(), *self.terms.parameters()])
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -94,20 +136,16 @@ class Trainer(TrainerBase):
             for term in self._terms:
                 term.update(self.student, self.iter)
             seen["pseudo_label_confidence"] = step.pseudo.confidence
-        self._unread.append((self.iter, seen))
-        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
-            self.read_losses()
-        self.progress.seconds.append(time.perf_counter() - started)
+        return seen
 
-    def _backpropagate(self, step: TrainingStep) -> dict[str, torch.Tensor]:
-        """The weighted losses by name, of this process's share of the batch."""
-        seen: dict[str, torch.Tensor] = {}
+    def _backpropagate(self, step: TrainingStep, around: Around) -> Losses:
+        seen: Losses = {}
         for view, members in self._groups:
             with self._autocast():
                 losses = {
                     name: term.settings.weight * loss
                     for term, make in members
-                    for name, loss in make(step).items()
+                    for name, loss in around(view, term, partial(make, step)).items()
                 }
                 total = torch.stack(list(losses.values())).sum()
             self.scaler.scale(total).backward()
@@ -143,30 +181,15 @@ class Trainer(TrainerBase):
         self._unread.clear()
         return values
 
-    def _training_step(self, batch: Batch) -> TrainingStep:
-        labels = batch["source"]["labels"]
-        classes = [label.unique().tolist() for label in labels]  # on the CPU, before the copy: no wait for the device
-        return TrainingStep(
-            student=self.student,
-            teacher=self.teacher,
-            source_batch=Source(self._images(batch["source"]["images"]), self._move(labels).long(), classes),
-            target_images=self._images(batch["target"]["images"]) if "target" in batch else None,
-            target_valid=self._move(batch["target"]["valid"]) if "valid" in batch.get("target", {}) else None,
-            settings=self._settings,
-            seed=self._seed,
-            iteration=self.iter,
-            share=self._share,
-        )
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.float16 if self.precision == "fp16" else torch.bfloat16)
 
-    def _images(self, images: torch.Tensor) -> torch.Tensor:
-        return self._move(images).contiguous(memory_format=torch.channels_last).float() / 255
 
-    def _move(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self.device, non_blocking=True)
-
-    def _autocast(self) -> torch.autocast:
-        kind = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, kind, enabled=self.precision != "fp32")
+def _floats(images: torch.Tensor) -> torch.Tensor:
+    """uint8 images -> float ones in [0, 1], channels last."""
+    return images.contiguous(memory_format=torch.channels_last).float() / 255
 
 
 class ProgressState:
@@ -206,12 +229,9 @@ class ProgressState:
         self.owed = dict(state.get("owed", {}))
 
 
-Losses = Callable[[TrainingStep], dict[str, torch.Tensor]]
-
-
-def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[tuple[Term[Any], Losses]]]]:
+def group_by_view(terms: Sequence[Term[Any]]) -> list[tuple[str, list[tuple[Term[Any], MakeLosses]]]]:
     """Losses of one shared view go together, in order of first appearance; those of a view of its own go alone."""
-    groups: list[tuple[str, list[tuple[Term[Any], Losses]]]] = []
+    groups: list[tuple[str, list[tuple[Term[Any], MakeLosses]]]] = []
     for term in terms:
         for view, losses in term.losses_by_view().items():
             for known, members in groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 MIB = 2**20
@@ -11,7 +12,6 @@ STEPS = 2  # the optimizer makes its state in the first: the second is like all 
 def count(cfg: Any) -> tuple[float, float]:
     """MiB of tensors between two steps (weights, optimizer state, teacher; gradients are let go), and at the peak."""
     import torch
-    from detectron2.utils.events import EventStorage
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from benchmarks.config.label_space import label_space
@@ -25,10 +25,6 @@ def count(cfg: Any) -> tuple[float, float]:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     make_fake(trained, mode)
 
-    class Counted(Trainer):
-        def _move(self, tensor: torch.Tensor) -> torch.Tensor:
-            return mode.from_tensor(tensor)
-
     width, height = cfg.INPUT.CROP
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (cfg.SOLVER.BATCH, 3, height, width), dtype=torch.uint8, generator=generator)
@@ -39,12 +35,10 @@ def count(cfg: Any) -> tuple[float, float]:
         "source": {"images": images, "labels": labels.to(torch.uint8)},
         "target": {"images": images},
     }
-    with mode, LiveBytes() as counter, EventStorage(0):
+    with mode, LiveBytes() as counter:
         counter.add(tensor for module in trained for tensor in (*module.parameters(), *module.buffers()))
-        trainer = Counted(cfg, student, teacher, terms, lambda start: iter(()), torch.device("cpu"))
-        trainer._batches = iter([batch] * STEPS)
+        trainer = Trainer(cfg, student, teacher, terms, lambda start: repeat(batch), torch.device("cpu"))
         for trainer.iter in range(STEPS):
-            trainer.run_step()
+            trainer.update(trainer.training_step(batch, mode.from_tensor))
         trainer.optimizer.zero_grad(set_to_none=True)
-        trainer._unread.clear()
         return counter.live / MIB, counter.peak / MIB

@@ -15,7 +15,7 @@ from detectron2.config import CfgNode
 
 from ablations import cost
 from ablations.profiling import cost_tables, counting, step_cost, step_time
-from ablations.profiling.call_recorder import META, MetaTrainer, Recorder, record_inference, record_step
+from ablations.profiling.call_recorder import META, Recorder, meta_trainer, record_inference, record_step
 from ablations.profiling.step_cost import CostCounter, MethodCost
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
@@ -149,7 +149,7 @@ def test_parameters_by_part() -> None:
 
 def test_recording_ends_with_the_step() -> None:
     cfg = RunSpec("streets", "dacs+mrm", overrides={"WEIGHTS": "none", "INPUT.CROP": (64, 64)}).resolve()
-    trainer = MetaTrainer.of(cfg)
+    trainer = meta_trainer(cfg)
     calls, _ = record_step(trainer)
     assert [(call.part, call.view, call.term, call.images) for call in calls if call.trained] == [
         ("encoder", "source", "supervised", 4),
@@ -198,7 +198,7 @@ def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: p
 def test_a_step_is_run_and_its_memory_held_is_known() -> None:
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
     cfg = RunSpec("streets", "dacs", overrides=small).resolve()
-    trainer = step_time.random_trainer(cfg, torch.device("cpu"), step_time.Trainer)
+    trainer = step_time.random_trainer(cfg, torch.device("cpu"))
     before = [p.clone() for p in trainer.student.parameters()]
     with step_time.EventStorage(0):
         trainer.iter = 0

@@ -21,7 +21,6 @@ from benchmarks.config.overrides import parse_pairs
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.trainer import Trainer
 from benchmarks.trained.opened_run import open_run
 from methods.framework.recipes import PARTS
 from methods.framework.term import TERMS, Term, TermSettings, term
@@ -92,7 +91,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 def losses(method: str, **overrides: Any) -> list[dict[str, float]]:
     """Of two steps on random images."""
     cfg = RunSpec("streets", method, overrides=SMALL | overrides).resolve()
-    trainer, found = random_trainer(cfg, torch.device("cpu"), Trainer), []
+    trainer, found = random_trainer(cfg, torch.device("cpu")), []
     with EventStorage() as trainer.storage:
         for trainer.iter in range(2):
             trainer.run_step()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.utils.events import EventStorage
 
 from benchmarks.config.keys import config_name
 from benchmarks.data.from_config import data_root, training_set
@@ -35,11 +34,10 @@ def steps(cfg: CfgNode) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]
         cfg, student, teacher, terms, lambda start: batches(data, start, STEPS, 0, False), torch.device("cpu")
     )
     losses = []
-    with EventStorage(0):
-        trainer.before_train()
-        for trainer.iter in range(STEPS):
-            trainer.run_step()
-            losses.append({name: float(loss) for name, loss in trainer._unread[-1][1].items()})
+    for iteration, batch in enumerate(trainer.batches_from(0)):
+        trainer.iter = iteration
+        seen = trainer.update(trainer.training_step(batch))
+        losses.append({name: float(loss) for name, loss in seen.items()})
     state = {f"student.{name}": value for name, value in student.state_dict().items()}
     return losses, state | {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
 

@@ -56,12 +56,12 @@ def make_and_see(jobs: list[tuple[CfgNode, Path]], rank: Rank | None = None) -> 
 def _make(cfg: CfgNode, folder: Path) -> Seen:
     seen = Seen([], {}, [], [])
     trained, images = list[str](), list[list[str]]()
-    run_step, make_step = Trainer.run_step, Trainer._training_step
+    update, make_step = Trainer.update, Trainer.training_step
 
-    def step(trainer: Trainer) -> None:
+    def step(trainer: Trainer, *given: Any) -> Any:
         first = not trained
-        run_step(trainer)
-        losses = {name: float(value) for name, value in trainer._unread[-1][1].items()} if trainer._unread else {}
+        found = update(trainer, *given)
+        losses = {name: float(value) for name, value in found.items()}
         of_all = comm.all_gather(losses)
         seen.losses.append({name: sum(each[name] for each in of_all) / len(of_all) for name in losses})
         modules = {"student": trainer.student, "terms": trainer.terms}
@@ -73,14 +73,15 @@ def _make(cfg: CfgNode, folder: Path) -> Seen:
         modules |= {"teacher": trainer.teacher} if trainer.teacher else {}
         state = [tensor for module in modules.values() for tensor in module.state_dict().values()]
         trained.append(digest(*state))
+        return found
 
     def keep(trainer: Trainer, batch: Any) -> Any:
         images.append([digest(image) for image in batch["source"]["images"]])
         return make_step(trainer, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "run_step", step)
-        patch.setattr(Trainer, "_training_step", keep)
+        patch.setattr(Trainer, "update", step)
+        patch.setattr(Trainer, "training_step", keep)
         record = run_one(cfg, folder, RunWatcher())
     assert record["status"] == "finished", record["reason"]
     seen.trained.extend(comm.all_gather(trained))

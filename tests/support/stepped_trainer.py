@@ -63,4 +63,4 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 
 def first_step(trainer: Trainer) -> TrainingStep:
     trainer.iter = 0
-    return trainer._training_step(next(trainer._batches_from(0)))
+    return trainer.training_step(next(trainer.batches_from(0)))

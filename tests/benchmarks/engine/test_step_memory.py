@@ -135,7 +135,7 @@ def test_what_torch_refuses_is_one_line(command: Command, monkeypatch: pytest.Mo
     def refuses(*_: object, **__: object) -> None:
         raise RuntimeError("Kernel size can't be greater than actual input size\nmore")
 
-    monkeypatch.setattr("benchmarks.engine.trainer.Trainer.run_step", refuses)
+    monkeypatch.setattr("benchmarks.engine.trainer.Trainer.update", refuses)
     ended = command("INPUT.CROP", "64x64", "SOLVER.BATCH", "2")
     assert ended.code == 2
     line = "INPUT.CROP 64x64, SOLVER.BATCH 2: no step of source-only with daformer-lite0 (Kernel size can't be greater"

@@ -154,6 +154,21 @@ def test_terms_of_one_view_are_backpropagated_together(small_config: MakeConfig)
     assert groups == [("source", ["Supervised"]), ("mixed", ["SelfTrainingLoss", "MRM"]), ("own", ["MIC"])]
 
 
+def test_a_step_is_made_and_trained_from_outside_as_in_a_run(small_config: MakeConfig) -> None:
+    """What counts and measures steps needs no private part of the trainer."""
+    cfg, heard = small_config("dacs+mrm"), []
+
+    def listen(view: str, term: Any, make: Callable[[], Any]) -> Any:
+        heard.append((view, type(term).__name__))
+        return make()
+
+    trained, outside = make_trainer(cfg), make_trainer(cfg)
+    losses = outside.update(first_step(outside), listen)
+    assert heard == [("source", "Supervised"), ("mixed", "SelfTrainingLoss"), ("mixed", "MRM")]
+    assert {name: float(loss) for name, loss in losses.items()} == train(trained, 1)[0]
+    assert_same(state(outside), state(trained))
+
+
 def test_rates_of_encoder_decoder_and_rebuilder(small_config: MakeConfig) -> None:
     schedule = {"SOLVER.ITERS": 100, "SOLVER.WARMUP_ITERS": 10, "SOLVER.WARMUP_FACTOR": 0.1}
     cfg = small_config("dacs+mrm", overrides=schedule)
