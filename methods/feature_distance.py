@@ -84,7 +84,7 @@ class FeatureDistance(Term[FeatureDistanceSettings]):
         distance = torch.linalg.vector_norm(student.float() - frozen.float(), dim=1)
         # No boolean indexing: its size would have to come from the device.
         total = torch.where(shown, distance, 0).sum()
-        return {"loss_feature_distance": total / step.share.divisor(shown.sum())}
+        return {"loss_feature_distance": step.mean_over(total, shown.sum())}
 
     def shown(self, labels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Labels (B, H, W) -> bool (B, *grid), True where one of the classes covers ``min_share`` of a cell.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from methods.base.batch_share import Share
 from methods.base.choices import check_choice
 from methods.base.errors import MethodError
 from methods.base.ranges import at_least_one, share
@@ -15,7 +14,7 @@ from methods.framework.step import SOURCE, TARGET, TrainingStep
 from methods.framework.term import OWN, Term, TermSettings, term
 from methods.networks import Segmentor
 from methods.parts.masking import block_mask
-from methods.parts.pseudo_labels import PseudoLabels, pseudo_labels
+from methods.parts.pseudo_labels import PseudoLabels
 from methods.parts.teacher import Teacher
 
 BOTH = "both"
@@ -105,28 +104,19 @@ class MIC(Term[MICSettings]):
         if self.settings.domain == TARGET:
             return step.plain_target, pseudo.labels, weights
         return (
-            _halves(source.images, step.plain_target, step.share),
-            _halves(source.labels, pseudo.labels, step.share),
-            _halves(torch.ones_like(weights), weights, step.share),
+            step.of_whole(_halves, source.images, step.plain_target),
+            step.of_whole(_halves, source.labels, pseudo.labels),
+            step.of_whole(_halves, torch.ones_like(weights), weights),
         )
 
     def _pseudo(self, step: TrainingStep) -> PseudoLabels:
-        if self.teacher is None:
-            return step.pseudo
-        logits = self.teacher.logits(step.plain_target)
-        return pseudo_labels(logits, step.settings.threshold, step.target_valid, step.share)
+        return step.pseudo if self.teacher is None else step.labels_of(self.teacher)
 
 
-def _halves(source: torch.Tensor, target: torch.Tensor, share: Share) -> torch.Tensor:
-    """The first half, rounded up, of the source and of the target batch; of that, this process's rows.
-
-    Raises MethodError for an odd batch of several processes, which cannot share it.
-    """
-    batch = share.global_size(len(source))
-    if share.ranks > 1 and batch % 2:
-        raise MethodError(f"TERMS.MIC.DOMAIN is {BOTH!r} and SOLVER.BATCH {batch}: several GPUs expect an even batch")
-    half = (batch + 1) // 2
-    return share.local_rows(torch.cat([share.gathered(source)[:half], share.gathered(target)[:half]]))
+def _halves(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The first half, rounded up, of the source and of the target batch."""
+    half = (len(source) + 1) // 2
+    return torch.cat([source[:half], target[:half]])
 
 
 register(

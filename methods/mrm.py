@@ -210,7 +210,7 @@ class MRM(Term[MRMSettings]):
             if image.shape[-2:] != size:
                 image = F.interpolate(image, size, mode="bilinear", align_corners=False)
             predicted = self.pixel_head(self.rebuilder(features[-1:], mask)[0], size)
-            losses.append(masked_mean_square(predicted, step.student.encoder.normalise(image), mask, step.share))
+            losses.append(masked_mean_square(predicted, step.student.encoder.normalise(image), mask, step.mean_over))
         return torch.stack(losses).mean()
 
     def _feature_loss(
@@ -223,7 +223,7 @@ class MRM(Term[MRMSettings]):
                 raise RuntimeError("a term asked for the teacher's features, but the recipe has no teacher")
             targets = step.student.scales(teacher_features(step.teacher.segmentor, view.images, view.window))
         losses = [
-            masked_feature_loss(self.rebuilder(features, mask), target, mask, step.share)
+            masked_feature_loss(self.rebuilder(features, mask), target, mask, step.mean_over)
             for features, target, mask in zip(scales, targets, masks, strict=True)
         ]
         return torch.stack(losses).mean()

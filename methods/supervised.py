@@ -31,7 +31,7 @@ class Supervised(Term[SupervisedSettings]):
         loss = step.source.loss()
         if self.settings.labelled_mean:
             labelled = (step.source.labels != IGNORE).sum()
-            loss = loss * (step.source.labels.numel() / step.share.divisor(labelled))
+            loss = loss * step.mean_over(step.source.labels.numel(), labelled)
         return {"loss_supervised": loss}
 
 

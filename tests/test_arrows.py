@@ -12,6 +12,7 @@ from benchmarks.tools.imports import FOLDERS, ROOMS, arrows, is_command, modules
 
 # Former places of commands.
 POINTERS = {("slurm.status", "benchmarks.status")}
+SHARED = "methods.base.batch_share"  # what several processes do with a batch
 
 
 def faults(root: Path) -> list[str]:
@@ -23,6 +24,8 @@ def faults(root: Path) -> list[str]:
             arrow, theirs = f"{name} -> {other}", other.split(".")[0]
             if is_command(files[other]) and (name, other) not in POINTERS:
                 found.append(f"{arrow}: imports a command")
+            elif other == SHARED and room_of(name) in ("", "parts"):
+                found.append(f"{arrow}: a method is written as for one process, its step shares the batch")
             elif theirs == folder:
                 order = ROOMS[folder]
                 if order.index(room_of(other)) > order.index(room_of(name)):
@@ -50,8 +53,9 @@ def test_each_room_is_there_and_is_no_module_too() -> None:
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A checkout of a few empty modules."""
-    for name in ("datasets.pairs", "methods.mic", "results.plots", "slurm.base.errors", "ablations.study.space"):
+    for name in ("datasets.pairs", "methods.mic", SHARED, "results.plots", "slurm.base.errors"):
         write(tmp_path, name)
+    write(tmp_path, "ablations.study.space")
     for room in ROOMS["benchmarks"]:
         write(tmp_path, f"benchmarks.{room}.one" if room else "benchmarks.run")
     (tmp_path / "benchmarks/run.py").write_text("import sys\nsys.path[0] = ''\n")
@@ -73,6 +77,7 @@ def write(root: Path, name: str, text: str = "") -> None:
         ("benchmarks.core.one", "from ..engine import one", "core.one -> benchmarks.engine.one: up"),
         ("benchmarks.launch.one", "import ablations.study.space", "benchmarks imports ablations"),
         ("ablations.study.space", "from benchmarks.run import main", "imports a command"),
+        ("methods.mic", "from methods.base.batch_share import Share", "a method is written as for one process"),
         ("benchmarks.core.two", "import benchmarks.core.one", "circle: "),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import torch
 
 from methods.base.batch_share import ALONE, Share
 from methods.base.draws import Draws
+from methods.base.errors import MethodError
 from methods.base.randomness import keyed_generator, seed_pass
 from methods.base.ranges import at_least_zero, share
 from methods.networks import Prediction, Segmentor, Window
@@ -142,7 +143,7 @@ class TrainingStep:
         self.target_valid = target_valid
         self.settings = settings
         self.iteration = iteration
-        self.share = share
+        self._share = share
         self._seed = seed
 
     def rand(self, name: str, shape: Sequence[int]) -> torch.Tensor:
@@ -154,7 +155,7 @@ class TrainingStep:
 
     def draws(self, name: str) -> Draws:
         """What the draw called ``name`` at this iteration draws from, image by image."""
-        return Draws(self.generator(name), self.share, self.source_batch.images.device)
+        return Draws(self.generator(name), self._share, self.source_batch.images.device)
 
     def generator(self, name: str) -> torch.Generator:
         """The CPU generator of the draw called ``name``, the same in every process: for what is one for all images.
@@ -182,6 +183,36 @@ class TrainingStep:
         """Forget a shared view after its losses were backpropagated, so that its graph is freed."""
         self.__dict__.pop(view, None)
 
+    def labels_of(self, teacher: Teacher) -> PseudoLabels:
+        """The pseudo-labels of any teacher on the plain target images, computed anew; the host's are ``pseudo``."""
+        logits = teacher.logits(self.plain_target)
+        return pseudo_labels(logits, self.settings.threshold, self.target_valid, lambda x: self._share.mean(x.mean()))
+
+    def mean_over(self, total: torch.Tensor | int, count: torch.Tensor) -> torch.Tensor:
+        """``total / count``, a mean over what is counted in all images of the batch; 0 where nothing is.
+
+        What a loss divides by goes through here where it is no constant: several processes have their shares of the
+        batch, and the mean of their losses is that of the whole.
+        """
+        return total / self._share.divisor(count)
+
+    def of_whole(self, make: Callable[..., torch.Tensor], *rows: torch.Tensor) -> torch.Tensor:
+        """What ``make`` makes of tensors with a row for each image of the batch: for what joins images, as one process.
+
+        Of several processes each makes it of the rows of all, and has its share of the rows made. No gradient goes
+        through.
+
+        Raises:
+            MethodError: the rows that were made are no multiple of the processes.
+        """
+        made = make(*(self._share.gathered(each) for each in rows))
+        if len(made) % self._share.ranks:
+            raise MethodError(
+                f"a batch of {self._share.global_size(len(rows[0]))} gives {len(made)} images to train on: expected a "
+                f"multiple of the {self._share.ranks} processes; try an even SOLVER.BATCH"
+            )
+        return self._share.local_rows(made)
+
     @cached_property
     def source(self) -> View:
         """The labelled source batch."""
@@ -199,8 +230,7 @@ class TrainingStep:
         """The teacher's pseudo-labels on the plain target images."""
         if self.teacher is None:
             raise RuntimeError("a term asked for pseudo-labels, but the recipe has no teacher")
-        logits = self.teacher.logits(self.plain_target)
-        return pseudo_labels(logits, self.settings.threshold, self.target_valid, self.share)
+        return self.labels_of(self.teacher)
 
     @cached_property
     def target(self) -> View:
@@ -212,8 +242,8 @@ class TrainingStep:
     def mixed(self) -> View:
         """The class-mixed, strongly augmented images (DACS). Pasted pixels carry the source label with weight 1."""
         source, pseudo = self.source_batch, self.pseudo
-        present, draw = self.share.listed(source.classes), self.generator("mixed/classes")
-        chosen = self.share.local_items(choose_classes(present, draw, self.settings.mix_ignored))
+        present, draw = self._share.listed(source.classes), self.generator("mixed/classes")
+        chosen = self._share.local_items(choose_classes(present, draw, self.settings.mix_ignored))
         mask = paste_mask(source.labels, chosen)
         images = mix(mask, source.images, self.plain_target)
         ones = torch.ones_like(pseudo.weights)

@@ -10,6 +10,11 @@ from methods.networks import Prediction, Window
 IGNORE = 255
 
 
+def mean_over(total: torch.Tensor | int, count: torch.Tensor) -> torch.Tensor:
+    """``total / count``, 0 where nothing is counted. A step's `TrainingStep.mean_over` counts over its whole batch."""
+    return total / count.clamp_min(1)
+
+
 def pixel_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-
-from methods.base.batch_share import ALONE, Share
 
 
 class PseudoLabels(NamedTuple):
@@ -23,7 +22,10 @@ class PseudoLabels(NamedTuple):
 
 
 def pseudo_labels(
-    logits: torch.Tensor, threshold: float, valid: torch.Tensor | None = None, share: Share = ALONE
+    logits: torch.Tensor,
+    threshold: float,
+    valid: torch.Tensor | None = None,
+    mean: Callable[[torch.Tensor], torch.Tensor] = torch.mean,
 ) -> PseudoLabels:
     """Label every pixel by the teacher's arg max and weigh all of them by one share of confident pixels.
 
@@ -33,10 +35,10 @@ def pseudo_labels(
         valid: (B, H, W) bool, False where a pixel gets weight 0 (rectification artefacts and the ego vehicle at the
             borders of Cityscapes' images); None: True everywhere. The share q is taken over the whole batch before
             that, as published.
-        share: of a batch that several processes have together.
+        mean: over all pixels of the batch.
     """
     probability, labels = logits.softmax(dim=1).max(dim=1)
-    confidence = share.mean((probability >= threshold).float().mean())
+    confidence = mean((probability >= threshold).float())
     weights = confidence.expand(labels.shape)
     if valid is not None:
         weights = weights * valid

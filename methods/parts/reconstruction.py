@@ -6,7 +6,7 @@ where nothing is masked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from methods.base.batch_share import ALONE, Share
 from methods.networks import Segmentor, Window
+from methods.parts.loss import mean_over
 from methods.parts.masking import resize_mask
+
+Mean = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class PixelHead(nn.Module):
@@ -45,7 +47,7 @@ class PixelHead(nn.Module):
 
 
 def masked_mean_square(
-    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, share: Share = ALONE
+    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, mean: Mean = mean_over
 ) -> torch.Tensor:
     """Mean of (prediction - target)^2 over channels and masked places.
 
@@ -53,18 +55,18 @@ def masked_mean_square(
         prediction: (B, C, H, W).
         target: (B, C, H, W).
         mask: (B, 1, h, w), 1 where masked; resized to H x W by nearest neighbour.
-        share: of a batch that several processes have together.
+        mean: of a sum over so many places: a step's ``mean_over``.
     """
     masked = resize_mask(mask, (target.shape[-2], target.shape[-1]))
     error = (prediction.float() - target.float()).square().mean(dim=1, keepdim=True)
-    return (error * masked).sum() / share.divisor(masked.sum())
+    return mean((error * masked).sum(), masked.sum())
 
 
 def masked_feature_loss(
     rebuilt: Sequence[torch.Tensor],
     targets: Sequence[torch.Tensor],
     mask: torch.Tensor,
-    share: Share = ALONE,
+    mean: Mean = mean_over,
 ) -> torch.Tensor:
     """Mean square between rebuilt features and normalised targets at masked places, averaged over stages.
 
@@ -75,10 +77,10 @@ def masked_feature_loss(
         rebuilt: (B, C_i, h_i, w_i).
         targets: in the same shapes.
         mask: (B, 1, h, w), 1 where masked.
-        share: of a batch that several processes have together.
+        mean: of a sum over so many places: a step's ``mean_over``.
     """
     losses = [
-        masked_mean_square(new, _normalised(target.detach()), mask, share)
+        masked_mean_square(new, _normalised(target.detach()), mask, mean)
         for new, target in zip(rebuilt, targets, strict=True)
     ]
     return torch.stack(losses).mean()

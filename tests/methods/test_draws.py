@@ -78,6 +78,45 @@ def test_augmentation_and_blocks_of_processes_are_those_of_one() -> None:
     assert torch.equal(of_processes(2, blocks), blocks(ALONE))
 
 
+def halves(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    half = (len(first) + 1) // 2
+    return torch.cat([first[:half], second[:half]])
+
+
+def test_what_joins_images_is_made_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = step().of_whole(halves, IMAGES, 1 - IMAGES)
+    assert torch.equal(alone, torch.cat([IMAGES[:2], 1 - IMAGES[:2]]))
+    gathered: list[torch.Tensor] = []
+
+    def gather(share: Share, rows: torch.Tensor) -> torch.Tensor:
+        """As if other processes had sent theirs."""
+        (whole,) = (whole for whole in (IMAGES, 1 - IMAGES) if torch.equal(share.local_rows(whole), rows))
+        gathered.append(rows)
+        return whole
+
+    monkeypatch.setattr(Share, "gathered", gather)
+
+    def make(share: Share) -> torch.Tensor:
+        return step(share).of_whole(halves, share.local_rows(IMAGES), share.local_rows(1 - IMAGES))
+
+    assert torch.equal(of_processes(2, make), alone) and len(gathered) == 4
+
+
+def test_rows_that_processes_cannot_have_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Share, "gathered", lambda share, rows: IMAGES[:3])
+    with pytest.raises(MethodError, match="a batch of 3 gives 4 images to train on: expected a multiple of the 3 proc"):
+        step(Share(1, 3)).of_whole(halves, IMAGES[1:2], IMAGES[1:2])
+
+
+def test_a_mean_over_counted_places_is_that_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    total, count = torch.tensor([3.0, 5.0]), torch.tensor([4, 0])
+    assert step().mean_over(total.sum(), count.sum()) == 2.0
+    assert step().mean_over(total[0], count[1]) == 3.0  # of nothing: as of one
+    monkeypatch.setattr(Share, "_sum", lambda share, value: count.sum())
+    losses = [step(Share(rank, 2)).mean_over(total[rank], count[rank]) for rank in range(2)]
+    assert sum(losses) / 2 == 2.0
+
+
 @pytest.mark.parametrize(
     "draw",
     [
