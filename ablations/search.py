@@ -40,11 +40,14 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--space",
-        default="lambda,mask-ratio",
-        help="what is searched, comma-separated: lambda, mask-ratio, or a config key with its range: "
-        "TERMS.MRM.BLOCKS=1..4, SOLVER.DECODER_LR=1e-4..1e-2:log, TERMS.MRM.STRATEGY=random|block",
+        help="what is searched, comma-separated: any config key of the recipe with its range, such as "
+        "TERMS.MIC.BLOCK=8..64, SOLVER.DECODER_LR=1e-4..1e-2:log, TERMS.MRM.STRATEGY=random|block; of MRM also lambda, "
+        "mask-ratio (its default: lambda,mask-ratio)",
     )
-    parser.add_argument("--host", default="dacs", help="recipe that MRM is added to (default: dacs)")
+    parser.add_argument("--method", metavar="RECIPE", help="the recipe that is searched, such as daformer+mic")
+    parser.add_argument(
+        "--host", metavar="RECIPE", help="in place of --method: the recipe that MRM is added to (default: dacs)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all trials and of the sampler (default: 0)")
     parser.add_argument(
         "--trials", type=int, help=f"trials the study is to have (default: {USUAL_TRIALS}; of a grid: its points)"
@@ -108,22 +111,18 @@ def described(arguments: argparse.Namespace) -> Search:
     Raises:
         ConfigError, MethodError: an unknown name or key, or what does not go together.
     """
-    from ablations.study.space import read_space
+    from ablations.study.space import NAMED, read_space
     from ablations.study.study import Search, read_objectives
     from benchmarks.cli.given import given_overrides
     from benchmarks.config.deciding import period_to_prune_by
     from benchmarks.config.spec import RunSpec
-    from methods.framework.recipes import parse
 
     objectives = read_objectives(arguments.objective)
     several = len(objectives) > 1
     if several and arguments.pruner not in (None, NO_PRUNER):
         raise ConfigError(f"--pruner {arguments.pruner}: two objectives cannot be pruned by, expected {NO_PRUNER}")
     pruner = arguments.pruner or (NO_PRUNER if several else "median")
-    host = parse(arguments.host).name
-    if "mrm" in parse(host).terms:
-        raise ConfigError(f"--host is {arguments.host}, expected it without mrm: the search adds that")
-    method = parse(f"{host}+mrm").name
+    host, method = recipes(arguments.host, arguments.method)
     given = given_overrides(arguments)
     for key in (key for objective in objectives for key in objective.sets):
         if given.get(key) == 0:
@@ -137,12 +136,16 @@ def described(arguments: argparse.Namespace) -> Search:
     if not several and "TEST.PERIOD" not in given:
         # Scores to prune by, at least five in a run; also without a pruner, so that one can be had later.
         values["TEST.PERIOD"] = period_to_prune_by(cfg.TEST.PERIOD, cfg.SOLVER.ITERS)
-    space = read_space(arguments.space, base)
+    is_mrm = method != host and "mrm" in method.split("+")
+    if arguments.space is None and not is_mrm:
+        raise ConfigError(f"--space is not given, expected config keys of {method} with ranges: KEY=LOW..HIGH")
+    space = read_space(arguments.space or ",".join(NAMED), base)
     for dimension in space:
         if dimension.key in given:
             raise ConfigError(f"KEY VALUE: {dimension.key} is searched by --space; expected other keys")
     names = "-".join(dimension.name for dimension in space)
-    usual = f"{cfg.PROTOCOL}-{cfg.NETWORK}-{host}-{names}-{'-'.join(each.name for each in objectives)}"
+    searched = host if is_mrm else f"only-{method}"
+    usual = f"{cfg.PROTOCOL}-{cfg.NETWORK}-{searched}-{names}-{'-'.join(each.name for each in objectives)}"
     return Search(
         study_name(arguments.study, usual),
         arguments.protocol,
@@ -156,6 +159,27 @@ def described(arguments: argparse.Namespace) -> Search:
         arguments.sampler,
         pruner,
     )
+
+
+def recipes(host: str | None, method: str | None) -> tuple[str, str]:
+    """The recipe that the trials are compared with, and theirs: of ``--host`` and ``--method``, both canonical.
+
+    Raises:
+        ConfigError: both are given, or a host that has MRM already. MethodError: no recipe.
+    """
+    from methods.framework.recipes import parse
+
+    if method is None:
+        name = parse(host or "dacs").name
+        if "mrm" in parse(name).terms:
+            raise ConfigError(f"--host is {host}, expected it without mrm: the search adds that")
+        return name, parse(f"{name}+mrm").name
+    if host is not None:
+        raise ConfigError(f"--host is {host} and --method {method}: expected one of them, --method for any recipe")
+    recipe = parse(method)
+    others = [part.name for part in recipe.add_ons if part.name != "mrm"]
+    compared = "+".join([recipe.host.name, *others]) if len(others) < len(recipe.add_ons) else recipe.host.name
+    return compared, recipe.name
 
 
 def study_name(given: str | None, usual: str) -> str:

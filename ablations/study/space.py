@@ -124,6 +124,8 @@ def _read_range(name: str, text: str, default: Any) -> BaseDistribution:
         return CategoricalDistribution(values)
     low, dots, rest = text.partition("..")
     high, _, scale = rest.partition(":")
+    if default is None and dots:  # numbers, of the kind that the first one is
+        default = _value(where, low, None)
     if not dots or scale not in ("", "log") or isinstance(default, (bool, str)):
         form = "ONE|OTHER" if isinstance(default, (bool, str)) else RANGE_FORM
         raise ConfigError(f"{where}: expected {name}={form}")
@@ -141,6 +143,8 @@ def _value(where: str, text: str, default: Any) -> Any:
     try:
         value = load(text)
         if isinstance(default, bool) == isinstance(value, bool):
+            if default is None:  # of a key that may be None: what else it takes is checked with the method
+                return value
             if isinstance(default, float):
                 return float(value)  # YAML reads 1e-3 as text
             if isinstance(value, type(default)):
@@ -153,7 +157,7 @@ def _value(where: str, text: str, default: Any) -> Any:
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, (FloatDistribution, IntDistribution)):
-        return distribution.low <= value <= distribution.high
+        return value is not None and distribution.low <= value <= distribution.high
     return isinstance(distribution, CategoricalDistribution) and value in distribution.choices
 
 

@@ -89,7 +89,8 @@ class Search:
 
     Attributes:
         name: of the study.
-        protocol, network, method, host, seed: of all trials; the network may be None, the protocol's.
+        protocol, network, method, seed: of all trials; the network may be None, the protocol's.
+        host: the recipe that the best trials are compared with.
         overrides: config keys of all trials.
         space: what is varied.
         objectives: one, or two without pruning.
@@ -123,6 +124,8 @@ class Search:
     @property
     def base_name(self) -> str:
         """``published`` where MRM is as published and so is all that is searched; otherwise ``base``."""
+        if "mrm" not in parse(self.method).terms:
+            return "base"
         cfg, published = flatten(self.spec({}).resolve()), flatten(get_config())
         published |= parse(self.method).configure(published)
         keys = [key for key in cfg if key.startswith("TERMS.MRM.")] + [dimension.key for dimension in self.space]

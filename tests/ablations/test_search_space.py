@@ -9,10 +9,13 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from plugged_in import forgotten
 
 from ablations.search import described, parse_arguments
 from ablations.study.storage import Storage, network_warning, open_storage
 from ablations.study.study import Search, open_study
+from benchmarks.config.plugins import import_plugins
+from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
 
@@ -47,6 +50,44 @@ def test_any_key_is_searched_in_its_own_type() -> None:
     spec = search.spec({"lambda": 0.3, "TERMS.MRM.BLOCKS": 3, "SAMPLING.RARE_CLASSES": True})
     cfg = spec.resolve()
     assert (cfg.TERMS.MRM.WEIGHT, cfg.TERMS.MRM.BLOCKS, cfg.SAMPLING.RARE_CLASSES) == (0.3, 3, True)
+
+
+def test_any_recipe_is_searched_without_mrm_too() -> None:
+    search = search_of(
+        *("--method", "daformer+mic", "--space"),
+        "TERMS.MIC.WEIGHT=0.1..2:log,TERMS.MIC.BLOCK=8..64,TERMS.MIC.DOMAIN=target|both,TERMS.MIC.AUGMENT=true|false",
+    )
+    assert [dimension.distribution for dimension in search.space] == [
+        FloatDistribution(0.1, 2, log=True),
+        IntDistribution(8, 64),
+        CategoricalDistribution(["target", "both"]),
+        CategoricalDistribution([True, False]),
+    ]
+    assert (search.method, search.host, search.base_name) == ("daformer+mic", "daformer", "base")
+    assert search.name.startswith("streets-daformer-lite0-only-daformer+mic-TERMS.MIC.WEIGHT")
+    alone = search_of("--method", "source-only", "--space", "SOLVER.ENCODER_LR=1e-5..1e-3:log")
+    assert (alone.method, alone.host) == ("source-only", "source-only")
+    assert search_of("--method", "mic+mrm") == search_of("--host", "dacs+mic") != search_of("--host", "dacs")
+
+
+def test_keys_of_a_plugged_in_term_are_searched(tmp_path: Path) -> None:
+    code = (ROOT / "examples/own_method/entropy.py").read_text(encoding="utf-8")
+    field = "    kept: float"
+    (tmp_path / "entropy.py").write_text(code.replace(field, f"    limit: float | None = above_zero(None)\n{field}"))
+    with forgotten():
+        import_plugins([str(tmp_path / "entropy.py")])
+        space = "TERMS.ENTROPY.WEIGHT=0.1..2:log,TERMS.ENTROPY.KEPT=0.2|0.4,TERMS.ENTROPY.LIMIT=0.5..2"
+        search = search_of("--method", "dacs+entropy", "--space", space)
+        assert search.space[2].distribution == FloatDistribution(0.5, 2.0)
+        entropy = search.spec({"TERMS.ENTROPY.KEPT": 0.4, "TERMS.ENTROPY.LIMIT": 0.7}).resolve().TERMS.ENTROPY
+        assert (entropy.KEPT, entropy.LIMIT, entropy.WEIGHT) == (0.4, 0.7, 1.0)
+        for keys, said in {
+            "KEP=0.1..0.2": r"TERMS\.ENTROPY\.KEP; did you mean TERMS\.ENTROPY\.KEPT\?",
+            "KEPT=0.5..1.5": r"TERMS\.ENTROPY\.KEPT is 1\.5, expected a number from 0 to 1",
+            "LIMIT=a..b": r"LIMIT=a\.\.b: expected TERMS\.ENTROPY\.LIMIT=ONE|OTHER",
+        }.items():
+            with pytest.raises((ConfigError, MethodError), match=said):
+                search_of("--method", "entropy", "--space", f"TERMS.ENTROPY.{keys}")
 
 
 def test_a_published_value_outside_the_range_is_not_tried(tmp_path: Path) -> None:
@@ -93,6 +134,13 @@ def test_an_honest_objective_sets_what_it_takes_and_pruning_gets_scores() -> Non
         (["--objective", "step-cost"], "--objective step-cost: expected one of"),
         (["--objective", "target-miou,source-val-miou"], "expected one of"),
         (["--objective", "target-miou,step-cost", "--pruner", "median"], "two objectives cannot be pruned by"),
+        (["--space", "TERMS.MRM.WEIGHT=0.1:2:log"], "expected TERMS.MRM.WEIGHT=LOW..HIGH, LOW..HIGH:log or ONE|OTHER"),
+        (["--method", "daformer"], "--space is not given, expected config keys of daformer with ranges: KEY=LOW..HIGH"),
+        (["--method", "dacs", "--space", "lambda"], "TERMS.MRM.WEIGHT makes no difference to dacs"),
+        (["--method", "dacs+mcm", "--space", "lambda"], "did you mean"),
+        (["--method", "dacs", "--host", "dacs"], "--host is dacs and --method dacs: expected one of them"),
+        (["--space", "METHOD=dacs|mic"], "METHOD"),
+        (["--space", "NETWORK=daformer-lite0|nope"], "nope"),
         (["--space", "lambda", "TERMS.MRM.WEIGHT", "1"], "TERMS.MRM.WEIGHT is searched by --space"),
     ],
 )

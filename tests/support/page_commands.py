@@ -154,7 +154,7 @@ def command_fault(words: list[str]) -> str:
 
 def _value_fault(given: dict[str, str]) -> str:
     try:
-        for method in given.get("--methods", given.get("--host", "dacs")).split(","):
+        for method in (given.get("--methods") or given.get("--method") or given.get("--host", "dacs")).split(","):
             parse(method)
     except MethodError as error:
         return str(error)
