@@ -67,15 +67,18 @@ def main() -> int:
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from ablations.profiling.cost_tables import FORMATS
     from ablations.profiling.step_cost import CostCounter
+    from benchmarks.cli.progress import Progress
     from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     configs = resolve(arguments)
     counter = CostCounter()
     rows = []
-    for number, cfg in enumerate(configs, start=1):
-        print(f"counting {number} of {len(configs)}: {cfg.METHOD}", file=sys.stderr, flush=True)
-        rows.append(counter.method(cfg).to_dict())
+    with Progress("counting", len(configs), "methods", stderr=True) as progress:
+        for cfg in configs:
+            progress.tell(cfg.METHOD, force=True)
+            rows.append(counter.method(cfg).to_dict())
+            progress.advance(cfg.METHOD)
     if arguments.measure is not None:
         from ablations.profiling.step_time import measure
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 import warnings
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
@@ -22,6 +21,9 @@ if __name__ == "__main__":
 from benchmarks.cli.run_options import add_plugin_option, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmarks.cli.progress import Progress
 
 SWITCHES = {"SOLVER.PRECISION": "--precisions", "SOLVER.ACTIVATION_CHECKPOINTING": "--checkpointing"}
 
@@ -49,6 +51,7 @@ def main() -> int:
     import_named_plugins(arguments)
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.cli.given import method_names
+    from benchmarks.cli.progress import Progress
     from benchmarks.config.overrides import parse_pairs
     from benchmarks.config.spec import RunSpec
 
@@ -74,26 +77,26 @@ def main() -> int:
         for precision in precisions
         for switch in switches
     ]
-    rows = []
-    started = time.monotonic()
-    for number, cfg in enumerate(configs):
-        left = f", about {(len(configs) / number - 1) * (time.monotonic() - started):.0f} s left" if number else ""
-        print(f"counting {number + 1} of {len(configs)}: {cfg.METHOD}{left}", file=sys.stderr, flush=True)
-        static, peak = _counted(cfg)
-        rows.append(
-            {
-                "method": cfg.METHOD,
-                "network": cfg.NETWORK,
-                "crop": "x".join(map(str, cfg.INPUT.CROP)),
-                "batch": f"{cfg.SOLVER.BATCH}+{cfg.SOLVER.BATCH}",
-                "precision": cfg.SOLVER.PRECISION,
-                "activation checkpointing": "on" if cfg.SOLVER.ACTIVATION_CHECKPOINTING else "off",
-                "between steps": static,
-                "peak": peak,
-            }
-        )
+    with Progress("counting", len(configs), "settings", stderr=True) as progress:
+        rows = [_row(cfg, progress) for cfg in configs]
     print(table(rows, arguments.format))
     return 0
+
+
+def _row(cfg: Any, progress: Progress) -> dict[str, Any]:
+    progress.tell(cfg.METHOD, force=True)
+    static, peak = _counted(cfg)
+    progress.advance(cfg.METHOD)
+    return {
+        "method": cfg.METHOD,
+        "network": cfg.NETWORK,
+        "crop": "x".join(map(str, cfg.INPUT.CROP)),
+        "batch": f"{cfg.SOLVER.BATCH}+{cfg.SOLVER.BATCH}",
+        "precision": cfg.SOLVER.PRECISION,
+        "activation checkpointing": "on" if cfg.SOLVER.ACTIVATION_CHECKPOINTING else "off",
+        "between steps": static,
+        "peak": peak,
+    }
 
 
 def _some_of(option: str, text: str, known: tuple[str, ...]) -> list[str]:

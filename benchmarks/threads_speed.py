@@ -198,21 +198,16 @@ def _spin(busy: Event) -> None:
 
 
 def _measure(learners: list[_Learner], busy: Event, rounds: list[str]) -> None:
-    from benchmarks.cli.progress import PLAIN_SECONDS, clock
+    from benchmarks.cli.progress import Progress
 
-    total, done = len(learners) * len(rounds), 0
-    begun = said = time.monotonic()
-    for machine in rounds:
-        (busy.set if machine == BUSY else busy.clear)()
-        for learner in learners:
-            seconds, waited = learner.step()
-            learner.seconds.setdefault(machine, []).append(seconds)
-            learner.waited.setdefault(machine, []).append(waited)
-            done += 1
-            if (now := time.monotonic()) - said >= PLAIN_SECONDS:
-                said = now
-                left = clock((total / done - 1) * (now - begun))
-                print(f"step {done} of {total}, {learner.method}; time left {left}", file=sys.stderr, flush=True)
+    with Progress("measuring", len(learners) * len(rounds), "steps", stderr=True) as progress:
+        for machine in rounds:
+            (busy.set if machine == BUSY else busy.clear)()
+            for learner in learners:
+                seconds, waited = learner.step()
+                learner.seconds.setdefault(machine, []).append(seconds)
+                learner.waited.setdefault(machine, []).append(waited)
+                progress.advance(learner.method)
 
 
 def _table(learners: list[_Learner], machines: list[str]) -> str:

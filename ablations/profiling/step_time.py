@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
 from ablations.profiling.random_step import random_trainer
-from benchmarks.cli.progress import PLAIN_SECONDS, clock
+from benchmarks.cli.progress import Progress
 from benchmarks.engine.device import pick_device
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.counted_memory import count as counted_memory
@@ -66,23 +65,24 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     times = [StepTime(name, torch.get_num_threads()) for _ in configs]
     trainers = [random_trainer(cfg, device) for cfg in configs]
-    progress = _Progress(len(configs), steps + 1, name)
-    with EventStorage(0):
+    with EventStorage(0), Progress(f"measuring on {name}", steps + 1, "steps", stderr=True) as progress:
         for number in range(steps + 1):
             for cfg, trainer, measured in zip(configs, trainers, times, strict=True):
-                progress.show(f"step {number} of {steps}, {cfg.METHOD}")
+                progress.tell(cfg.METHOD, force=not number and cfg is configs[0])
                 trainer.iter = number
                 seconds, peak = _step(trainer)
                 if number:
                     measured.seconds.append(seconds)
                 if peak is not None:
                     measured.peak_mib, measured.peak_kind = max(measured.peak_mib, peak), ALLOCATED
-                progress.done += 1
+            progress.advance()
     del trainers
     if device.type != "cuda":
-        for cfg, measured in zip(configs, times, strict=True):
-            print(f"counting the memory of {cfg.METHOD}", file=sys.stderr, flush=True)
-            measured.peak_mib = counted_memory(cfg)[1]
+        with Progress("counting memory", len(configs), "methods", stderr=True) as progress:
+            for cfg, measured in zip(configs, times, strict=True):
+                progress.tell(cfg.METHOD)
+                measured.peak_mib = counted_memory(cfg)[1]
+                progress.advance(cfg.METHOD)
     return times
 
 
@@ -114,21 +114,3 @@ def _own_bytes(trainer: Trainer) -> int:
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in held if tensor.device.type == kind
     }
     return sum(storage.nbytes() for storage in storages.values())
-
-
-class _Progress:
-    """A line on stderr at most every ten seconds, with the time left once each method has made a step."""
-
-    def __init__(self, methods: int, rounds: int, where: str) -> None:
-        self.methods, self.total, self.where, self.done = methods, methods * rounds, where, 0
-        self._started, self._last = time.monotonic(), -PLAIN_SECONDS
-
-    def show(self, what: str) -> None:
-        now = time.monotonic()
-        if now - self._last < PLAIN_SECONDS:
-            return
-        self._last = now
-        estimate = "time left -"
-        if self.done >= self.methods:
-            estimate = f"time left {clock((self.total / self.done - 1) * (now - self._started))}"
-        print(f"measuring on {self.where}: {what}; {estimate}", file=sys.stderr, flush=True)

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.config import CfgNode
 
-from benchmarks.cli.image_progress import ImageProgress
+from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import label_space, reported
 from benchmarks.data.from_config import UsedSet, data_root, used_sets
 from datasets.class_pixels import cpus
 from datasets.file_checks import FileReport, Problem, file_reports
 from datasets.labels import IGNORE, train_id_table
-from datasets.streets.progress import shown
 from methods.framework.recipes import parse
 
 _SIZES_SHOWN = 5
@@ -44,10 +43,10 @@ def check_all(cfg: CfgNode, workers: int | None = None) -> Iterator[SetReport]:
     classes = len(label_space(cfg).names)
     for used in used_sets(cfg, parse(cfg.METHOD), root):
         found = []
-        with ImageProgress(f"DATA.{used.role}", len(used.items)) as bar:
+        with Progress(f"DATA.{used.role}", len(used.items), "images") as bar:
             for report in file_reports(used.items, used.view, workers or cpus()):
                 found.append(report)
-                bar.step()
+                bar.advance()
         yield _report(cfg, used, found, classes)
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 import torch
 from detectron2.config import CfgNode
 
-from benchmarks.cli.progress import RunProgress, clock
+from benchmarks.cli.progress import shown
 from benchmarks.cli.run_options import INLINE, SLURM
+from benchmarks.cli.run_progress import RunProgress
+from benchmarks.cli.time_left import clock
 from benchmarks.config.keys import PLACE_KEYS, flatten
 from benchmarks.config.label_space import scoring
 from benchmarks.config.published_network import other_networks
@@ -30,7 +32,6 @@ from benchmarks.launch.launcher import Launcher, launch
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.again import newest, settle_if_any
 from benchmarks.state.fingerprint import Listings
-from datasets.streets.progress import shown
 from methods.framework.recipes import parse
 from results.files.errors import ResultsError
 from results.records.images import about_images
@@ -191,7 +192,7 @@ def make_runs(
     _make_folder(output)
     with RunProgress([(job.label, job.cfg.SOLVER.ITERS) for job in jobs]) as progress:
         for job, record in over.items():
-            progress.skip(job.index)
+            progress.end(job.index)
             how = f"mIoU {_miou(record)}" if record["status"] == FINISHED else str(record["reason"])
             progress.say(f"{job.label}: {record['status']} before, {how}")
         here = launcher is None or (launcher.kind == INLINE and launcher.gpus == 1)
@@ -304,7 +305,7 @@ def _make(job: _Job, progress: RunProgress, force: bool) -> RunLeftOut | None:
     try:
         record = run_one(job.cfg, job.folder, _Watcher(progress, job), force)
     except (RunLeftOut, OSError) as error:
-        progress.skip(job.index)
+        progress.end(job.index)
         left_out = RunLeftOut(f"{job.folder}: {error.strerror or error}") if isinstance(error, OSError) else error
         progress.say(f"{job.label}: left out, {left_out}")
         return left_out

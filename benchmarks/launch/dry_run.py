@@ -9,8 +9,8 @@ import pandas as pd
 from detectron2.config import CfgNode
 from tabulate import tabulate
 
-from benchmarks.cli.progress import clock
 from benchmarks.cli.run_options import SLURM
+from benchmarks.cli.time_left import clock
 from benchmarks.config.spec import run_folder
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings

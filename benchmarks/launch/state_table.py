@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from benchmarks.cli.progress import clock
+from benchmarks.cli.time_left import clock
 from benchmarks.state.run_states import LOST, ORDER, RunState
 from benchmarks.state.state_differences import differences
 from results.files.text import clean, one_line

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 from detectron2.config import CfgNode
 
-from benchmarks.cli.progress import clock
+from benchmarks.cli.progress import Progress
+from benchmarks.cli.time_left import Work
 from benchmarks.config.plugins import import_plugins
 from benchmarks.core.checkout import check_checkout
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
@@ -165,21 +166,17 @@ class WorkerProgress(LocalWatcher["Outcome"]):
             were lost before they began.
     """
 
-    def __init__(
-        self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]
-    ) -> None:
+    def __init__(self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]) -> None:
         self._jobs, self._say, self._ended = jobs, say, ended
         self.left_out: list[RunLeftOut] = []
         self._before: dict[int, dict[str, Any] | None] = {}  # records of runs that workers make anew, as they were
-        self._waiting = set(range(len(jobs)))
-        self._running: dict[int, int] = {}  # index: the iteration it began at
-        self._over = self._worked = 0  # runs, and their iterations since the start
-        self._begun = self._last_line = time.monotonic()
+        self._over = 0
+        self._progress = Progress()
+        self._works = self._progress.works = [Work(job.cfg.SOLVER.ITERS, job.label) for job in jobs]
 
     def started(self, index: int) -> None:
         job = self._jobs[index]
-        self._waiting.discard(index)
-        self._running[index] = job.iteration
+        self._works[index].begin(job.iteration)
         if job.force and not job.begun:
             self._before[index] = record_or_none(job.folder)
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
@@ -187,16 +184,15 @@ class WorkerProgress(LocalWatcher["Outcome"]):
     def back_in_queue(self, index: int) -> None:
         """The job of a run was ended by the scheduler, which will start it again."""
         job = self._jobs[index]
-        done = job.iteration
-        self._worked += max(0, done - self._running.pop(index))
-        self._waiting.add(index)
-        self._say(f"{job.label}: back in the queue, at iteration {done}")
+        self._works[index].reach(job.iteration)
+        self._works[index].pause()
+        self._say(f"{job.label}: back in the queue, at iteration {self._works[index].done:.0f}")
 
     def ended(self, index: int, outcome: Outcome | Lost) -> None:
         job = self._jobs[index]
-        self._waiting.discard(index)
-        if index in self._running:
-            self._worked += max(0, iteration(job.folder) - self._running.pop(index))
+        if self._works[index].running:
+            self._works[index].reach(iteration(job.folder))
+        self._works[index].end()
         self._over += 1
         if outcome is None:
             self._ended(index)
@@ -223,29 +219,17 @@ class WorkerProgress(LocalWatcher["Outcome"]):
 
     def waiting(self, queue: str = "") -> None:
         """Now and then a line; ``queue`` says what else is waited for."""
-        now = time.monotonic()
-        if not (self._running or queue) or now - self._last_line < STATE_SECONDS:
+        running = [(job, work) for job, work in zip(self._jobs, self._works, strict=True) if work.running]
+        if not (running or queue) or not self._progress.due(STATE_SECONDS):
             return
-        self._last_line = now
-        done = {index: self._done(index) for index in self._running}
-        states = [f"{self._jobs[index].label} {done[index]}/{self._jobs[index].cfg.SOLVER.ITERS}" for index in done]
+        for job, work in running:
+            work.reach(min(job.iteration, job.cfg.SOLVER.ITERS))  # the line of a last evaluation counts one more
+        states = [f"{work.label} {work.done:.0f}/{work.total:.0f}" for _, work in running]
         if len(states) > _NAMED:
             states[_NAMED:] = [f"{len(states) - _NAMED} more"]
-        running = f"running: {', '.join(states)}" if states else ""
-        parts = (f"{self._over} of {len(self._jobs)} over", running, queue, self._time_left(done, now))
+        told = f"running: {', '.join(states)}" if states else ""
+        parts = (f"{self._over} of {len(self._jobs)} over", told, queue, self._progress.time_left())
         self._say("; ".join(filter(None, parts)))
-
-    def _done(self, index: int) -> int:
-        job = self._jobs[index]
-        return min(job.iteration, job.cfg.SOLVER.ITERS)  # the line of a last evaluation counts one more
-
-    def _time_left(self, done: dict[int, int], now: float) -> str:
-        worked = self._worked + sum(done[index] - first for index, first in self._running.items())
-        if worked <= 0:
-            return "time left -"
-        left = sum(self._jobs[index].cfg.SOLVER.ITERS for index in self._waiting)
-        left += sum(self._jobs[index].cfg.SOLVER.ITERS - done[index] for index in done)
-        return f"time left {clock(left * (now - self._begun) / worked)}"
 
 
 def _has_end(record: Mapping[str, Any] | None) -> bool:

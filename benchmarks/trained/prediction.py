@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
-from benchmarks.cli.image_progress import ImageProgress
+from benchmarks.cli.progress import Progress
 from benchmarks.config.label_space import label_space
 from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
@@ -36,13 +36,13 @@ def predict_images(
             picture that cannot be written, or of more than ``max_pixels`` pixels.
     """
     colours, names = label_space(cfg).colours, output_names(images)
-    with ImageProgress("predicting", len(images)) as progress:
+    with Progress("predicting", len(images), "images") as progress:
         for path, name in zip(images, names, strict=True):
             image = read_image(path, max_pixels)
             train_ids = _classes(predictor, image, tuple(cfg.TEST.RESIZE), path)
             save_png(label_map(train_ids, colours), output / "labels" / f"{name}.png")
             save_png(overlay(image, train_ids, colours), output / "overlays" / f"{name}.png")
-            progress.step()
+            progress.advance()
     print(f"{len(images)} predicted: {output / 'labels'} (palette PNGs, values are train ids), {output / 'overlays'}")
 
 
@@ -56,13 +56,13 @@ def predict_split(predictor: Predictor, cfg: CfgNode, split: str, output: Path) 
     items = data.test_set(cfg, split)
     names = [Path(item["relative"]).name for item in items]
     check_names(names)
-    with ImageProgress(f"predicting {split}", len(items)) as progress:
+    with Progress(f"predicting {split}", len(items), "images") as progress:
         for item, name in zip(items, names, strict=True):
             image = read_image(item["file_name"])
             # Exactly the protocol's size, as in an evaluation.
             logits = predictor(resized(image, tuple(cfg.TEST.RESIZE)), (image.shape[0], image.shape[1]))
             write_server_files(logits, name, cfg.DATA.VAL.LAYOUT, output)
-            progress.step()
+            progress.advance()
     print(f"{len(items)} images of {split} predicted; the server takes the contents of {output} in one zip")
 
 

@@ -14,7 +14,7 @@ import torch
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.cli.image_progress import ImageProgress
+from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import Scoring, label_space, scoring
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.config.spec import RunSpec
@@ -29,7 +29,6 @@ from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import Predictor, TrainedRun, load_segmentor, sides, with_place
 from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
-from datasets.streets.progress import shown
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
 from results.records.record import DATA, as_json, write_text
@@ -125,7 +124,7 @@ def _score(
         root = data.data_root(cfg, drawing)
     dataset, evaluator = data.validation_set(cfg, root), SegmentationEvaluator(scored)
     records = items(cfg, "VAL", root, labelled=True)
-    with TemporaryDirectory() as folder, ImageProgress("scoring", len(dataset)) as progress:
+    with TemporaryDirectory() as folder, Progress("scoring", len(dataset), "images") as progress:
         files = LabelIdFiles(Path(folder)) if official else None
         loaded = in_order(dataset.__getitem__, range(len(dataset)), workers, False)
         for item, record in zip(loaded, records, strict=True):
@@ -134,7 +133,7 @@ def _score(
             if files is not None:
                 train_ids = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
                 files.add(record, train_ids, item["label"].numpy())
-            progress.step()
+            progress.advance()
         theirs = official_iou(files.pairs) if files is not None else None
     ours = evaluator.evaluate()["sem_seg"]
     means = {name.removeprefix("mIoU-"): value for name, value in ours.items() if name.startswith("mIoU-")}

@@ -5,10 +5,10 @@ import sys
 from os.path import expanduser
 from pathlib import Path
 
+from benchmarks.cli.progress import shown
 from datasets.errors import DataError
 from datasets.streets.contact_sheet import write_sheet
 from datasets.streets.files import write
-from datasets.streets.progress import shown
 
 
 def main(arguments: list[str] | None = None) -> int:

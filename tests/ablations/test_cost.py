@@ -250,7 +250,7 @@ def test_csv_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         "1, 1",
     ]
     assert "1 multiply-add = 2 FLOPs" in out and "s/step (median)" in out and "peak memory (counted)" in out
-    assert "counting 1 of 1: target-only" in err and "measuring on cpu: step 0 of 1" in err
+    assert "counting  0/1 methods  target-only" in err and "measuring on cpu  0/2 steps  target-only" in err
 
 
 def test_names_of_methods_are_no_formulas() -> None:

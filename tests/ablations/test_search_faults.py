@@ -379,7 +379,7 @@ def test_a_range_of_whole_numbers_too_long_to_list_is_one_line() -> None:
 def test_time_left_is_of_what_this_command_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on at 90 of 100 iterations and needs a minute for the next: ten trials take 15 hours more."""
     now, shown = [1000.0], io.StringIO()
-    monkeypatch.setattr("ablations.study.trial_progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
 
     def done(iterations: int) -> None:
         (tmp_path / "metrics.json").write_text(json.dumps({"iteration": iterations - 1}) + "\n")

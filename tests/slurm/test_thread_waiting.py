@@ -13,8 +13,8 @@ import pytest
 from conftest import SMALL, pairs
 from rich.console import Console
 
-from benchmarks.cli import progress
-from benchmarks.cli.progress import BUSY_SECONDS, RunProgress
+from benchmarks.cli import run_progress
+from benchmarks.cli.run_progress import BUSY_SECONDS, RunProgress
 from benchmarks.core.checkout import ROOT
 from slurm.base.thread_waiting import CHOICES, SPINS, script_line, wait_briefly
 
@@ -127,8 +127,8 @@ class Waits:
 def told(monkeypatch: pytest.MonkeyPatch, share: float | None, threads: int = 2, windows: int = 3) -> list[str]:
     """The lines about a busy machine of a command of two runs."""
     now = 1000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    monkeypatch.setattr(progress, "CoreWait", Waits)
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(run_progress, "CoreWait", Waits)
     monkeypatch.setattr(Waits, "share_of_time", share)
     out = StringIO()
     shown = RunProgress([("a", 10), ("b", 10)], Console(file=out, width=40, force_terminal=False))

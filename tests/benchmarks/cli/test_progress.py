@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks.cli import progress
-from benchmarks.cli.progress import PLAIN_SECONDS, RunProgress, clock
-from datasets.streets import progress as streets_progress
+from benchmarks.cli.progress import PLAIN_SECONDS, Progress
+from benchmarks.cli.run_progress import RunProgress
+from benchmarks.cli.time_left import Work, clock, seconds_left
 
 TWO = [("dacs seed 0", 100), ("dacs+mrm seed 0", 200)]
 
@@ -126,13 +127,13 @@ def test_the_pace_of_an_ended_run_stays(time: Clock) -> None:
 
 def test_a_skipped_run_is_neither_waited_for_nor_judged_by(time: Clock) -> None:
     shown = Shown([("finished before", 1000), ("b", 100), ("finished before, too", 1000)])
-    shown.skip(0)
+    shown.end(0)
     assert shown.seconds_left() is None
     shown.start(1, 0)
     time.now += 10
     shown.step(10, {})
     assert shown.seconds_left() == pytest.approx(90 + 1000)  # that the third is finished, too, is not known yet
-    shown.skip(2)
+    shown.end(2)
     assert shown.seconds_left() == pytest.approx(90)
 
 
@@ -151,6 +152,36 @@ def test_a_run_that_ends_early_is_not_waited_for(time: Clock) -> None:
     shown.step(10, {})
     shown.end(2)
     assert shown.seconds_left() == 0
+
+
+def test_time_left_goes_by_recent_speed(time: Clock) -> None:
+    """An hour at 1 s an iteration, then two at 10 s: what is left takes 10 s each, not the mean of the three hours."""
+    work = Work(10000)
+    work.begin()
+    for pace, hours in ((1, 1), (10, 2)):
+        for _ in range(hours * 3600 // pace):
+            time.now += pace
+            work.reach(work.done + 1)
+    assert seconds_left([work]) == pytest.approx((10000 - 3600 - 720) * 10, rel=0.01)
+
+
+def test_what_runs_beside_each_other_is_not_waited_for_one_after_the_other(time: Clock) -> None:
+    works = [Work(100), Work(100), Work(100), Work(100)]
+    for work in works[:2]:
+        work.begin()
+    time.now += 100
+    for work in works[:2]:
+        work.reach(50)  # 2 s each
+    assert seconds_left(works) == pytest.approx((50 + 50 + 100 + 100) * 2 / 2)
+    works[1].pause()
+    assert seconds_left(works) == pytest.approx((50 + 50 + 100 + 100) * 2)
+    for work in works[2:]:
+        work.end()
+    works[1].begin(90)
+    time.now += 20
+    works[1].reach(100)
+    works[0].reach(60)
+    assert seconds_left(works) == pytest.approx(40 * 2)  # as long as the longest, however many there are
 
 
 # Without a terminal
@@ -205,6 +236,22 @@ def test_only_losses_are_shown_of_what_is_measured(time: Clock) -> None:
     assert shown.lines[-1] == "a  1/10  mrm 2.00  mIoU -  time left 3:00"
 
 
+def test_units_of_one_piece_of_work_are_counted_on_standard_error(
+    time: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("counting", 3, "methods", stderr=True) as shown:
+        shown.tell("dacs", force=True)
+        for method in ("dacs", "mic"):
+            time.now += PLAIN_SECONDS
+            shown.advance(method)
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.splitlines() == [
+        "counting  0/3 methods  dacs  time left -",
+        "counting  1/3 methods  dacs  time left -",  # the first pays for the start
+        "counting  2/3 methods  mic  time left 0:10",
+    ]
+
+
 # On a terminal
 
 
@@ -212,7 +259,7 @@ def test_bars_on_a_terminal(time: Clock) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=120, color_system=None)
     with RunProgress(TWO, console) as shown:
-        shown.skip(0)
+        shown.end(0)
         shown.say("dacs seed 0: finished before, mIoU 41.0")
         shown.start(1, 50)
         time.now += 20
@@ -264,7 +311,7 @@ def test_a_drawing_is_shown_on_a_terminal_only_where_something_is_drawn(
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with streets_progress.shown("drawing streets") as told:
+    with progress.shown("drawing streets") as told:
         if work:
             told(3, 3)
     assert ("drawing streets" in terminal.getvalue()) is work

@@ -126,7 +126,7 @@ def test_a_crop_that_no_network_takes_is_one_line(command: Command, words: str, 
     assert (ended.code, ended.out) == (2, "")
     *progress, line = ended.err.splitlines()
     assert line.startswith(f"error: {told}")
-    assert all(text.startswith("counting 1 of 1: ") for text in progress) and len(progress) <= 1
+    assert all(text.startswith("counting  0/1 settings  ") for text in progress) and len(progress) <= 1
 
 
 def test_what_torch_refuses_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,7 @@ from trained_runs import Command, Ended, assert_one_line, call, copied, network,
 import benchmarks.predict
 import benchmarks.trained.opened_run
 import benchmarks.trained.prediction
-from benchmarks.cli import image_progress
-from benchmarks.cli.image_progress import ImageProgress
+from benchmarks.cli.progress import Progress
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.image_files import find_images, output_names
@@ -418,12 +417,12 @@ def test_a_window_that_the_network_does_not_take_is_told_in_one_line(predict: Co
 
 def test_progress_is_a_line_every_ten_seconds_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(image_progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     out = io.StringIO()
-    with ImageProgress("predicting", 10, Console(file=out, width=100)) as progress:
+    with Progress("predicting", 10, "images", console=Console(file=out, width=100)) as progress:
         for seconds in (30.0, 2.0, 2.0, 7.0):  # the first one pays for the start
             now += seconds
-            progress.step()
+            progress.advance()
     assert out.getvalue().splitlines() == [
         "predicting  1/10 images  time left -",
         "predicting  4/10 images  time left 0:22",  # 11 s for three: six more

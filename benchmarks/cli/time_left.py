@@ -1,0 +1,84 @@
+"""How long work still takes, by how fast it went of late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_RECENT = 1 / 3  # of the time that a piece of work has taken: what it is judged by
+_LEAST_SECONDS = 60.0  # of that: less than a minute says nothing
+_MARK = 0.01  # of the time since it began, between two points that are remembered
+
+
+@dataclass
+class Work:
+    """A piece of work of ``total`` units, as a run of so many iterations, of which ``done`` are over."""
+
+    total: float
+    label: str = ""
+    done: float = 0.0
+    ended: float | None = None
+    _marks: list[tuple[float, float]] = field(default_factory=list)  # (time, units done) since it began here
+
+    def begin(self, done: float = 0.0) -> None:
+        """It begins, or goes on, with so much done before."""
+        self.done, self.ended = done, None
+        self._marks = [(time.monotonic(), done)]
+
+    def reach(self, done: float) -> None:
+        """So much is done now."""
+        now, self.done = time.monotonic(), done
+        if now - self._marks[-1][0] >= _MARK * (now - self._marks[0][0]):
+            self._marks.append((now, done))
+
+    def pause(self) -> None:
+        """It goes on another time."""
+        self.ended = time.monotonic()
+
+    def end(self) -> None:
+        """It is over: what is not done of it is not waited for any more."""
+        self.pause()
+        self.total = self.done
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._marks)
+
+    @property
+    def running(self) -> bool:
+        return self.begun and self.ended is None
+
+    def pace(self) -> float | None:
+        """Seconds a unit, of late; None before a unit is done here."""
+        now = self.ended or time.monotonic()
+        steps = [(at, done) for at, done in self._marks if done < self.done]
+        if not steps:
+            return None
+        recent = now - max(_LEAST_SECONDS, _RECENT * (now - self._marks[0][0]))
+        begun, before = next((step for step in reversed(steps) if step[0] <= recent), steps[0])
+        return (now - begun) / (self.done - before)
+
+
+def seconds_left(works: Sequence[Work]) -> float | None:
+    """Of pieces of which as many are done at a time as now; None while nothing is known.
+
+    Those without a pace of their own yet are taken to go as the others do on average.
+    """
+    paces = [work.pace() for work in works]
+    known = [pace for pace in paces if pace is not None]
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    each = [
+        (work.total - work.done) * (usual if pace is None else pace) for work, pace in zip(works, paces, strict=True)
+    ]
+    at_a_time = max(1, sum(work.running for work in works))
+    return max(0.0, *each, sum(each) / at_a_time)
+
+
+def clock(seconds: float) -> str:
+    """75.4 -> "1:15"; with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
