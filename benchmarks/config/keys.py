@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from functools import cache
 from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
+from benchmarks.config.ranges import choice, pixels_at, size
+from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, ranges_of, share
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS
 from methods.networks.multi_resolution import MultiResolution
+from methods.networks.segmentor import LEAST_SIDE
 
 import_methods()  # whose settings become keys
 
@@ -31,20 +34,67 @@ CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
 LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "PLUGINS", "SAMPLING.BY_AREA")
 
 
+SET_ELSEWHERE = {
+    "PROTOCOL": "--protocol",
+    "PROTOCOL_FILE": "--protocol",
+    "METHOD": "--methods",
+    "SEED": "--seeds",
+    "DESCRIPTION": "the protocol's file",
+    "DATA.STREETS.VERSION": "the code that draws",
+    "NUMERICS": "the code of the methods",
+    "PLUGINS": "--plugin",
+}
+"""Keys that are not set as KEY VALUE, and what sets them."""
+
+
 def get_config() -> CN:
     """The defaults: the published settings of DACS (DAFormer's baseline) with a 512 x 512 crop.
 
     Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order; what a
     recipe makes of DATA it makes of the pairs' too.
     """
-    cfg = CN()
+    return CN(declared())
+
+
+def ranges() -> dict[str, Range]:
+    """Of all keys that may not have any value of their type; those of a method's settings stand beside their fields."""
+    fields = {f"{section}.{name.upper()}": each for section, cls in sections() for name, each in ranges_of(cls).items()}
+    return _own_ranges() | fields
+
+
+@cache
+def _own_ranges() -> dict[str, Range]:
+    return declared().flat_ranges()
+
+
+class _Section(CN):
+    """A section of the config in which a key can be set to a default with its range (methods/base/ranges.py)."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Field):
+            self.__dict__.setdefault("_ranges", {})[name] = value.metadata["range"]
+            value = value.default
+        super().__setattr__(name, value)
+
+    def flat_ranges(self) -> dict[str, Range]:
+        """Of its keys and those of the sections in it, by dotted name."""
+        found = dict(self.__dict__.get("_ranges", {}))
+        for name, node in self.items():
+            if isinstance(node, _Section):
+                found |= {f"{name}.{key}": each for key, each in node.flat_ranges().items()}
+        return found
+
+
+def declared() -> _Section:
+    """All keys, each with its default, its range and its meaning."""
+    cfg = _Section()
     cfg.PROTOCOL = ""  # name of the protocol file
     cfg.PROTOCOL_FILE = ""  # path of the protocol file, where it is none that ships
     cfg.DESCRIPTION = ""  # what the protocol is, one line
     cfg.METHOD = ""  # the recipe: a host, then add-ons, as "dacs+mrm"
     cfg.NETWORK = ""  # name of the network; the protocol sets a default
     cfg.WEIGHTS = "imagenet"  # what the encoder starts from: a known name, a path, or "none" for random numbers
-    cfg.SEED = 0  # decides initialization, data order, augmentation, masks: everything drawn
+    cfg.SEED = at_least_zero(0)  # decides initialization, data order, augmentation, masks: everything drawn
 
     # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run
     # from before the mend is another run.
@@ -53,81 +103,88 @@ def get_config() -> CN:
     cfg.PLUGINS = ()
 
     # Where images come from, and their classes.
-    cfg.DATA = CN()
+    cfg.DATA = _Section()
     cfg.DATA.CLASSES = ()  # names of the classes, in the order of their train ids; empty: the 19 of Cityscapes
     cfg.DATA.COLOURS = ()  # colours of CLASSES in label maps, as "#rrggbb"; empty: chosen
     cfg.DATA.THINGS = ()  # which of CLASSES are countable objects (DAFormer's feature distance)
     cfg.DATA.MODULE = ""  # Python module, or file beside the protocol's, that registers data sets with detectron2
     # Rows at the top and the bottom of a target image, at the protocol's size, that show rectification artefacts or the
     # car itself: methods of DAFormer's family trust no pseudo-labels there.
-    cfg.DATA.IGNORED_ROWS = (0, 0)
+    cfg.DATA.IGNORED_ROWS = pixels_at("top", "bottom")
     # The folder that each FOLDER is below; empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE.
     cfg.DATA.ROOT = ""
     cfg.DATA.SOURCE = _data_set()  # labelled training images
     cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only alone
     cfg.DATA.VAL = _data_set()  # what mIoU is measured on
     # The embedded benchmark: drawn and cached where SOURCE_IMAGES is set, instead of read below ROOT.
-    cfg.DATA.STREETS = CN()
-    cfg.DATA.STREETS.SIZE = (256, 128)  # of the drawn images: width, height in pixels
-    cfg.DATA.STREETS.SOURCE_IMAGES = 0  # how many source images are drawn; 0: not the embedded benchmark
-    cfg.DATA.STREETS.TARGET_IMAGES = 0  # how many training images of the target are drawn
-    cfg.DATA.STREETS.VAL_IMAGES = 0  # how many images are drawn to measure mIoU on
-    cfg.DATA.STREETS.SEED = 0  # decides what is drawn; the run's own seed does not
+    cfg.DATA.STREETS = _Section()
+    cfg.DATA.STREETS.SIZE = size((256, 128))  # of the drawn images: width, height in pixels
+    cfg.DATA.STREETS.SOURCE_IMAGES = at_least_zero(0)  # how many source images are drawn; 0: not the embedded benchmark
+    cfg.DATA.STREETS.TARGET_IMAGES = at_least_zero(0)  # how many training images of the target are drawn
+    cfg.DATA.STREETS.VAL_IMAGES = at_least_zero(0)  # how many images are drawn to measure mIoU on
+    cfg.DATA.STREETS.SEED = at_least_zero(0)  # decides what is drawn; the run's own seed does not
     cfg.DATA.STREETS.VERSION = 0  # version of the drawing code; filled in, so that the run's id depends on it
 
     # How a training image becomes a crop. Sizes are (width, height) in pixels.
-    cfg.INPUT = CN()
-    cfg.INPUT.CROP = (512, 512)  # size of training crops, of both domains
-    cfg.INPUT.FLIP = 0.5  # probability of a horizontal flip
-    cfg.INPUT.SOURCE_RESIZE = ()  # source images are scaled, aspect kept, to the largest size that fits; empty: as is
-    cfg.INPUT.TARGET_RESIZE = ()  # the same for target images in training
+    cfg.INPUT = _Section()
+    cfg.INPUT.CROP = size((512, 512), LEAST_SIDE)  # size of training crops, of both domains
+    cfg.INPUT.FLIP = share(0.5)  # probability of a horizontal flip
+    # Source images are scaled, aspect kept, to the largest size that fits; empty: as is.
+    cfg.INPUT.SOURCE_RESIZE = size(())
+    cfg.INPUT.TARGET_RESIZE = size(())  # the same for target images in training
     # Pixels at the top, the bottom and both sides of a (resized) target image whose pseudo-labels count for nothing;
     # recipes set them from DATA.IGNORED_ROWS.
-    cfg.INPUT.TARGET_MARGINS = (0, 0, 0)
-    cfg.INPUT.MAX_CLASS_SHARE = 0.75  # a source crop is drawn again (10 times) while one class exceeds this share
+    cfg.INPUT.TARGET_MARGINS = pixels_at("top", "bottom", "sides")
+    # A source crop is drawn again (10 times) while one class exceeds this share.
+    cfg.INPUT.MAX_CLASS_SHARE = share(0.75)
 
     # Rare class sampling (datasets/rare_classes.py): labelled images are drawn for a class, rare ones more often.
-    cfg.SAMPLING = CN()
+    cfg.SAMPLING = _Section()
     cfg.SAMPLING.RARE_CLASSES = False  # whether it is done; recipes of DAFormer's family set it
-    cfg.SAMPLING.TEMPERATURE = 0.01  # of the softmax over the classes; smaller: the rarest more often
-    cfg.SAMPLING.MIN_PIXELS = 3000  # a label with more pixels of the class, as it lies on disk, can be drawn for it
+    cfg.SAMPLING.TEMPERATURE = above_zero(0.01)  # of the softmax over the classes; smaller: the rarest more often
+    # A label with more pixels of the class, as it lies on disk, can be drawn for it.
+    cfg.SAMPLING.MIN_PIXELS = at_least_zero(3000)
     # Whether MIN_PIXELS is meant for labels of GTA's size and scaled to the area of these: True under protocols of
     # one's own, unless they set MIN_PIXELS.
     cfg.SAMPLING.BY_AREA = False
-    cfg.SAMPLING.MIN_CROP_PIXELS = 1500  # a crop is drawn again (10 times) while it has no more pixels of the class
+    # A crop is drawn again (10 times) while it has no more pixels of the class.
+    cfg.SAMPLING.MIN_CROP_PIXELS = at_least_zero(1500)
 
     # How the student is trained.
-    cfg.SOLVER = CN()
-    cfg.SOLVER.ITERS = 40000  # training steps
-    cfg.SOLVER.BATCH = 2  # images of each domain, of all GPUs of the run together
-    cfg.SOLVER.OPTIMIZER = "adamw"  # adamw has betas 0.9 and 0.999
-    cfg.SOLVER.MOMENTUM = 0.9  # momentum of sgd
-    cfg.SOLVER.ENCODER_LR = 6e-5  # learning rate of the encoder, after the warm-up
-    cfg.SOLVER.DECODER_LR = 6e-4  # learning rate of the decoder, after the warm-up
-    cfg.SOLVER.WEIGHT_DECAY = 0.01  # weight decay; 0 on the norms of networks that ask for it
-    cfg.SOLVER.WARMUP_ITERS = 1500  # iterations in which the rates rise linearly from WARMUP_FACTOR of them
-    cfg.SOLVER.WARMUP_FACTOR = 1e-6  # share of the learning rates that the warm-up begins with
-    cfg.SOLVER.POWER = 1.0  # exponent of the polynomial decay of the rates to 0
-    cfg.SOLVER.PRECISION = "fp32"  # bf16 and fp16 are autocast, with a gradient scaler for fp16
+    cfg.SOLVER = _Section()
+    cfg.SOLVER.ITERS = at_least_one(40000)  # training steps
+    cfg.SOLVER.BATCH = at_least_one(2)  # images of each domain, of all GPUs of the run together
+    cfg.SOLVER.OPTIMIZER = choice("adamw", "sgd")  # adamw has betas 0.9 and 0.999
+    cfg.SOLVER.MOMENTUM = share(0.9)  # momentum of sgd
+    cfg.SOLVER.ENCODER_LR = at_least_zero(6e-5)  # learning rate of the encoder, after the warm-up
+    cfg.SOLVER.DECODER_LR = at_least_zero(6e-4)  # learning rate of the decoder, after the warm-up
+    cfg.SOLVER.WEIGHT_DECAY = at_least_zero(0.01)  # weight decay; 0 on the norms of networks that ask for it
+    # Iterations in which the rates rise linearly from WARMUP_FACTOR of them.
+    cfg.SOLVER.WARMUP_ITERS = at_least_zero(1500)
+    cfg.SOLVER.WARMUP_FACTOR = share(1e-6)  # share of the learning rates that the warm-up begins with
+    cfg.SOLVER.POWER = at_least_zero(1.0)  # exponent of the polynomial decay of the rates to 0
+    cfg.SOLVER.PRECISION = choice("fp32", "bf16", "fp16")  # bf16 and fp16 are autocast, with a gradient scaler for fp16
     cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
     cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
 
     # How the student is scored.
-    cfg.TEST = CN()
-    cfg.TEST.RESIZE = ()  # images are scaled to exactly this size, logits to the label's; empty: as is
+    cfg.TEST = _Section()
+    # Images are scaled to exactly this size, logits to the label's; empty: as is.
+    cfg.TEST.RESIZE = size((), LEAST_SIDE)
     cfg.TEST.SLIDING = False  # inference by windows whose logits are averaged where they overlap, not on whole images
-    cfg.TEST.WINDOW = ()  # size of the windows; empty: the training crop's
-    cfg.TEST.STRIDE = ()  # distance between windows; empty: half a window
-    cfg.TEST.PERIOD = 4000  # iterations between evaluations of the student; the last iterate is always evaluated
+    cfg.TEST.WINDOW = size((), LEAST_SIDE)  # size of the windows; empty: the training crop's
+    cfg.TEST.STRIDE = size(())  # distance between windows; empty: half a window
+    # Iterations between evaluations of the student; the last iterate is always evaluated.
+    cfg.TEST.PERIOD = at_least_one(4000)
     # How many classes the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow
     # are in the tables), or as many as DATA.CLASSES; 0: the usual number, filled in.
-    cfg.TEST.CLASSES = 0
+    cfg.TEST.CLASSES = at_least_zero(0)
     # How many images at the end of the source's list are left out of training and scored at each evaluation, to choose
     # settings without target labels (docs/criteria.md); 0: none.
-    cfg.TEST.SOURCE_IMAGES = 0
+    cfg.TEST.SOURCE_IMAGES = at_least_zero(0)
     # On how many training images of the target, evenly spaced in its list, the confidence of pseudo-labels is measured
     # at each evaluation, to choose settings without target labels (docs/criteria.md); 0: none.
-    cfg.TEST.CONFIDENCE_IMAGES = 0
+    cfg.TEST.CONFIDENCE_IMAGES = at_least_zero(0)
 
     cfg.SELF_TRAINING = _keys(SelfTraining())  # teacher, pseudo-labels, strong augmentation (methods/framework/step.py)
     cfg.HRDA = _keys(MultiResolution())  # context and detail (methods/networks/multi_resolution.py)
@@ -136,8 +193,8 @@ def get_config() -> CN:
         cfg.TERMS[config_name(name)] = _keys(cls.Settings())
 
     cfg.DEVICE = ""  # what torch computes on, as "cuda" or "cpu"; empty: cuda where there is one, else cpu
-    cfg.NUM_WORKERS = 2  # processes that load images; any number gives the same batches
-    cfg.CHECKPOINT_PERIOD = 1000  # iterations between checkpoints
+    cfg.NUM_WORKERS = at_least_zero(2)  # processes that load images; any number gives the same batches
+    cfg.CHECKPOINT_PERIOD = at_least_one(1000)  # iterations between checkpoints
     return cfg
 
 

@@ -14,26 +14,20 @@ from detectron2.config import CfgNode
 
 import datasets.streets
 from benchmarks.config.deciding import decisive, formerly_decisive
-from benchmarks.config.keys import config_name, flatten, from_node, get_config
+from benchmarks.config.keys import SET_ELSEWHERE, config_name, flatten, from_node, get_config, ranges
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values
-from benchmarks.config.ranges import SET_ELSEWHERE, expected
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from datasets.rare_classes import RareClasses, of_crop
-from methods.base.ranges import out_of_range
 from methods.framework.recipes import parse
-from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
 from results.records.record import FILE as RECORD
 from results.records.record import is_over, record_or_none
-
-# Checked by the ranges beside their fields (methods/base/ranges.py).
-_SETTINGS = ("SELF_TRAINING.", "HRDA.", "TERMS.")
 
 
 @dataclass(frozen=True)
@@ -142,13 +136,15 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
     check_classes(cfg)
     recipe = parse(cfg.METHOD)
-    _check_values({key: value for key, value in flatten(cfg).items() if not key.startswith(_SETTINGS)})
-    _check_ranges("SELF_TRAINING", SelfTraining, cfg.SELF_TRAINING)
-    for name, cls in TERMS.items():
-        section = f"TERMS.{config_name(name)}"
-        # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
-        if name in recipe.terms or any(key.startswith(f"{section}.") for key in overrides):
-            _check_ranges(section, cls.Settings, cfg.TERMS[config_name(name)])
+    # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
+    seen = {f"TERMS.{config_name(name)}" for name in recipe.terms} | {key.rpartition(".")[0] for key in overrides}
+    _check_values(
+        {
+            key: value
+            for key, value in flatten(cfg).items()
+            if not key.startswith("TERMS.") or key.rpartition(".")[0] in seen
+        }
+    )
     if cfg.SOLVER.OPTIMIZER == "adamw" and _usual_momentum() != cfg.SOLVER.MOMENTUM:
         raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
     _check_margins(cfg)
@@ -166,16 +162,11 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first value that is out of the range of its key."""
+    known = ranges()
     for key, value in values.items():
-        if wanted := expected(key, value):
-            raise ConfigError(f"{key} is {value!r}, expected {wanted}")
-
-
-def _check_ranges(section: str, cls: type, node: CfgNode) -> None:
-    """Raises ConfigError for a value out of the range that stands beside its field."""
-    if found := out_of_range(cls, {key.lower(): value for key, value in node.items()}):
-        name, value, expected = found
-        raise ConfigError(f"{section}.{name.upper()} is {value}, expected {expected}")
+        if key in known and not known[key].allows(value):
+            raise ConfigError(f"{key} is {value!r}, expected {known[key].expected}")
 
 
 @cache

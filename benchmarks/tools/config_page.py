@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 from benchmarks.config import keys
 from benchmarks.config.overrides import kind_in_words, kinds_of
-from benchmarks.config.ranges import CHOICES, SET_ELSEWHERE, expected
 from benchmarks.core.checkout import ROOT
 from benchmarks.tools.source_comments import by_attribute, by_field
 from methods.framework.term import TERMS
@@ -92,7 +89,7 @@ def _shipped() -> Iterator[tuple[str, type]]:
 
 def _meanings() -> dict[str, str]:
     source = inspect.getsource(keys)
-    found = by_attribute(source, keys.get_config.__name__)
+    found = by_attribute(source, keys.declared.__name__)
     for role in ("SOURCE", "TARGET", "VAL"):
         found |= {f"DATA.{role}.{name}": text for name, text in by_attribute(source, "_data_set").items()}
     for section, cls in _shipped():
@@ -110,15 +107,14 @@ def _first_paragraph(cls: type) -> str:
 
 def _values(key: str, default: Any) -> str:
     """Which values a key may have: its range where it has one, else its type."""
-    if key in SET_ELSEWHERE:
-        return f"set by {SET_ELSEWHERE[key]}"
-    if key in CHOICES:
-        return " or ".join(f"`{word}`" for word in CHOICES[key])
+    if key in keys.SET_ELSEWHERE:
+        return f"set by {keys.SET_ELSEWHERE[key]}"
     if key in keys.WORD_KEYS:
         return "words"
     if key in keys.PATH_KEYS:
         return "a path, `~` is the home folder" + " (or a name)" * (key == "WEIGHTS")
-    limits, kinds = _limits(key, default), kinds_of(key, default)
+    allowed, kinds = keys.ranges().get(key), kinds_of(key, default)
+    limits = allowed.expected if allowed else ""
     if kinds == (str,) and keys.setting_type(key):
         return "one of the words named"
     if not limits:
@@ -127,17 +123,6 @@ def _values(key: str, default: Any) -> str:
         limits = f"a whole number of {limits.removeprefix('a finite number of ')}"
     each = "each " if isinstance(default, tuple) and keys.setting_type(key) else ""
     return f"{each}{limits}" + " or none" * (type(None) in kinds)
-
-
-def _limits(key: str, default: Any) -> str:
-    """The range of a key in words, as a line about a value beyond it says it; "" where it has none."""
-    section, _, leaf = key.rpartition(".")
-    for name, cls in keys.sections():
-        if name == section:
-            allowed = next(each.metadata.get("range") for each in fields(cls) if each.name == leaf.lower())
-            return allowed.expected if allowed else ""
-    beyond: Any = (-1,) if isinstance(default, tuple) else default if isinstance(default, (bool, str)) else -math.inf
-    return expected(key, beyond) or ""
 
 
 def _written(value: Any) -> str:

@@ -12,21 +12,30 @@ trained; a term that a run does not have says nothing about it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import field, fields
 from typing import Any, NamedTuple
 
 
 class Range(NamedTuple):
-    """``holds`` of a value in it; ``expected`` says which those are, as in "expected a number from 0 to 1"."""
+    """``holds`` of a value in it; ``expected`` says which those are, as in "expected a number from 0 to 1".
+
+    ``whole``: of a tuple as it is, else of each of its items. None is in every range.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    whole: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Whether the value is in the range."""
+        items = value if isinstance(value, tuple) and not self.whole else (value,)
+        return all(self.holds(item) for item in items if item is not None)
 
 
-def within(default: Any, expected: str, holds: Callable[[Any], bool]) -> Any:
+def within(default: Any, expected: str, holds: Callable[[Any], bool], whole: bool = False) -> Any:
     """A field of a settings dataclass with this default and `Range`."""
-    return field(default=default, metadata={"range": Range(expected, holds)})
+    return field(default=default, metadata={"range": Range(expected, holds, whole)})
 
 
 def at_least_one(default: Any) -> Any:
@@ -49,16 +58,6 @@ def share(default: Any) -> Any:
     return within(default, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
-def out_of_range(settings: type, values: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-    """The first field of a settings dataclass whose value is out of its range: its name, the value, what was expected.
-
-    Args:
-        settings: the dataclass.
-        values: by field name. Of a tuple each item has to be in the range; None is in every one.
-    """
-    for each in fields(settings):
-        value, allowed = values[each.name], each.metadata.get("range")
-        items = value if isinstance(value, tuple) else (value,)
-        if allowed and not all(allowed.holds(item) for item in items if item is not None):
-            return each.name, value, allowed.expected
-    return None
+def ranges_of(settings: type) -> dict[str, Range]:
+    """The ranges of a settings dataclass, by field name."""
+    return {each.name: each.metadata["range"] for each in fields(settings) if "range" in each.metadata}

@@ -13,17 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.base.errors import MethodError
-from methods.base.ranges import out_of_range, share, within
+from methods.base.ranges import share, within
 from methods.networks.attention import scale_attention
 from methods.networks.segmentor import LEAST_SIDE, Prediction, Segmentor, Window
 
 
 @dataclass(frozen=True)
 class MultiResolution:
-    """What can be set of it: config keys ``HRDA.<FIELD>``. Defaults are the published ones (lhoyer/HRDA).
-
-    Raises MethodError, one line, for a value out of range.
-    """
+    """What can be set of it: config keys ``HRDA.<FIELD>``. Defaults are the published ones (lhoyer/HRDA)."""
 
     enabled: bool = False  # whether there are two resolutions; the recipe hrda sets it
     context_scale: float = within(  # ratio of the context's resolution to the image's
@@ -33,11 +30,6 @@ class MultiResolution:
         0.5, "a share of the crop, above 0, below 1", lambda size: 0 < size < 1
     )
     detail_weight: float = share(0.1)  # lambda_d: share of the detail's own loss
-
-    def __post_init__(self) -> None:
-        if found := out_of_range(type(self), vars(self)):
-            name, value, expected = found
-            raise MethodError(f"HRDA.{name.upper()} is {value}: expected {expected}")
 
 
 class MultiResolutionSegmentor(Segmentor):

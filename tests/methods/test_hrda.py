@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.core.errors import ConfigError
 from benchmarks.engine.build import build_student
 from benchmarks.engine.runner import RunWatcher, run_one
 from methods.base.errors import MethodError
@@ -286,7 +287,7 @@ def test_other_decoders_are_refused() -> None:
     [("CONTEXT_SCALE", 0.3), ("CONTEXT_SCALE", 0.0), ("DETAIL_SIZE", 1.0), ("DETAIL_WEIGHT", 1.5)],
 )
 def test_settings_out_of_range_are_told(small_config: MakeConfig, key: str, value: float) -> None:
-    with pytest.raises(MethodError, match=rf"HRDA\.{key} is {value}: expected"):
+    with pytest.raises(ConfigError, match=rf"HRDA\.{key} is {value}, expected"):
         small_config("hrda", overrides={f"HRDA.{key}": value})
 
 

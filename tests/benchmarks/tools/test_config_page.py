@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.config.keys import flatten, get_config
+from benchmarks.config.keys import SET_ELSEWHERE, WORD_KEYS, flatten, get_config, ranges
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.tools.config_page import PAGE, Key, page, sections
 from benchmarks.tools.source_comments import by_attribute, by_field
-from methods.base.errors import MethodError
 from methods.base.ranges import share
 from methods.framework.term import TERMS, Term, TermSettings, term
 
@@ -37,7 +36,7 @@ def test_every_key_and_section_has_a_meaning(keys: dict[str, Key]) -> None:
     ("name", "default", "values", "meaning"),
     [
         ("SOLVER.ITERS", 40000, "a whole number of at least 1", "training steps"),
-        ("SOLVER.PRECISION", "fp32", "`fp32` or `bf16` or `fp16`", "autocast"),
+        ("SOLVER.PRECISION", "fp32", "fp32, bf16 or fp16", "autocast"),
         ("INPUT.CROP", (512, 512), "a width and a height in pixels of at least 32", "size of training crops"),
         ("TEST.WINDOW", (), "a width and a height in pixels of at least 32 or []", "size of the windows"),
         ("METHOD", "", "set by --methods", "recipe"),
@@ -60,11 +59,19 @@ def test_values_below_what_the_page_says_are_refused(keys: dict[str, Key]) -> No
     refused = 0
     for key in keys.values():
         for end, beyond in ends.items():
-            if key.values.endswith(end) and not key.name.startswith("HRDA."):
-                with pytest.raises((ConfigError, MethodError), match=f"{key.name} is .*expected"):
+            if key.values.endswith(end):
+                with pytest.raises(ConfigError, match=f"{key.name} is .*expected"):
                     RunSpec("streets", "dacs", None, 0, {key.name: beyond}).resolve()
                 refused += 1
     assert refused > 30
+
+
+def test_numbers_and_sizes_have_ranges_that_their_defaults_are_in() -> None:
+    known, defaults = ranges(), flatten(get_config())
+    assert [key for key, allowed in known.items() if not allowed.allows(defaults[key])] == []
+    numbers = {key for key, value in defaults.items() if type(value) in (int, float, tuple)}
+    without = numbers - WORD_KEYS - SET_ELSEWHERE.keys() - known.keys()
+    assert {key for key in without if not key.startswith("TERMS.")} == set()
 
 
 def test_terms_of_others_are_not_on_the_page() -> None:
