@@ -39,7 +39,7 @@ class Progress:
         stderr: bool = False,
         console: Console | None = None,
     ) -> None:
-        """``title``, ``total``, ``unit``, as "images": of one piece of work. ``seconds``: between plain lines."""
+        """``title``, ``total`` (0: unknown), ``unit``, as "images": of one piece. ``seconds``: between plain lines."""
         self.console = console or Console(stderr=stderr)
         self.works = [Work(total, title)]
         self._unit, self._seconds = unit, seconds
@@ -81,15 +81,15 @@ class Progress:
             return
         shown = "  ".join(filter(None, (state, self.time_left())))
         if not self.console.is_terminal:
-            counted = " ".join(filter(None, (f"{done:.0f}/{total:.0f}", self._unit)))
+            counted = " ".join(filter(None, (f"{done:.0f}" + (f"/{total:.0f}" if total else ""), self._unit)))
             self.say(f"{title}  {counted}  {shown}")
             return
         if self._bars is None:
             columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn()
             self._bars = Bars(*columns, TextColumn("{task.fields[state]}", markup=False), console=self.console)
-            self._bars.add_task(title, total=total, completed=int(done), state=shown)
+            self._bars.add_task(title, total=total or None, completed=int(done), state=shown)
             self._bars.start()
-        self._bars.update(self._bars.task_ids[0], description=title, completed=done, total=total, state=shown)
+        self._bars.update(self._bars.task_ids[0], description=title, completed=done, total=total or None, state=shown)
 
     def due(self, seconds: float) -> bool:
         """Whether nothing was shown for so long; then something is, and the time begins anew."""

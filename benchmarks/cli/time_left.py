@@ -13,7 +13,7 @@ _MARK = 0.01  # of the time since it began, between two points that are remember
 
 @dataclass
 class Work:
-    """A piece of work of ``total`` units, as a run of so many iterations, of which ``done`` are over."""
+    """A piece of work of ``total`` units (0: unknown), as a run of so many iterations, of which ``done`` are over."""
 
     total: float
     label: str = ""
@@ -67,7 +67,7 @@ def seconds_left(works: Sequence[Work]) -> float | None:
     """
     paces = [work.pace() for work in works]
     known = [pace for pace in paces if pace is not None]
-    if not known:
+    if not known or any(work.running and not work.total for work in works):
         return None
     usual = sum(known) / len(known)
     each = [

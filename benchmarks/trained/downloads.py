@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import sys
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from tabulate import tabulate
 
+from benchmarks.cli.progress import Progress
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from methods.networks import NETWORKS
@@ -121,31 +119,23 @@ def download(name: str, url: str, destination: Path, sha256: str) -> str:
 
 
 def _stream(name: str, url: str, file: Path) -> str:
-    """Write what the address sends to ``file`` and return its SHA-256; OSError where it ends early."""
+    """Write what the address sends to ``file`` and return its SHA-256; OSError where it ends early.
+
+    torch.hub's `download_url_to_file` waits for ever for a silent server, takes what ended early for whole where no
+    digest is known, and does not tell the digest.
+    """
     digest, received = hashlib.sha256(), 0
-    console = Console(stderr=True)
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
     request = Request(url, headers={"User-Agent": "segshift"})
-    with urlopen(request, timeout=SILENCE_SECONDS) as response, file.open("wb") as out, bars:
+    with urlopen(request, timeout=SILENCE_SECONDS) as response, file.open("wb") as out:
         length = response.headers.get("Content-Length")
         expected = int(length) if length is not None else None
-        if not console.is_terminal:
-            size = f", {expected / 1e6:.0f} MB" if expected is not None else ""
-            print(f"{name}: fetching {url}{size}", file=sys.stderr)
-        task = bars.add_task(name, total=expected)
-        while chunk := response.read(CHUNK_BYTES):
-            out.write(chunk)
-            digest.update(chunk)
-            received += len(chunk)
-            bars.update(task, completed=received)
+        with Progress(f"fetching {name}", (expected or 0) / 1e6, "MB", stderr=True) as progress:
+            progress.tell(url, force=True)
+            while chunk := response.read(CHUNK_BYTES):
+                out.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                progress.reach(received / 1e6)
     if expected is not None and received != expected:
         raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
     return digest.hexdigest()
@@ -156,4 +146,6 @@ def _reason(error: BaseException) -> str:
         return f"the server answered {error.code} {error.reason}"
     if isinstance(error, URLError):
         return f"no connection ({error.reason})"
+    if isinstance(error, TimeoutError):
+        return f"the server said nothing for {SILENCE_SECONDS:g} seconds"
     return str(error) or type(error).__name__

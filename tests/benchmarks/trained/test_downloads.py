@@ -36,7 +36,9 @@ class Server(BaseHTTPRequestHandler):
         if self.path != "/unsized.pth":
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        self.wfile.write(CONTENT[: len(CONTENT) // 2] if self.path == "/cut.pth" else CONTENT)
+        self.wfile.write(CONTENT[: len(CONTENT) // 2] if self.path in ("/cut.pth", "/silent.pth") else CONTENT)
+        if self.path == "/silent.pth":
+            self.rfile.read(1)  # until the client has gone
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -105,6 +107,22 @@ def test_no_connection_and_no_room_are_told(tmp_path: Path, address: str) -> Non
     with pytest.raises(ConfigError, match=r"^weights a: not fetched, .*File exists.*put it at "):
         download("a", f"{address}/good.pth", tmp_path / "file" / "x", "")
     assert files(tmp_path) == ["file"]
+
+
+def test_a_server_that_falls_silent_is_told(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.3)
+    told = r"^weights a: not fetched, the server said nothing for 0\.3 seconds; fetch http"
+    with pytest.raises(ConfigError, match=told):
+        download("a", f"{address}/silent.pth", tmp_path / "x", "")
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(("file", "told"), [("good.pth", "0/5 MB"), ("unsized.pth", "0 MB")])
+def test_a_download_says_what_comes_and_how_much(
+    tmp_path: Path, address: str, file: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    download("some", f"{address}/{file}", tmp_path / "x", "")
+    assert capsys.readouterr() == ("", f"fetching some  {told}  {address}/{file}  time left -\n")
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
