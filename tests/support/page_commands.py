@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import yaml
@@ -77,8 +78,21 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def own_files(text: str) -> dict[str, str]:
+    """The files that a page shows whole, by name: blocks whose first line is a comment with nothing but that."""
+    named = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
+    return {match[1]: block.text for block in blocks(text) if (match := named.match(block.text))}
+
+
 def faults(text: str) -> list[str]:
     """What is wrong with the code blocks and inline commands of a page."""
+    with TemporaryDirectory() as folder:
+        for name, content in own_files(text).items():
+            Path(folder, name).write_text(content, encoding="utf-8")
+        return _faults(text, Path(folder))
+
+
+def _faults(text: str, folder: Path) -> list[str]:
     found = []
     for block in blocks(text):
         skipped = set()
@@ -86,14 +100,14 @@ def faults(text: str) -> list[str]:
             for words in commands(block.text):
                 if words[0] in block.left_out:
                     skipped.add(words[0])
-                elif fault := command_fault(words):
+                elif fault := command_fault(words, folder):
                     found.append(f"{shlex.join(words)}: {fault}")
             found += [f"{name}: said to be not checked, and not there" for name in {*block.left_out} - skipped]
         elif fault := _content_fault(block):
             found.append(fault)
     for code in re.findall(r"`([^`\n]+)`", BLOCK.sub("", text)):
         if code.startswith(tuple(f"{python} " for python in PYTHONS)):
-            found += [f"{code}: {fault}" for words in commands(code) if (fault := command_fault(words))]
+            found += [f"{code}: {fault}" for words in commands(code) if (fault := command_fault(words, folder))]
     return found
 
 
@@ -126,8 +140,8 @@ def commands(text: str) -> Iterator[list[str]]:
                 words = []
 
 
-def command_fault(words: list[str]) -> str:
-    """What is wrong with a command; "" where nothing is."""
+def command_fault(words: list[str], folder: Path = ROOT) -> str:
+    """What is wrong with a command; "" where nothing is. Plug-ins lie in the folder, or else in the checkout."""
     if words[0] in TOOLS:
         return ""
     if words[0] not in PYTHONS:
@@ -145,10 +159,11 @@ def command_fault(words: list[str]) -> str:
     options = [word.split("=")[0] for word in rest if OPTION.fullmatch(word.split("=")[0])]
     if options and (unknown := [each for each in options if each not in _options(script)]):
         return f"--help knows no {', '.join(unknown)}"
-    if wrong := [key for key in KEY.findall(" ".join(rest)) if key not in _keys()]:
-        return f"no such key: {', '.join(wrong)}"
+    named = [plugin for word, plugin in pairwise(rest) if word == "--plugin"]
     with forgotten():
-        import_plugins([str(ROOT / plugin) for word, plugin in pairwise(rest) if word == "--plugin"])
+        import_plugins([str(folder / name if (folder / name).is_file() else ROOT / name) for name in named])
+        if wrong := [key for key in KEY.findall(" ".join(rest)) if key not in flatten(get_config())]:
+            return f"no such key: {', '.join(wrong)}"
         return _value_fault(dict(pairwise(rest)))
 
 
@@ -162,11 +177,6 @@ def _value_fault(given: dict[str, str]) -> str:
         return f"unknown network {network}"
     protocol = given.get("--protocol", "streets")
     return "" if is_path(protocol) or protocol in protocols() else f"unknown protocol {protocol}"
-
-
-@cache
-def _keys() -> set[str]:
-    return set(flatten(get_config()))
 
 
 @cache
