@@ -54,7 +54,7 @@ class FeatureDistance(Term[FeatureDistanceSettings]):
     _classes: torch.Tensor
 
     def __init__(self, settings: FeatureDistanceSettings, segmentor: Segmentor, crop: tuple[int, int]) -> None:
-        """Raises MethodError where the classes are no train ids or there are none."""
+        """Copy the encoder. Raises MethodError where the classes are no train ids or there are none."""
         super().__init__(settings, segmentor, crop)
         if not settings.classes:
             raise MethodError(

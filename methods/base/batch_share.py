@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Share:
-    """Of the ``rank``-th of ``ranks`` processes (torch.distributed's default group)."""
+    """The share of the ``rank``-th of ``ranks`` processes (torch.distributed's default group)."""
 
     rank: int = 0
     ranks: int = 1
 
     @classmethod
     def of_this_process(cls) -> Share:
-        """By torch.distributed; the whole batch where it is not initialized."""
+        """This process's share by torch.distributed; the whole batch where it is not initialized."""
         return cls(comm.get_rank(), comm.get_world_size())
 
     def global_size(self, rows: int) -> int:
@@ -46,7 +46,7 @@ class Share:
         return drawn if self.ranks == 1 else drawn.chunk(self.ranks, dim)[self.rank]
 
     def local_items(self, listed: list[T]) -> list[T]:
-        """As ``local_rows``, of a list with an item an image."""
+        """This process's items of a list with one an image."""
         rows = len(listed) // self.ranks
         return listed[self.rank * rows : (self.rank + 1) * rows]
 
@@ -75,7 +75,7 @@ class Share:
 
     @contextmanager
     def noise(self) -> Iterator[None]:
-        """Within, dropout and drop path draw for the whole batch (`_WholeBatchNoise`)."""
+        """Let dropout and drop path draw for the whole batch within (`_WholeBatchNoise`)."""
         if self.ranks == 1:
             yield
             return

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 
 class Range(NamedTuple):
-    """``holds`` of a value in it; ``expected`` says which those are, as in "expected a number from 0 to 1".
+    """A test, ``holds``, and the words for what passes it, as in "expected a number from 0 to 1".
 
     ``whole``: of a tuple as it is, else of each of its items. None is in every range.
     """
@@ -44,17 +44,17 @@ def at_least_one(default: Any) -> Any:
 
 
 def at_least_zero(default: Any) -> Any:
-    """Finite and not negative: a weight, a rate."""
+    """A finite number that is not negative: a weight, a rate."""
     return within(default, "a finite number of at least 0", lambda value: value >= 0 and math.isfinite(value))
 
 
 def above_zero(default: Any) -> Any:
-    """Finite and positive: a temperature."""
+    """A finite number above 0: a temperature."""
     return within(default, "a finite number above 0", lambda value: 0 < value < math.inf)
 
 
 def share(default: Any) -> Any:
-    """From 0 to 1: a share, a probability, a momentum."""
+    """A number from 0 to 1: a share, a probability, a momentum."""
     return within(default, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 

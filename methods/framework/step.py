@@ -132,7 +132,9 @@ class TrainingStep:
         target_valid: torch.Tensor | None = None,
         share: Share = ALONE,
     ) -> None:
-        """``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere.
+        """Take one iteration's batches; nothing is computed yet.
+
+        ``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere.
 
         ``share``: of a batch that several processes have together, of which the images given are this one's.
         """
@@ -189,7 +191,7 @@ class TrainingStep:
         return pseudo_labels(logits, self.settings.threshold, self.target_valid, lambda x: self._share.mean(x.mean()))
 
     def mean_over(self, total: torch.Tensor | int, count: torch.Tensor) -> torch.Tensor:
-        """``total / count``, a mean over what is counted in all images of the batch; 0 where nothing is.
+        """The mean ``total / count`` over what is counted in all images of the batch; 0 where nothing is.
 
         What a loss divides by goes through here where it is no constant: several processes have their shares of the
         batch, and the mean of their losses is that of the whole.

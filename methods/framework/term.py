@@ -48,7 +48,7 @@ class Term(nn.Module, Generic[S]):
     learning_rate: float | None = None
 
     def __init__(self, settings: S, segmentor: Segmentor, crop: tuple[int, int]) -> None:
-        """``segmentor`` and the (height, width) of training crops give the shapes of trainable parts."""
+        """Take the shapes of trainable parts from ``segmentor`` and the (height, width) of training crops."""
         super().__init__()
         self.settings = settings
 

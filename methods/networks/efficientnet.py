@@ -50,7 +50,7 @@ class EfficientNetLite0(Encoder):
         return self.blocks
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """From the names of efficientnet-lite-pytorch."""
+        """Rename weights from the names of efficientnet-lite-pytorch."""
         renamed = {}
         for key, value in state.items():
             prefix = next((p for p in _RENAMES if key.startswith(p)), None)

@@ -92,7 +92,7 @@ class MixTransformer(Encoder):
         return (module for module in self.mit.modules() if isinstance(module, SegformerLayer))
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """From the names of SegFormer's authors and of both layouts of transformers, whichever is installed here."""
+        """Rename weights from the names of SegFormer's authors or of either layout of transformers to ours."""
         own = {f"mit.{name}" for name, _ in self.mit.named_parameters()}
         renames: dict[str, str] = {}
         for stage, depth in enumerate(self.depths):

@@ -17,7 +17,7 @@ class PickledType:
     """Stands under the name of numpy.dtype."""
 
     def __init__(self, name: str, *_: Any) -> None:
-        """Raises ValueError for a type of anything but numbers and text."""
+        """Find a type. Raises ValueError for one of anything but numbers and text."""
         if not _PLAIN.fullmatch(name):
             raise ValueError(f"it holds values of numpy's type {name!r:.40}, expected numbers")
         self.dtype = np.dtype(name)

@@ -41,7 +41,7 @@ class PublishedWeights:
         raise NotImplementedError
 
     def destination(self) -> Path:
-        """Where a fetched file belongs: in the cache of the library that its name comes from."""
+        """The place of a fetched file: in the cache of the library that its name comes from."""
         raise NotImplementedError
 
     def cached(self) -> Path | None:

@@ -93,7 +93,7 @@ class DilatedResNet(Encoder):
         return chain.from_iterable(self.get_submodule(name).children() for name in _STAGES)
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """From the names of torchvision and OpenMMLab; detectron2's are its own."""
+        """Rename weights from the names of torchvision and OpenMMLab; detectron2's are its own."""
         renamed = {}
         for key, value in state.items():
             for pattern, spell in _RENAMES:

@@ -57,7 +57,7 @@ class Segmentor(nn.Module):
         self.decoder = decoder
 
     def window(self, size: tuple[int, int], generator: torch.Generator) -> Window | None:
-        """Where a training image of `size` (height, width) is looked at in detail; None without a second resolution."""
+        """The part of a training image of `size` (height, width) seen in detail; None without a second resolution."""
         return None
 
     def encode(self, images: Tensor, window: Window | None = None) -> list[Tensor]:

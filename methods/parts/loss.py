@@ -11,7 +11,7 @@ IGNORE = 255
 
 
 def mean_over(total: torch.Tensor | int, count: torch.Tensor) -> torch.Tensor:
-    """``total / count``, 0 where nothing is counted. A step's `TrainingStep.mean_over` counts over its whole batch."""
+    """The mean ``total / count``, 0 where nothing is counted; `TrainingStep.mean_over` counts over the whole batch."""
     return total / count.clamp_min(1)
 
 

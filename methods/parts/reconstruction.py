@@ -25,7 +25,7 @@ class PixelHead(nn.Module):
     """Rebuilt last-stage features -> the normalised RGB pixels under them, by one linear layer a place, as in MAE."""
 
     def __init__(self, channels: int, stride: int) -> None:
-        """``channels`` and ``stride`` of the encoder's last stage: each place predicts stride x stride pixels."""
+        """Take ``channels`` and ``stride`` of the encoder's last stage: each place predicts stride x stride pixels."""
         super().__init__()
         self.predict = nn.Conv2d(channels, 3 * stride * stride, kernel_size=1)
         self.arrange = nn.PixelShuffle(stride)

@@ -20,7 +20,7 @@ class Teacher(nn.Module):
     """
 
     def __init__(self, student: Segmentor, momentum: float) -> None:
-        """``momentum``: the average's upper bound alpha, in [0, 1)."""
+        """Copy the student; ``momentum`` is the average's upper bound alpha, in [0, 1)."""
         super().__init__()
         self.momentum = momentum
         self.segmentor = copy.deepcopy(student).requires_grad_(False)
