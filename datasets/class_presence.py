@@ -16,7 +16,7 @@ _LOOKED_AT = 256  # labels, before all are counted
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:
-    """At most ``most`` of the items, evenly spaced."""
+    """Choose at most ``most`` of the items, evenly spaced."""
     count = min(len(items), most)
     return [items[i * len(items) // count] for i in range(count)]
 
@@ -24,7 +24,7 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 def absent_classes(
     items: Sequence[dict[str, Any]], wanted: Sequence[int], classes: int, *, cache: Path, shown: Shown = quiet
 ) -> list[int]:
-    """Those of the ``wanted`` train ids of which no label has a pixel, of `classes` in all.
+    """The ``wanted`` train ids of which no label has a pixel, of `classes` in all.
 
     Some labels, spread over the list, show all classes of most data sets; where they do not, the pixels of all labels
     are counted (and the counts kept, `class_pixels.class_pixels`).

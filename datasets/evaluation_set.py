@@ -44,7 +44,7 @@ class EvaluationSet(Dataset):
         return len(self._items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Raises `DataError`, also where label and image disagree in size: a score must not skip images."""
+        """Read an item. Raises `DataError`, also where label and image differ in size: scores must not skip images."""
         item = self._items[index]
         image, label = read_pair(item)
         return {
@@ -72,7 +72,7 @@ class UnlabelledSet(Dataset):
         return len(self._items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Raises `DataError` for an image that cannot be read."""
+        """Read an image. Raises `DataError` where it cannot be read."""
         item = self._items[index]
         image = _resized(read_image(item["file_name"]), self._view.resize, keep_aspect=True)
         return {

@@ -15,7 +15,7 @@ NEAR = 1.0  # metres; nothing nearer is drawn
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the picture is taken from.
+    """The place that a picture is taken from.
 
     width, height: canvas size in pixels. focal: in pixels. vanish, horizon: vanishing point of the road, in pixels.
     elevation: of the lens above the ground, x: right of the road's centre line, both in metres.

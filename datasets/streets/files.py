@@ -48,7 +48,7 @@ class Spec:
     seed: int
 
     def __post_init__(self) -> None:
-        """Raises DataError on a value that cannot be drawn."""
+        """Check the values. Raises DataError on one that cannot be drawn."""
         width, height = self.size
         if not (SMALLEST[0] <= width <= LARGEST[0] and SMALLEST[1] <= height <= LARGEST[1]):
             raise DataError(
