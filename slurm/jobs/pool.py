@@ -33,7 +33,7 @@ class SlurmPool(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], parallel: int, submitter: Submitter, scheduler: Scheduler) -> None:
-        """Nothing is submitted yet.
+        """Make a pool; nothing is submitted yet.
 
         Args:
             function: of a module, so that a job can import it.
@@ -85,7 +85,7 @@ class SlurmPool(Generic[T, R]):
             self._folders[index] = folder
 
     def job_id(self, index: int) -> str:
-        """Of a job that has not ended, ``123`` or ``123_4``."""
+        """The id of a job that has not ended, ``123`` or ``123_4``."""
         return self._jobs[index]
 
     def cancel(self, index: int) -> None:

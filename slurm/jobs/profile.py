@@ -76,16 +76,16 @@ class Profile:
 
     @property
     def minutes(self) -> int:
-        """``time`` in whole minutes, which is what SLURM counts in."""
+        """The time limit in whole minutes, which is what SLURM counts in."""
         return parse_time(self.time)
 
     @property
     def ranks(self) -> int:
-        """Processes that train one run together."""
+        """The number of processes that train one run together."""
         return self.nodes * max(1, self.gpus)
 
     def parameters(self) -> dict[str, Any]:
-        """As submitit's SlurmExecutor takes them."""
+        """The settings as submitit's SlurmExecutor takes them."""
         gpus = f"gpu:{self.gpu_type}:{self.gpus}" if self.gpu_type else f"gpu:{self.gpus}"
         asked = {
             "partition": self.partition,
@@ -105,7 +105,7 @@ class Profile:
         return {key: value for key, value in asked.items() if value is not None or key == "wckey"}
 
     def dump(self) -> dict[str, Any]:
-        """What `read_profile` takes; keys that are as they are by default left out."""
+        """The mapping that `read_profile` takes, without keys that are as they are by default."""
         usual = asdict(Profile())
         values = asdict(self) | {"setup": list(self.setup), "sbatch": dict(self.sbatch)}
         return {key: value for key, value in values.items() if value != usual[key] and value not in ([], {})}

@@ -26,7 +26,7 @@ class SchedulerSilent(LauncherError):
 
 @dataclass(frozen=True)
 class JobState:
-    """Of one job, or of one element of an array.
+    """The state of one job, or of one element of an array.
 
     Attributes:
         state: SLURM's word, such as PENDING, RUNNING, COMPLETING; ``GONE`` for a job that is in the queue no more.
@@ -53,7 +53,7 @@ class Scheduler:
 
     @property
     def cluster(self) -> str:
-        """Its name: job ids are of one cluster."""
+        """The cluster's name: job ids are of one cluster."""
         return self.configuration.get("ClusterName", "")
 
     @property

@@ -68,7 +68,7 @@ class Submitter:
     name: str = "segshift"
 
     def __post_init__(self) -> None:
-        """Raises LauncherError for a path that sbatch cannot be given."""
+        """Check the paths. Raises LauncherError for one that sbatch cannot be given."""
         check_path(self.folder)
         check_path(self.code)
 

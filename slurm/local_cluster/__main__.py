@@ -18,7 +18,7 @@ from slurm.local_cluster.cluster import ClusterError, LocalCluster, outside_slur
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m slurm.local_cluster``: exit code of the command; 2 where there is no cluster."""
+    """Run ``python -m slurm.local_cluster``; returns the command's exit code, 2 where there is no cluster."""
     own = list(arguments)
     command: list[str] = []
     if "--" in own:

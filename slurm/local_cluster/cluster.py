@@ -57,7 +57,7 @@ class LocalCluster:
         accounting: bool = True,
         max_array_size: int = 1001,
     ) -> None:
-        """Nothing is started yet.
+        """Describe a cluster; nothing is started yet.
 
         Args:
             nodes: n1, n2 ...

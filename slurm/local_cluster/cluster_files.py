@@ -84,12 +84,12 @@ class Shape:
 
     @property
     def node_names(self) -> list[str]:
-        """n1, n2 ..."""
+        """The names of nodes: n1, n2 ..."""
         return [f"n{number}" for number in range(1, self.nodes + 1)]
 
 
 def find_programs() -> dict[str, str]:
-    """Where SLURM's and munge's programs are, by name. SlurmMissingError: some are not there."""
+    """The paths of SLURM's and munge's programs, by name. SlurmMissingError: some are not there."""
     if sys.platform != "linux":
         raise ClusterError(f"a local cluster needs Linux, and this is {sys.platform}")
     path = os.environ.get("PATH", os.defpath)

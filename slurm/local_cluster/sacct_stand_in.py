@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def job_name(job: dict[str, str]) -> str:
-    """``12``; ``12_3`` for a started or ended task of an array, ``12_[4-9%2]`` for those that wait."""
+    """A job's name: ``12``; ``12_3`` for a started or ended task of an array, ``12_[4-9%2]`` for those that wait."""
     task = job.get("ArrayTaskId")
     if task is None:
         return job["JobId"]

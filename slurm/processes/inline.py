@@ -10,5 +10,5 @@ R = TypeVar("R")
 
 
 def run_inline(function: Callable[[T], R], jobs: Iterable[T]) -> list[R]:
-    """``function`` of each job, in order."""
+    """Call ``function`` on each job, in order."""
     return [function(job) for job in jobs]

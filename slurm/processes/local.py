@@ -64,7 +64,7 @@ class LocalPool(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], parallel: int, folder: Path, gpus: int = 1) -> None:
-        """Nothing is started yet.
+        """Make a pool; nothing is started yet.
 
         Args:
             function: of a module, so that a worker can import it.
@@ -142,7 +142,7 @@ def run_local(
     watcher: LocalWatcher[R] | None = None,
     gpus: int = 1,
 ) -> list[R | Lost]:
-    """``function`` of each job in a `LocalPool`; outcomes in order.
+    """Call ``function`` on each job in a `LocalPool`; returns outcomes in order.
 
     A worker that dies is an outcome, too, and the others go on. An interrupt ends all workers.
     """
@@ -163,7 +163,7 @@ def run_local(
 
 
 def usual_parallel(gpus: int = 1) -> int:
-    """How many workers where nobody said: one for each ``gpus`` GPUs; without any, one a core and at most 4."""
+    """The number of workers where nobody said: one for each ``gpus`` GPUs; without any, one a core and at most 4."""
     return len(_groups(_gpus(), gpus)) or max(1, min(_CPU_WORKERS, _cores()) // gpus)
 
 

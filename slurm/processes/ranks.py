@@ -62,7 +62,7 @@ class Rank:
 
 
 def slurm_rank() -> Rank:
-    """Of this task of a job step that sbatch's script started by srun.
+    """The rank of this task of a job step that sbatch's script started by srun.
 
     Raises:
         LauncherError: MASTER_PORT is set, but no port.
@@ -87,7 +87,7 @@ _store: dist.Store | None = None
 
 @contextmanager
 def joined(rank: Rank, cuda: bool) -> Iterator[None]:
-    """Within, this process is a member of torch.distributed's default group; its GPU is the current device.
+    """Make this process a member of torch.distributed's default group within; its GPU is the current device.
 
     Raises:
         LauncherError: the others did not come, the port is taken, or there are fewer GPUs than processes.
@@ -166,7 +166,7 @@ def is_loss_of_another(error: BaseException) -> bool:
 
 
 def run_ranks(function: Callable[[T, Rank], R], job: T, ranks: int) -> R:
-    """``function(job, rank)`` in ``ranks`` processes of this machine, each with `joined` to be called; rank 0's result.
+    """Call ``function(job, rank)`` in ``ranks`` processes, which are to call `joined`; returns rank 0's result.
 
     When one fails the others have a moment to write down what they can, and are then ended. They do not outlive this
     process.
