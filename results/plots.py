@@ -128,7 +128,7 @@ def plot_heat_map(
 
 
 def plain(text: str) -> str:
-    """``text`` for Matplotlib to show as it is: what stands between two dollar signs would be read as TeX."""
+    """A text for Matplotlib to show as it is: what stands between two dollar signs would be read as TeX."""
     return text.replace("$", r"\$")
 
 

@@ -22,7 +22,7 @@ _KINDS = {
 
 
 def what_else(mode: int) -> str:
-    """``"a pipe"``, by the mode of `os.stat`; "" for a plain file."""
+    """What a file is by the mode of `os.stat`, such as ``"a pipe"``; "" for a plain file."""
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
 
 
@@ -44,7 +44,7 @@ def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_plain_text(path: Path, most: int = MOST_BYTES, errors: str = "strict") -> str:
-    """As `read_plain`, decoded from UTF-8; a UnicodeDecodeError (a ValueError) where it is none and that is an error.
+    """Read as `read_plain`, decoded from UTF-8; a UnicodeDecodeError (a ValueError) where it is none and that is one.
 
     Ends of lines are as `Path.read_text` gives them.
     """

@@ -12,7 +12,7 @@ _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u206
 
 
 def clean(text: str) -> str:
-    """``text`` with U+FFFD for each control, direction and surrogate character; each line end is a line feed."""
+    """Replace each control, direction and surrogate character by U+FFFD, and each line end by a line feed."""
     if text.isascii() and text.isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -24,5 +24,5 @@ def _is_replaced(character: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """``clean(text)`` with spaces for line ends and tabs."""
+    """Clean a text, with spaces for line ends and tabs."""
     return clean(text).replace("\n", " ").replace("\t", " ")

@@ -18,7 +18,7 @@ class MadeOf:
         self._finished = self._silent = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Those that are not finished are no figures, and do not count."""
+        """Count runs; those that are not finished are no figures, and do not count."""
         if record["status"] != FINISHED:
             return
         self._finished += 1

@@ -67,7 +67,7 @@ def write_text(path: Path, text: str, mode: int = 0o666) -> None:
 
 
 def as_json(value: Any) -> str:
-    """``value`` as JSON that every reader takes: null for a number that is none, or infinite. Ends with a line feed."""
+    """A value as JSON that every reader takes: null for a number that is none, or infinite. Ends with a line feed."""
     return json.dumps(_finite(value), indent=1, allow_nan=False) + "\n"
 
 
@@ -85,7 +85,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def record_or_none(folder: Path) -> dict[str, Any] | None:
-    """As `read_record`, with None for a damaged record too: it counts as none where nobody is told of it."""
+    """Read as `read_record`, with None for a damaged record too: it counts as none where nobody is told of it."""
     try:
         return read_record(folder)
     except ResultsError:

@@ -27,7 +27,7 @@ def tabulated(columns: Mapping[str, Sequence[str]], form: str) -> str:
 
 
 def markdown(text: str) -> str:
-    r"""``text`` as a cell of a Markdown table, or as text below one: "a|b" becomes "a\|b", "<i>" is shown as it is."""
+    r"""A text as a cell of a Markdown table, or below one: "a|b" becomes "a\|b", "<i>" is shown as it is."""
     text = one_line(text).replace("\\", "\\\\").replace("|", "\\|")
     return text.replace("&", "&amp;").replace("<", "&lt;")
 

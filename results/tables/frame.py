@@ -68,7 +68,7 @@ def from_folders(
 
 
 def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
-    """Of these folders, those whose record is there and is not in ``runs``, which `from_folders` made of them."""
+    """The folders whose record is there and is not in ``runs``, which `from_folders` made of them."""
     read = set(runs["folder"])
     return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
 

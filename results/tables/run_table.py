@@ -30,7 +30,7 @@ _SHOWN = {
 def with_settings(
     runs: pd.DataFrame, keys: Sequence[str], say: Callable[[str], None] = say
 ) -> pd.DataFrame:
-    """``runs`` with a column for each config key, as TERMS.MRM.RATIO, read from the config.yaml of the run folders.
+    """Runs with a column for each config key, as TERMS.MRM.RATIO, read from the config.yaml of the run folders.
 
     A run without config.yaml, or whose config has no such key, has none; of a damaged one ``say`` is told.
 
