@@ -53,7 +53,7 @@ class Recorder:
     """Hears the calls of parts: the outermost modules that are called, but of a Segmentor what it is composed of."""
 
     def __init__(self, roots: Mapping[str, nn.Module]) -> None:
-        """``roots``: by the first word of their parts' names; the student's is empty."""
+        """Listen to ``roots``, by the first word of their parts' names; the student's is empty."""
         self.calls: list[Call] = []
         self._depth = 0
         self._place: tuple[str, str] | None = None

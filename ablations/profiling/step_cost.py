@@ -75,16 +75,16 @@ class MethodCost:
 
     @property
     def parameters(self) -> int:
-        """All that are trained."""
+        """The number of all trained parameters."""
         return sum(part.parameters for part in self.parts.values())
 
     @property
     def step_macs(self) -> int:
-        """Of a training step, all that is counted."""
+        """All multiply-adds of a training step that are counted."""
         return self.student_macs + self.copies_macs + self.backward_macs
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it: giga multiply-adds, and what is trained in parameters."""
+        """The cost as JSON has it: giga multiply-adds, and numbers of trained parameters."""
         return {
             "method": self.method,
             "network": self.network,

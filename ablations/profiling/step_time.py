@@ -41,11 +41,11 @@ class StepTime:
 
     @property
     def median(self) -> float:
-        """Seconds a step."""
+        """The median seconds of a step."""
         return statistics.median(self.seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The times as JSON has them."""
         return {
             "device": self.device,
             "threads": self.threads,

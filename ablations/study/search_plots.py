@@ -49,7 +49,7 @@ class Drawn:
 
 
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have values of the objectives."""
+    """The trials that have values of the objectives."""
     return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
 

@@ -123,7 +123,7 @@ class Search:
 
     @property
     def base_name(self) -> str:
-        """``published`` where MRM is as published and so is all that is searched; otherwise ``base``."""
+        """The word "published" where MRM is as published and so is all that is searched; otherwise "base"."""
         if "mrm" not in parse(self.method).terms:
             return "base"
         cfg, published = flatten(self.spec({}).resolve()), flatten(get_config())

@@ -27,13 +27,13 @@ class TrialProgress(Progress):
         self._seen: dict[int, Work] = {}  # trials that ran here; not those whose run was made before
 
     def begin(self, trials: int, over: int) -> None:
-        """Of ``trials``, ``over`` were over before this command."""
+        """Begin to count: of ``trials``, ``over`` were over before this command."""
         self._trials, self._over = trials, over
         if over:
             self.say(f"{over} trials are over already, {trials} are wanted")
 
     def over(self, number: int, line: str) -> None:
-        """A trial ended; ``line`` says how."""
+        """Count a trial that ended; ``line`` says how."""
         self._over += 1
         if number in self._seen:
             self._seen[number].reach(1.0)
@@ -48,7 +48,7 @@ class TrialProgress(Progress):
         return f"trial {best[0].number} ({best[0].value:.4g})"
 
     def state(self, running: Running) -> None:
-        """Called over and over: shows how far the runs are, now and then where there is no terminal."""
+        """Show how far the runs are: called over and over, shown now and then where there is no terminal."""
         for trial, folder, iterations in running:
             if trial not in self._seen:
                 self._seen[trial] = Work(1.0)

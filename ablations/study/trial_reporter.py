@@ -61,7 +61,7 @@ class TrialReporter:
         return self._storage.get_trial(self._id(number))
 
     def named(self, number: int) -> str:
-        """Its parameters, for people."""
+        """The trial's parameters, for people."""
         return ", ".join(f"{name} {_short(value)}" for name, value in self.trial(number).params.items())
 
     def note(self, number: int, attributes: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class TrialReporter:
             self._storage.set_trial_user_attr(self._id(number), name, value)
 
     def scores(self, number: int, record: dict[str, Any]) -> int:
-        """Pass the scores of a record on to the study; the iteration of the last one, 0 for none."""
+        """Pass the scores of a record on to the study; returns the iteration of the last one, 0 for none."""
         if len(self._search.objectives) > 1:
             return 0  # such a study takes none on the way
         column, last = self._search.objectives[0].column, 0
@@ -85,7 +85,7 @@ class TrialReporter:
         return last
 
     def tell_if_over(self, numbers: Sequence[int], folder: Path) -> bool:
-        """Tell what a run came to; whether it has come to an end."""
+        """Tell what a run came to; returns whether it has come to an end."""
         record = record_or_none(folder)
         if record is None:
             return False
@@ -124,14 +124,14 @@ class TrialReporter:
         return float(score) if score is not None and math.isfinite(score) else None
 
     def prune(self, number: int, outcome: str, reason: str) -> None:
-        """Of a trial that was stopped, or that diverged: samplers keep away from either."""
+        """Tell that a trial was stopped or diverged: samplers keep away from either."""
         self.note(number, {OUTCOME: outcome, REASON: reason})
         several = len(self._search.objectives) > 1  # such a study has no pruned trials
         self._study.tell(number, state=TrialState.FAIL if several else TrialState.PRUNED)
         self._progress.over(number, f"{self.named(number)}: {outcome} {reason}".rstrip())
 
     def fail(self, number: int, reason: str) -> None:
-        """Of a trial whose run failed. Raises ConfigError where nothing but failures has been seen."""
+        """Tell that a trial's run failed. Raises ConfigError where nothing but failures has been seen."""
         self.note(number, {OUTCOME: FAILED, REASON: reason})
         self._study.tell(number, state=TrialState.FAIL)
         self._progress.over(number, f"{self.named(number)}: failed, {reason}")
@@ -140,7 +140,7 @@ class TrialReporter:
             raise ConfigError(f"the first {outcomes.count(FAILED)} trials failed, the last one with: {reason}")
 
     def lose(self, number: int, reason: str, died: bool) -> None:
-        """Of a dead trial: it fails, and its setting is queued again, to go on from its run's last checkpoint.
+        """Tell that a trial died: it fails, and its setting is queued again, to go on from its run's last checkpoint.
 
         ``died``: whether its worker did, by itself; three times are enough.
         """

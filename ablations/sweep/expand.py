@@ -28,7 +28,7 @@ class Run:
     cfg: CfgNode
 
     def folder(self, output: Path) -> Path:
-        """Its run folder, where ``benchmarks/run.py`` has it too."""
+        """The folder of the run, where ``benchmarks/run.py`` has it too."""
         return run_folder(output, self.cfg)
 
 
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def cfg(self) -> CfgNode:
-        """Of the first seed."""
+        """The config of the first seed."""
         return self.runs[0].cfg
 
     @property

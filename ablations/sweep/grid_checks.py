@@ -45,7 +45,7 @@ def _defaults() -> CfgNode:
 
 
 def keys_of(content: Any, where: str, known: set[str]) -> dict[str, Any]:
-    """``content``, which must be a mapping with keys of ``known`` alone."""
+    """Return ``content``, which must be a mapping with keys of ``known`` alone."""
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: found {content!r:.60}, expected {', '.join(sorted(known))}")
     for key in content:
@@ -55,7 +55,7 @@ def keys_of(content: Any, where: str, known: set[str]) -> dict[str, Any]:
 
 
 def recipe_of(value: Any, where: str) -> str:
-    """``value``, which must be a recipe, as ``dacs+mrm`` or ``{host}+mrm``."""
+    """Return ``value``, which must be a recipe, as ``dacs+mrm`` or ``{host}+mrm``."""
     words = words_of(value, where)
     try:
         parse(words.replace(HOST, DEFAULT_HOST))
@@ -65,7 +65,7 @@ def recipe_of(value: Any, where: str) -> str:
 
 
 def words_of(value: Any, where: str) -> str:
-    """``value``, which must be text."""
+    """Return ``value``, which must be text."""
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{where} is {value!r:.60}, expected text")
     return value

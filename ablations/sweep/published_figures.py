@@ -21,7 +21,7 @@ class Beside:
 
 
 def beside(grid: Grid, rows: Sequence[Row]) -> list[Beside]:
-    """For each row what is published of its protocol, network, host, class set and method settings.
+    """What is published for each row's protocol, network, host, class set and method settings.
 
     Figures of the grid's own file come first, then those of ``results/published.csv`` for recipes as they stand.
     Settings of the training (iterations, batch) are not compared: the caption tells them.
