@@ -39,7 +39,7 @@ class Progress:
         stderr: bool = False,
         console: Console | None = None,
     ) -> None:
-        """``title``, ``total`` (0: unknown), ``unit``, as "images": of one piece. ``seconds``: between plain lines."""
+        """Show ``title``; ``total``: of ``unit``, as "images", 0: unknown. ``seconds``: between plain lines."""
         self.console = console or Console(stderr=stderr)
         self.works = [Work(total, title)]
         self._unit, self._seconds = unit, seconds
@@ -64,7 +64,7 @@ class Progress:
         self.reach(self.works[0].done + 1, state=state)
 
     def reach(self, done: float, total: float | None = None, state: str = "") -> None:
-        """So many units are done, of ``total``. The first ones pay for the start, and are not judged by."""
+        """Note that so many units are done, of ``total``. The first ones pay for the start, and are not judged by."""
         (work,) = self.works
         work.total = work.total if total is None else total
         (work.reach if work.begun else work.begin)(done)
@@ -100,11 +100,11 @@ class Progress:
         return True
 
     def seconds_left(self) -> float | None:
-        """Of all works together; None while nothing is known."""
+        """Seconds left of all works together; None while nothing is known."""
         return seconds_left(self.works)
 
     def time_left(self) -> str:
-        """As it is shown."""
+        """The time left as it is shown."""
         left = self.seconds_left()
         return "time left -" if left is None else f"time left {clock(left)}"
 

@@ -32,7 +32,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def size_of(option: str, text: str) -> tuple[int, int]:
-    """``"1024x512"``, the value of an option, -> (1024, 512). Raises ConfigError."""
+    """The width and height of an option's value: ``"1024x512"`` -> (1024, 512). Raises ConfigError."""
     width, _, height = text.partition("x")
     if width.isdecimal() and height.isdecimal() and int(width) and int(height):
         return int(width), int(height)

@@ -21,7 +21,7 @@ class RunProgress(Progress):
     """The progress of runs that this process makes, one after the other."""
 
     def __init__(self, runs: Sequence[tuple[str, int]], console: Console | None = None) -> None:
-        """``runs``: label and iterations of each run, in the order they are made."""
+        """Take label and iterations of each of the ``runs``, in the order they are made."""
         super().__init__(console=console)
         self.works = [Work(iterations, label) for label, iterations in runs]
         self._current = 0
@@ -51,7 +51,7 @@ class RunProgress(Progress):
         self._say_if_busy()
 
     def evaluating(self, done: int, images: int) -> None:
-        """``done`` of the ``images`` that the current run is scored on have been seen."""
+        """Note that ``done`` of the ``images`` that the current run is scored on have been seen."""
         self._show(f"evaluating {done}/{images}")
 
     def evaluated(self, miou: float) -> None:

@@ -22,22 +22,22 @@ class Work:
     _marks: list[tuple[float, float]] = field(default_factory=list)  # (time, units done) since it began here
 
     def begin(self, done: float = 0.0) -> None:
-        """It begins, or goes on, with so much done before."""
+        """Begin a piece, or go on with it, with so much done before."""
         self.done, self.ended = done, None
         self._marks = [(time.monotonic(), done)]
 
     def reach(self, done: float) -> None:
-        """So much is done now."""
+        """Note that so much is done now."""
         now, self.done = time.monotonic(), done
         if now - self._marks[-1][0] >= _MARK * (now - self._marks[0][0]):
             self._marks.append((now, done))
 
     def pause(self) -> None:
-        """It goes on another time."""
+        """Stop a piece that goes on another time."""
         self.ended = time.monotonic()
 
     def end(self) -> None:
-        """It is over: what is not done of it is not waited for any more."""
+        """End a piece: what is not done of it is not waited for any more."""
         self.pause()
         self.total = self.done
 
@@ -61,7 +61,7 @@ class Work:
 
 
 def seconds_left(works: Sequence[Work]) -> float | None:
-    """Of pieces of which as many are done at a time as now; None while nothing is known.
+    """Seconds left, with as many pieces at a time as now; None while nothing is known.
 
     Those without a pace of their own yet are taken to go as the others do on average.
     """

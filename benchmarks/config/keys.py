@@ -57,7 +57,7 @@ def get_config() -> CN:
 
 
 def ranges() -> dict[str, Range]:
-    """Of all keys that may not have any value of their type; those of a method's settings stand beside their fields."""
+    """The ranges of keys that may not have any value of their type; settings of methods have theirs at their fields."""
     fields = {f"{section}.{name.upper()}": each for section, cls in sections() for name, each in ranges_of(cls).items()}
     return _own_ranges() | fields
 
@@ -252,7 +252,7 @@ def _type_hints(cls: type) -> dict[str, Any]:
 
 
 def config_name(term: str) -> str:
-    """``self-training`` -> ``SELF_TRAINING``."""
+    """A name as config keys have it: ``self-training`` -> ``SELF_TRAINING``."""
     return term.upper().replace("-", "_")
 
 
@@ -262,7 +262,7 @@ def from_node(cls: type, node: CN) -> Any:
 
 
 def flatten(node: CN, prefix: str = "") -> dict[str, Any]:
-    """``{"SOLVER.ITERS": 40000, ...}``."""
+    """The values of a node by whole key: ``{"SOLVER.ITERS": 40000, ...}``."""
     flat: dict[str, Any] = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, CN) else {f"{prefix}{key}": value}

@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def parse_pairs(words: Sequence[str]) -> dict[str, Any]:
-    """``["SOLVER.ITERS", "400"]`` -> ``{"SOLVER.ITERS": 400}``; values are read as YAML."""
+    """Words as keys and values: ``["SOLVER.ITERS", "400"]`` -> ``{"SOLVER.ITERS": 400}``; values are YAML."""
     words = _split(words)
     if len(words) % 2:
         raise ConfigError(f"KEY VALUE: {words[-1]!r} has no value")

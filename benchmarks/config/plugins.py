@@ -45,7 +45,7 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """Without folders, which another machine has not."""
+        """The place without folders, which another machine has not."""
         return Path(self.place).name
 
     def copies(self) -> dict[str, Path]:
@@ -83,7 +83,7 @@ def import_plugins(named: Sequence[str] = ()) -> None:
 
 
 def plugins() -> list[Plugin]:
-    """Those that this process has imported."""
+    """The plug-ins that this process has imported."""
     return list(_imported.values())
 
 
@@ -96,7 +96,7 @@ def used_plugins(method: str, network: str) -> tuple[str, ...]:
 
 
 def unknown_plugins(digests: Iterable[str]) -> list[str]:
-    """Those of ``digests`` that no imported plug-in has."""
+    """The ``digests`` that no imported plug-in has."""
     return sorted({*digests} - {plugin.digest for plugin in plugins()})
 
 

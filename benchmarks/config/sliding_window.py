@@ -22,7 +22,7 @@ class SlidingWindow:
     stride: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where windows would leave pixels out."""
+        """Check the sizes. Raises ConfigError where windows would leave pixels out."""
         if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):
             raise ConfigError(f"TEST.STRIDE is {self.stride}, expected at most the window, {self.window}")
 

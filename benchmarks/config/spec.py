@@ -109,7 +109,7 @@ def numerics(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def run_folder(output: Path, cfg: CfgNode) -> Path:
-    """``<output>/<protocol>/<method>/<network>/<id>``.
+    """The folder of a run: ``<output>/<protocol>/<method>/<network>/<id>``.
 
     Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
     """

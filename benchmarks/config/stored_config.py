@@ -24,7 +24,7 @@ def stored(cfg: CfgNode) -> str:
 
 
 def without_unused_terms(content: Any, path: Path) -> Any:
-    """``content`` of a config.yaml without the sections of terms that the run does not use.
+    """The content of a config.yaml without the sections of terms that the run does not use.
 
     Those of terms that are not registered (any more) are told in one line; earlier versions stored all there were.
 

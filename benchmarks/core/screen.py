@@ -24,7 +24,7 @@ UNSHOWN = 2
 
 @contextmanager
 def screen() -> Iterator[None]:
-    """While it lasts, stdout and stderr show "?" for what their encoding lacks, and end the command by SystemExit(141).
+    """Let stdout and stderr show "?" for what their encoding lacks, and end the command by SystemExit(141), within.
 
     By SystemExit, so that nothing takes it for the fault of a run, and not by SIGPIPE, which would leave locks behind
     and end a command for a worker's pipe, too. What cannot be written for another reason, as on a full disk, is one

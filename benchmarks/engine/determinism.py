@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Within, torch uses deterministic kernels, if ``wanted``; an operation that has none raises and names itself.
+    """Use torch's deterministic kernels within, if ``wanted``; an operation that has none raises and names itself.
 
     On the CPU all kernels used here are deterministic anyway, for one number of threads.
     """

@@ -70,7 +70,7 @@ def _buckets(gradients: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
 
 
 def check_ranks(cfg: CfgNode, ranks: int) -> None:
-    """Raises ConfigError where so many processes cannot share a batch of this run."""
+    """Check that so many processes can share a batch of this run. Raises ConfigError where they cannot."""
     if ranks == 1:
         return
     if cfg.SOLVER.BATCH % ranks:

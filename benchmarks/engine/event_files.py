@@ -23,7 +23,7 @@ class EventFiles(TensorboardXWriter):
     """
 
     def __init__(self, folder: Path, purge_step: int) -> None:
-        """``purge_step``: what the files there have from this iteration on is void."""
+        """Write to files whose former lines are void from iteration ``purge_step`` on."""
         _remove_opening(folder)  # a killed process left it
         super().__init__(str(folder), filename_suffix=_OPENING)
         writer = self._writer.file_writer

@@ -66,7 +66,7 @@ class Evaluation:
         watcher: Watcher,
         note: Callable[[], None],
     ) -> None:
-        """``note`` is called when an evaluation is in the curve, before the watcher is told of it."""
+        """Call ``note`` when an evaluation is in the curve, before the watcher is told of it."""
         self._trainer, self._dataset, self._criteria = trainer, dataset, criteria
         self._watcher, self._note = watcher, note
         self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
@@ -144,7 +144,7 @@ def is_due(period: int, iteration: int, last: int) -> bool:
 
 
 class OwedEvaluation(HookBase):
-    """Before training goes on, the evaluation that the run was stopped in is made up, its line in metrics.json, too."""
+    """Makes up for the evaluation that the run was stopped in, its line in metrics.json too, before training."""
 
     def __init__(self, evaluation: EvaluationHook, metrics: MetricsHook, checkpointer: AtomicCheckpointer) -> None:
         self._evaluation, self._metrics, self._checkpointer = evaluation, metrics, checkpointer
@@ -211,7 +211,7 @@ class MetricsHook(HookBase):
     """
 
     def __init__(self, folder: Path, evaluation_period: int) -> None:
-        """``evaluation_period``: iterations; 0: at the end alone."""
+        """Count on an evaluation each ``evaluation_period`` iterations; 0: at the end alone."""
         self._folder, self._evaluation_period = folder, evaluation_period
         self._writers: list[EventWriter] = []
 

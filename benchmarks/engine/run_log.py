@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """While a run lasts, all that is logged from INFO up goes to its log; rank 0's warnings also to the terminal."""
+    """Send all that is logged from INFO up to a run's log while it lasts; rank 0's warnings also to the terminal."""
     root = logging.getLogger()
     level = root.level
     file, terminal = _LogFile(path), logging.StreamHandler()

@@ -61,7 +61,7 @@ class Trainer(TrainerBase):
         batches: Callable[[int], Iterator[Batch]],
         device: torch.device,
     ) -> None:
-        """``batches(start)`` iterates over the batches of iterations ``start``, ``start + 1``, ..."""
+        """Train on ``batches(start)``, those of iterations ``start``, ``start + 1``, ..."""
         super().__init__()
         self.student, self.teacher = student, teacher
         self._terms, self.terms = list(terms), torch.nn.ModuleList(terms)

@@ -45,7 +45,7 @@ class SegmentationEvaluator(DatasetEvaluator):
             self.confusion += confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "mIoU-13": ..., "IoU-road": ..., "pixels-road": ..., ...}}``.
+        """The scores: ``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "IoU-road": ..., "pixels-road": ..., ...}}``.
 
         In percent, and pixels in the labels. "mIoU" is that of the first class set. NaN for a class that is nowhere, 0
         for one that no label has and that is predicted somewhere: neither counts in a mean.

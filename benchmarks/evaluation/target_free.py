@@ -22,16 +22,16 @@ Seen = Callable[[int, int], None]
 
 
 class Criteria:
-    """Those that TEST.SOURCE_IMAGES and TEST.CONFIDENCE_IMAGES ask for."""
+    """The criteria that TEST.SOURCE_IMAGES and TEST.CONFIDENCE_IMAGES ask for."""
 
     def __init__(self, cfg: CfgNode, root: Path, device: torch.device) -> None:
-        """Raises DataError where there are fewer images than wanted."""
+        """Open the images. Raises DataError where there are fewer than wanted."""
         self._held_out, self._unlabelled = held_out_set(cfg, root), confidence_set(cfg, root)
         self._scoring, self._windows = scoring(cfg), sliding(cfg)
         self._device, self._workers = device, cfg.NUM_WORKERS
 
     def measure(self, student: Segmentor, labeller: Segmentor, seen: Seen | None = None) -> dict[str, float]:
-        """``source_miou`` of the student, in percent, and ``confidence`` of the labeller, in [0, 1]: those measured.
+        """Measure ``source_miou`` of the student, in percent, and ``confidence`` of the labeller, 0 to 1, where wanted.
 
         The labeller is the model that makes pseudo-labels. NaN where no class, or no pixel, is there to be measured.
         ``seen`` is told before each image how many of how many are done, of the one and then of the other.

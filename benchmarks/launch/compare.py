@@ -58,7 +58,7 @@ class Made:
 
     @property
     def code(self) -> int:
-        """Of a command that shows the runs, where they themselves ask for no other.
+        """The exit code of a command that shows the runs, where they themselves ask for no other.
 
         A run that another process has is what that makes of it.
         """

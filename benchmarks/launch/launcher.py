@@ -115,7 +115,7 @@ def named_profile(name: str) -> Profile:
 
 
 def run_pool(launcher: Launcher, output: Path) -> RunPool:
-    """For commands that start one run after the other: a pool of runs, local or of SLURM."""
+    """A pool of runs, local or of SLURM, for commands that start one run after the other."""
     if launcher.kind == SLURM:
         from benchmarks.launch.on_slurm import SlurmRuns
 

@@ -124,7 +124,7 @@ def mark_pending(job: WorkerJob) -> None:
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:
-    """Of runs below ``output``; the code is copied there, and submitit's files lie in a folder that is new."""
+    """The submitter of runs below ``output``, where the code is copied; submitit's files lie in a new folder."""
     check_path(output)  # before anything is written there
     own = {path: file for plugin in plugins() for path, file in plugin.copies().items()}
     code = snapshot(ROOT, PACKAGES, code_folder(output), git_state(), own)

@@ -74,7 +74,7 @@ def make_in_workers(
 
 
 class RunPool(Protocol):
-    """Where one run after the other is started, so many at a time; of this machine, or of SLURM."""
+    """Starts one run after the other, so many at a time, on this machine or on SLURM."""
 
     def __enter__(self) -> RunPool: ...
 
@@ -126,7 +126,7 @@ def make_run(job: WorkerJob) -> Outcome:
 
 
 def make_run_in_job(job: WorkerJob) -> Outcome:
-    """As `make_run`, in a task of a SLURM job, which has one for each GPU."""
+    """Make a run as `make_run`, in a task of a SLURM job, which has one for each GPU."""
     rank = slurm_rank()
     if rank.ranks == 1:
         return _make(job)

@@ -29,7 +29,7 @@ _LOCK = ".lock"  # and what stands beside it for a moment
 
 
 def begin(folder: Path) -> Path:
-    """Where a run is to be made anew: the folder itself where it holds nothing, else an empty one in it.
+    """The folder to make a run anew in: the run's own where it holds nothing, else an empty one in it.
 
     What an earlier one, that was not finished, left there is removed. The caller holds the lock of ``folder``.
     """
@@ -41,7 +41,7 @@ def begin(folder: Path) -> Path:
 
 
 def newest(folder: Path) -> Path:
-    """Where the newer of a run's two makings is, or was last seen: ``folder`` itself where there is no other."""
+    """The folder of the newer of a run's two makings, as last seen: ``folder`` itself where there is no other."""
     return folder / _AGAIN if _is_folder(folder / _AGAIN) else folder
 
 

@@ -36,12 +36,12 @@ class Listings:
         self._known: dict[str, Fingerprint | None] = {}
 
     def of(self, cfg: CfgNode) -> dict[str, Fingerprint]:
-        """By SOURCE, TARGET and VAL, of those that the run uses; without a data set that is not there."""
+        """The fingerprints of a run's data sets, by SOURCE, TARGET and VAL, of those that are there."""
         found = {role: self.of_role(cfg, role, labelled) for role, labelled in _roles(cfg).items()}
         return {role: each for role, each in found.items() if each is not None}
 
     def of_role(self, cfg: CfgNode, role: str, labelled: bool) -> Fingerprint | None:
-        """Of one data set; None where it is not there, or cannot be read."""
+        """The fingerprint of a data set; None where it is not there, or cannot be read."""
         if cfg.DATA.STREETS.SOURCE_IMAGES:
             return None
         try:
@@ -81,7 +81,7 @@ class Listings:
 
 
 def difference(then: Any, now: Fingerprint | None) -> str:
-    """In words, what is another: "images (3 then, 4 now)", or "labels"; "" where nothing is, or one is not known."""
+    """What differs, in words: "images (3 then, 4 now)", or "labels"; "" where nothing does, or one is not known."""
     if not isinstance(then, Mapping) or now is None:
         return ""
     if then.get("images") != now["images"]:

@@ -266,7 +266,7 @@ def _write(file: FileIO, text: str) -> None:
 
 
 def pause(seconds: float) -> None:
-    """Before the next look."""
+    """Wait before the next look."""
     time.sleep(seconds)
 
 

@@ -82,7 +82,7 @@ class Holder:
 
 
 def this_process() -> Holder:
-    """With a new token, and no file lock yet."""
+    """This process as a holder, with a new token, and no file lock yet."""
     host, boot = machine()
     process, (job, restarts) = os.getpid(), slurm_job()
     space, since, token = process_space(), time.time(), uuid.uuid4().hex[:16]
@@ -90,7 +90,7 @@ def this_process() -> Holder:
 
 
 def parsed(text: str) -> Holder | None:
-    """None for what no holder wrote."""
+    """The holder that wrote a text; None for what no holder wrote."""
     try:
         found = Holder(**json.loads(text))
         return found if isinstance(found.process, int) and isinstance(found.token, str) else None
@@ -109,7 +109,7 @@ class Content(NamedTuple):
 
 
 def read_content(path: Path) -> Content:
-    """By opening the file anew, upon which NFS asks the server."""
+    """Read by opening the file anew, upon which NFS asks the server."""
     try:
         text = read_plain_text(path, errors="replace")
     except OSError:

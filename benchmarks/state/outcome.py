@@ -16,7 +16,7 @@ from results.records.record import DATA, FAILED, LOST, PENDING, RUNNING, STOPPED
 
 
 def iteration(folder: Path) -> int:
-    """Of a run that is going on, from its metrics.json; 0 before the first line."""
+    """The iteration of a run that is going on, from its metrics.json; 0 before the first line."""
     try:
         last = read_plain_text(folder / "metrics.json").splitlines()[-1]
         return int(json.loads(last)["iteration"]) + 1

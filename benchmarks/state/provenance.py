@@ -45,7 +45,7 @@ def _cpu_name() -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python and the packages that decide numbers; None for one that has no distribution."""
+    """Versions of Python and the packages that decide numbers; None for one that has no distribution."""
     found: dict[str, str | None] = {"python": sys.version.split()[0]}
     for name in _VERSIONS:
         try:
@@ -56,7 +56,7 @@ def versions() -> dict[str, str | None]:
 
 
 def code_state() -> tuple[dict[str, Any], str]:
-    """``{"commit", "dirty", "diff"}`` of the code that runs, and the diff itself, "" where it is that of the commit.
+    """The ``{"commit", "dirty", "diff"}`` of the code that runs, and the diff, "" where it is that of the commit.
 
     ``dirty`` says whether files of our packages, new Python and YAML included, differ from the commit; "diff" is 16
     digits of the diff's SHA-256, so that runs of one code can be told. Each is None where nothing is known. Of a
@@ -68,7 +68,7 @@ def code_state() -> tuple[dict[str, Any], str]:
 
 
 def git_state() -> dict[str, Any]:
-    """As `code_state`, with "diff" the diff itself, cut at ``_LONGEST_DIFF`` characters."""
+    """The state as of `code_state`, with "diff" the diff itself, cut at ``_LONGEST_DIFF`` characters."""
     if (ROOT / STATE).is_file():
         state: dict[str, Any] = json.loads((ROOT / STATE).read_text(encoding="utf-8"))
         return state
@@ -80,7 +80,7 @@ def git_state() -> dict[str, Any]:
 
 
 def job_id() -> str | None:
-    """Of the SLURM job that this process is part of, an element of an array as ``123_4``."""
+    """The id of the SLURM job that this process is part of, an element of an array as ``123_4``."""
     array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{element}" if array and element else os.environ.get("SLURM_JOB_ID")
 

@@ -18,7 +18,7 @@ _ELSEWHERE = {*PLACE_KEYS, "DESCRIPTION"}  # they compute nothing else
 
 
 def differences(states: Sequence[RunState]) -> list[str]:
-    """For each run, "RATIO 0.6, WEIGHT 2": the keys in which the runs of its label differ, with its own values.
+    """What each run has in the keys in which the runs of its label differ: "RATIO 0.6, WEIGHT 2".
 
     A key has as much of its name as tells it from the others. "" for a run whose label no other has, whose config.yaml
     is not there or damaged, or that differs in nothing. At most `WIDTH` characters, the keys of most values first.

@@ -56,12 +56,12 @@ class SubmittedRun:
 
 
 def jobs_folder(output: Path) -> Path:
-    """Of the folders, one a command, of submitit's files and what jobs print."""
+    """The folder of folders, one a command, of submitit's files and what jobs print."""
     return output / FOLDER / "jobs"
 
 
 def code_folder(output: Path) -> Path:
-    """Of snapshots."""
+    """The folder of snapshots."""
     return output / FOLDER / "code"
 
 

@@ -47,7 +47,7 @@ class Box(NamedTuple):
 
 
 def layout(shown: Sequence[Room]) -> tuple[dict[str, Box], dict[str, Box]]:
-    """Where folders and rooms are drawn, by name: ground folders in a row, what joins them above."""
+    """The places of folders and rooms, by name: ground folders in a row, what joins them above."""
     floors = {folder: _floors([room for room in shown if room.folder == folder]) for folder in FOLDERS}
     width = {folder: max(map(len, rows)) * _COLUMN + 2 * _MARGIN for folder, rows in floors.items()}
     height = {folder: len(rows) * _FLOOR + _TITLE for folder, rows in floors.items()}

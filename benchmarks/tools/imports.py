@@ -43,7 +43,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def arrows(root: Path) -> dict[str, set[str]]:
-    """By module, the modules of ours that it imports."""
+    """The modules of ours that each module imports."""
     known = modules(root)
     return {name: _imported(name, path, known) for name, path in known.items()}
 
@@ -68,6 +68,6 @@ def is_command(path: Path) -> bool:
 
 
 def room_of(name: str) -> str:
-    """``benchmarks.core.errors`` -> "core"; "" for what lies in no room."""
+    """The room of a module: ``benchmarks.core.errors`` -> "core"; "" for what lies in none."""
     folder, *rest = name.split(".")
     return rest[0] if rest and rest[0] in ROOMS[folder] else ""

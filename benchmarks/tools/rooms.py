@@ -50,7 +50,7 @@ def rooms(root: Path = ROOT) -> list[Room]:
 
 
 def reduced(uses: Mapping[str, Set[str]]) -> dict[str, set[str]]:
-    """Without the arrows that others imply: of a -> b -> c and a -> c, not the last. ``uses`` has no circle."""
+    """Leave out arrows that others imply: of a -> b -> c and a -> c, the last. ``uses`` has no circle."""
     reach: dict[str, set[str]] = {}
 
     def reachable(name: str) -> set[str]:

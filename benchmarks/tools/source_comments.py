@@ -34,7 +34,7 @@ class Comments:
 
 
 def by_attribute(source: str, function: str) -> dict[str, str]:
-    """Of ``cfg.DATA.ROOT = ""  # meaning`` in a function: ``{"DATA.ROOT": "meaning"}``."""
+    """Comments of a function by attribute: of ``cfg.DATA.ROOT = ""  # meaning`` ``{"DATA.ROOT": "meaning"}``."""
     comments, found = Comments(source), {}
     for node in _body(source, function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
@@ -44,7 +44,7 @@ def by_attribute(source: str, function: str) -> dict[str, str]:
 
 
 def by_field(source: str, cls: str) -> dict[str, str]:
-    """Of ``ratio: float = 0.4  # meaning`` in a class: ``{"ratio": "meaning"}``."""
+    """Comments of a class by field: of ``ratio: float = 0.4  # meaning`` ``{"ratio": "meaning"}``."""
     comments = Comments(source)
     return {
         node.target.id: comments.of(node)

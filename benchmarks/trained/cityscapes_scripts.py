@@ -24,7 +24,7 @@ class LabelIdFiles:
     """Predictions and labels as files of Cityscapes' label ids, in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder`` is made where it does not exist."""
+        """Write to ``folder``, which is made where it does not exist."""
         self._folder = folder
         self.pairs: list[tuple[Path, Path]] = []
 

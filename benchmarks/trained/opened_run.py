@@ -119,7 +119,7 @@ class Predictor:
     """Logits of single images, computed as a run's own evaluation does."""
 
     def __init__(self, segmentor: Segmentor, device: torch.device, windows: SlidingWindow | None) -> None:
-        """``windows``: None where an image is taken whole."""
+        """Take images whole where ``windows`` is None."""
         self._segmentor = segmentor.to(device).eval()
         self._segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self.windows = device, windows
@@ -159,7 +159,7 @@ def torch_in_one_line(what: str) -> Iterator[None]:
 
 
 def sides(size: Sequence[int]) -> str:
-    """``(512, 256)`` -> ``512x256``."""
+    """A size as text: ``(512, 256)`` -> ``512x256``."""
     return "x".join(map(str, size))
 
 
