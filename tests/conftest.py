@@ -59,7 +59,7 @@ def streets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ["SEGSHIFT_CACHE"] = before
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config() -> Callable[..., CfgNode]:
     """``small_config("dacs", seed=1, overrides={...})``: a run on small drawn images."""
     from benchmarks.config.spec import RunSpec

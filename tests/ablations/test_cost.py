@@ -11,7 +11,7 @@ from typing import Any
 import hand_counts as hand
 import pytest
 import torch
-from detectron2.config import CfgNode
+from counted_costs import COUNTER
 
 from ablations import cost
 from ablations.profiling import cost_tables, counting, step_cost, step_time
@@ -22,23 +22,6 @@ from benchmarks.core.errors import ConfigError
 from methods.networks import build_segmentor
 
 LITE0 = (24, 40, 112, 320)
-
-
-class EachOnce(CostCounter):
-    """Remembers what it counted: the tests look at the same few methods."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: dict[str, MethodCost] = {}
-
-    def method(self, cfg: CfgNode) -> MethodCost:
-        key = cfg.dump()
-        if key not in self.made:
-            self.made[key] = super().method(cfg)
-        return self.made[key]
-
-
-COUNTER = EachOnce()
 
 
 def method(name: str, **overrides: Any) -> MethodCost:
@@ -213,8 +196,8 @@ def test_a_step_is_run_and_its_memory_held_is_known() -> None:
 # The command
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(step_cost, "CostCounter", lambda: COUNTER)
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, counter: CostCounter = COUNTER) -> int:
+    monkeypatch.setattr(step_cost, "CostCounter", lambda: counter)
     streets = ["--protocol", "streets", "--network", "daformer-lite0", "--crop", "64x64", "SOLVER.BATCH", "2"]
     monkeypatch.setattr(sys, "argv", ["cost.py", *streets, *words])
     return cost.main()
@@ -261,8 +244,7 @@ def test_operators_without_a_count_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(counting, "_FREE", counting._FREE - {"aten::hardtanh"})
-    monkeypatch.setattr(sys.modules[__name__], "COUNTER", CostCounter())
-    assert run(monkeypatch, "--methods", "source-only", "--format", "json") == 0
+    assert run(monkeypatch, "--methods", "source-only", "--format", "json", counter=CostCounter()) == 0
     out, err = capsys.readouterr()
     assert "warning: source-only: not counted in encoder: aten::hardtanh (32x)" in err
     assert json.loads(out)[0]["uncounted"] == {"encoder": {"aten::hardtanh": 32}}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from counted_costs import COUNTER
 from full_disk import refuse_new_files
 from matplotlib import cbook, pyplot
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from trained_runs import Ended, assert_one_line, call
 
 import ablations.run
 import ablations.sweep.report
+from ablations.profiling import step_cost
 from ablations.sweep.expand import Row, expand
 from ablations.sweep.grid import read_grid
 from ablations.sweep.published_figures import beside
@@ -199,7 +201,8 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
     assert "Set besides: SOLVER.BATCH 4. " in made.caption
 
 
-def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path) -> None:
+def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_cost, "CostCounter", lambda: COUNTER)
     overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
     rows = rows_of("masking-location", seeds=[0], overrides=overrides)
     write_runs(rows, tmp_path, {"none": [20.0], "input": [21.0], "latent": [22.0]})

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from counted_costs import COUNTER
 from fake_runs import EVALUATIONS, FakePool, score, write
 from optuna.trial import FrozenTrial, TrialState
 
-from ablations.profiling.step_cost import GIGA, CostCounter
+from ablations.profiling.step_cost import GIGA
 from ablations.search import described, parse_arguments
 from ablations.study.search_driver import Driver, trials_over
 from ablations.study.storage import open_storage
@@ -188,7 +189,7 @@ def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make) -> Non
     search: Search = described(parse_arguments(["--iters", "50", *words]))
     for trial in study.get_trials():
         cfg = search.spec(trial.params).resolve()
-        assert trial.values == [score(cfg), CostCounter().method(cfg).step_macs / GIGA]
+        assert trial.values == [score(cfg), COUNTER.method(cfg).step_macs / GIGA]
     costs = {trial.params["TERMS.MRM.BLOCKS"]: trial.values[1] for trial in study.get_trials()}
     assert costs[1] < costs[2]
 

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from methods.networks import Segmentor, build_segmentor
 from methods.networks.checkpointing import checkpointed
+from methods.networks.decoders import DAFormerDecoder
 
 NETWORKS = ["deeplabv2-r50", "daformer-lite0", "daformer-mitb0"]
 PRECISIONS = [None, torch.bfloat16]
@@ -25,11 +26,19 @@ def images(seed: int = 1, side: int = 64) -> Tensor:
     return torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
+def narrow(segmentor: Segmentor) -> Segmentor:
+    """With a decoder that is cheap: a processor without bf16 instructions takes its time for each multiply-add."""
+    if not isinstance(segmentor.decoder, DAFormerDecoder):
+        return segmentor
+    return Segmentor(segmentor.name, segmentor.encoder, DAFormerDecoder(segmentor.encoder.channels, 5, width=8))
+
+
 def step(segmentor: Segmentor, checkpointing: bool, precision: torch.dtype | None) -> dict[str, Tensor]:
     """Two views, each backpropagated as it is made; everything that a training step could leave behind."""
     segmentor = copy.deepcopy(segmentor).train()
     segmentor.encoder.checkpointing = checkpointing
-    side = 64 if precision is None else 32  # a processor without bf16 instructions takes its time
+    # For the same reason the smallest images that an encoder takes in bf16.
+    side = 64 if precision is None else 16 if segmentor.name == "deeplabv2-r50" else 32
     found: dict[str, Tensor] = {}
     for view in (1, 2):
         torch.manual_seed(view)
@@ -45,10 +54,11 @@ def step(segmentor: Segmentor, checkpointing: bool, precision: torch.dtype | Non
 @pytest.mark.parametrize("precision", PRECISIONS, ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_is_bit_equal(built: dict[str, Segmentor], name: str, precision: torch.dtype | None) -> None:
-    plain, saving = (step(built[name], checkpointing, precision) for checkpointing in (False, True))
+    segmentor = built[name] if precision is None else narrow(built[name])
+    plain, saving = (step(segmentor, checkpointing, precision) for checkpointing in (False, True))
     assert plain.keys() == saving.keys()
     assert [key for key in plain if not torch.equal(plain[key], saving[key])] == []
-    parameters = sum(1 for _ in built[name].parameters())
+    parameters = sum(1 for _ in segmentor.parameters())
     assert sum(key.startswith("gradient") for key in plain) > 0.9 * parameters  # drop path may skip a whole block
     counts = [value for key, value in saving.items() if key.endswith("num_batches_tracked")]
     assert len(counts) > 3

@@ -179,6 +179,13 @@ def test_own_teacher_is_saved_and_not_trained(small_config: MakeConfig) -> None:
     assert torch.equal(resumed.teacher.logits(images), term.teacher.logits(images))
 
 
+@pytest.fixture(scope="module")
+def alone(small_config: MakeConfig) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """Losses of two steps of the host, and what it holds after them."""
+    host = make_trainer(small_config("dacs", overrides=SURE))
+    return train(host, 2), state(host)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -188,15 +195,17 @@ def test_own_teacher_is_saved_and_not_trained(small_config: MakeConfig) -> None:
         {"TERMS.MIC.WEIGHTED": False},
     ],
 )
-def test_variants_leave_the_host_as_it_is_at_weight_0(small_config: MakeConfig, settings: dict[str, Any]) -> None:
-    host = make_trainer(small_config("dacs", overrides=SURE))
+def test_variants_leave_the_host_as_it_is_at_weight_0(
+    small_config: MakeConfig, alone: tuple[list[dict[str, float]], dict[str, Tensor]], settings: dict[str, Any]
+) -> None:
+    losses, after = alone
     variant = make_trainer(small_config("mic", overrides=SURE | settings))
     off = make_trainer(small_config("mic", overrides=SURE | settings | {"TERMS.MIC.WEIGHT": 0.0}))
-    alone, beside = train(host, 2), train(variant, 1)[0]
+    beside = train(variant, 1)[0]
     assert beside["loss_mic"] > 0
-    assert {name: beside[name] for name in alone[0]} == alone[0]
-    assert train(off, 2) == alone
-    assert_same(state(host), state(off))
+    assert {name: beside[name] for name in losses[0]} == losses[0]
+    assert train(off, 2) == losses
+    assert_same(after, state(off))
 
 
 class Colours(Encoder):

@@ -178,7 +178,7 @@ def test_runs_made_by_workers_are_those_made_in_this_process(
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    configs = [RunSpec("streets", "dacs", None, seed, SMALL | {"TEST.PERIOD": 4}).resolve() for seed in (0, 1)]
+    configs = [RunSpec("streets", "dacs", None, seed, SMALL | {"SOLVER.ITERS": 2}).resolve() for seed in (0, 1)]
     (inline,) = make_runs(configs[1:], tmp_path / "inline").folders
     first, second = (run_folder(tmp_path / "local", cfg) for cfg in configs)
     capfd.readouterr()

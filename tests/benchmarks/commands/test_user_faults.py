@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import SMALL
 from detectron2.config import CfgNode
+from killed_runs import LOG_PERIOD, make
 from own_files import Own
 from tiny_files import save_grey
 from trained_runs import Command, assert_one_line, commands_in
@@ -18,7 +19,7 @@ from trained_runs import Command, assert_one_line, commands_in
 import benchmarks.run
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.runner import RunWatcher, run_one
+from benchmarks.engine.runner import RunWatcher
 from datasets.errors import DataError
 from methods.base.errors import MethodError
 
@@ -57,17 +58,18 @@ class Killed(BaseException):
 def test_interrupted_runs_have_the_metrics_of_an_uninterrupted_one(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
-    cfg = small_config("source-only", overrides={"SOLVER.ITERS": 24, "TEST.PERIOD": 24, "CHECKPOINT_PERIOD": 8})
+    """What was logged after the last checkpoint, before the interrupt, is logged again."""
+    cfg = small_config("source-only", overrides={"SOLVER.ITERS": 6, "TEST.PERIOD": 6, "CHECKPOINT_PERIOD": 3})
 
     class Killing(RunWatcher):
         def step(self, done: int, losses: Any) -> None:
-            if done == 22:
+            if done == LOG_PERIOD + 1:
                 raise Killed
 
-    run_one(cfg, tmp_path / "whole", RunWatcher())
+    make(cfg, tmp_path / "whole")
     with pytest.raises(Killed):
-        run_one(cfg, tmp_path / "killed", Killing())
-    assert run_one(cfg, tmp_path / "killed", RunWatcher())["resumed_at"] == 16
+        make(cfg, tmp_path / "killed", Killing())
+    assert make(cfg, tmp_path / "killed")["resumed_at"] == 3
     whole, killed = ((tmp_path / name / "metrics.json").read_text() for name in ("whole", "killed"))
     assert killed == whole
 

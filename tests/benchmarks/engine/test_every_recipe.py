@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_published(tmp_path_factory.mktemp("data"))
+    folder = write_published(tmp_path_factory.mktemp("data"), validation=1)
     streets.write(folder / "data", size=(256, 128), source_images=3, target_images=3, val_images=1, seed=0)
     return folder
 
@@ -64,7 +64,7 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
         sizes["INPUT.TARGET_MARGINS"] = tuple(side // 8 for side in cfg.INPUT.TARGET_MARGINS)
     if protocol == "streets":
         sizes |= {"DATA.STREETS.SIZE": (128, 64)}
-        sizes |= {f"DATA.STREETS.{name}_IMAGES": 3 for name in ("SOURCE", "TARGET", "VAL")}
+        sizes |= {"DATA.STREETS.SOURCE_IMAGES": 3, "DATA.STREETS.TARGET_IMAGES": 3, "DATA.STREETS.VAL_IMAGES": 1}
     else:
         sizes["DATA.ROOT"] = str(root)
     return RunSpec(protocol, recipe, "daformer-lite0", overrides={**SMALL, **sizes}).resolve()
