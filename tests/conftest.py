@@ -17,6 +17,15 @@ from detectron2.config import CfgNode  # noqa: E402
 
 pytest_plugins = ["slurm_fixture"]
 
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for a local SLURM, by whatever fixture, is marked so."""
+    for item in items:
+        if "slurm_installed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slurm)
+
+
 SMALL = {
     "DATA.STREETS.SIZE": (128, 64),
     "DATA.STREETS.SOURCE_IMAGES": 6,

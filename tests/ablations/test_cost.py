@@ -34,6 +34,7 @@ def method(name: str, **overrides: Any) -> MethodCost:
 # Steps
 
 
+@pytest.mark.slow
 def test_passes_and_costs_of_the_three_maskings() -> None:
     """Table 6: nothing, input space, latent space; by hand."""
     width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
@@ -61,6 +62,7 @@ def test_passes_and_costs_of_the_three_maskings() -> None:
         assert not one.uncounted
 
 
+@pytest.mark.slow
 def test_backward_by_hand() -> None:
     """Each product has two gradients; the image has none."""
     width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
@@ -75,6 +77,7 @@ def test_backward_by_hand() -> None:
     assert method("dacs+mrm", TERMS__MRM__TRAINED="encoder").backward_macs == dacs + 2 * (decoder + 2 * rebuilder)
 
 
+@pytest.mark.slow
 def test_checkpointing_computes_blocks_again_in_backward() -> None:
     plain, again = method("dacs"), method("dacs", SOLVER__ACTIVATION_CHECKPOINTING=True)
     assert (again.student_macs, again.copies_macs) == (plain.student_macs, plain.copies_macs)
@@ -82,6 +85,7 @@ def test_checkpointing_computes_blocks_again_in_backward() -> None:
     assert again.backward_macs - plain.backward_macs == 4 * (hand.lite0(64, norms=False) - stem)
 
 
+@pytest.mark.slow
 def test_two_resolutions() -> None:
     """Context and one window in training; in inference the context and nine windows."""
     counted = method("hrda", INPUT__CROP=(128, 128))
@@ -97,6 +101,7 @@ def test_two_resolutions() -> None:
     assert counted.parts["feature-distance.frozen"].parameters == 0
 
 
+@pytest.mark.slow
 def test_hosts_without_adaptation() -> None:
     source, target = method("source-only"), method("target-only")
     assert source.target_image_macs == 0 and source.ratio is None and source.passes == {}
@@ -104,6 +109,7 @@ def test_hosts_without_adaptation() -> None:
     assert source.copies_macs == target.copies_macs == 0
 
 
+@pytest.mark.slow
 def test_own_teacher_is_a_copy() -> None:
     host, own = method("dacs"), method("dacs+mic", TERMS__MIC__TEACHER="own")
     assert own.copies_macs == 2 * host.copies_macs
@@ -111,6 +117,7 @@ def test_own_teacher_is_a_copy() -> None:
     assert own.parameters == host.parameters
 
 
+@pytest.mark.slow
 def test_weight_0_costs_what_the_host_costs() -> None:
     host, without = method("dacs"), method("dacs+mrm", TERMS__MRM__WEIGHT=0.0)
     assert without.to_dict() | {"method": "dacs"} == host.to_dict()
@@ -130,6 +137,7 @@ def test_parameters_by_part() -> None:
     assert counted.parameters == sum(part.parameters for part in counted.parts.values())
 
 
+@pytest.mark.slow
 def test_recording_ends_with_the_step() -> None:
     cfg = RunSpec("streets", "dacs+mrm", overrides={"WEIGHTS": "none", "INPUT.CROP": (64, 64)}).resolve()
     trainer = meta_trainer(cfg)
@@ -178,6 +186,7 @@ def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: p
     assert (first.median, first.peak_mib, first.peak_kind) == (5, 2, "counted")
 
 
+@pytest.mark.slow
 def test_a_step_is_run_and_its_memory_held_is_known() -> None:
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
     cfg = RunSpec("streets", "dacs", overrides=small).resolve()
@@ -219,6 +228,7 @@ def test_json_is_a_list_with_an_object_a_method(
     )
 
 
+@pytest.mark.slow
 def test_csv_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--methods", "target-only", "--format", "csv") == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
@@ -240,6 +250,7 @@ def test_names_of_methods_are_no_formulas() -> None:
     assert cost_tables.as_csv([{"method": "=1+1", "parts": {"a": 1}}]) == "method,parts.a\n'=1+1,1"
 
 
+@pytest.mark.slow
 def test_operators_without_a_count_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,7 @@ def test_counting_leaves_the_module_alone() -> None:
 # Networks
 
 
+@pytest.mark.slow
 def test_deeplabv2_by_hand() -> None:
     assert network("deeplabv2-r101", 64) == (hand.resnet(101, 64), hand.deeplabv2_head(64))
     assert network("deeplabv2-r101-4b", 64)[1] == hand.deeplabv2_head(64, branches=4)
@@ -96,10 +97,12 @@ def test_deeplabv2_is_the_published_host() -> None:
     assert hand.resnet(101, 512) + hand.deeplabv2_head(512) == pytest.approx(182.34e9, rel=0.01)
 
 
+@pytest.mark.slow
 def test_deeplabv3plus_by_hand() -> None:
     assert network("deeplabv3plus-r50", 64) == (hand.resnet(50, 64), hand.deeplabv3plus_head(64))
 
 
+@pytest.mark.slow
 def test_mit_by_hand() -> None:
     assert network("daformer-mitb0", 128) == (hand.mit_b0(128), hand.daformer_head(B0, 256, 128))
 

@@ -201,6 +201,7 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
     assert "Set besides: SOLVER.BATCH 4. " in made.caption
 
 
+@pytest.mark.slow
 def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_cost, "CostCounter", lambda: COUNTER)
     overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
@@ -350,6 +351,7 @@ def command(
     return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_runs_and_writes_table_and_plot(
     command: Callable[..., Ended], tmp_path: Path
 ) -> None:

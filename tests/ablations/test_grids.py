@@ -107,6 +107,7 @@ def test_two_axes_are_all_pairs() -> None:
     assert len(found) == 20
 
 
+@pytest.mark.slow
 def test_grids_share_their_runs_with_each_other_and_with_the_comparison_of_methods() -> None:
     published = {
         "mask-ratio": "0.4",
@@ -130,6 +131,7 @@ def test_grids_share_their_runs_with_each_other_and_with_the_comparison_of_metho
     assert (len(ids), len(set(ids))) == (88, distinct)
 
 
+@pytest.mark.slow
 def test_ids_are_the_same_in_another_process(tmp_path: Path) -> None:
     """Whatever its hash seed, its folder, and where the data lie."""
     program = (
@@ -162,6 +164,7 @@ def test_pairs_win_over_what_a_grid_holds_fixed_but_not_over_its_axis() -> None:
     assert {row.cfg.NETWORK for row in rows} == {"daformer-mitb0"}
 
 
+@pytest.mark.slow
 def test_all_settings_of_all_grids_can_be_built() -> None:
     """On the embedded benchmark at a small crop; settings that make no sense together are a MethodError."""
     small = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
@@ -174,6 +177,7 @@ def test_all_settings_of_all_grids_can_be_built() -> None:
         assert build_terms(cfg, parse(cfg.METHOD), student)
 
 
+@pytest.mark.slow
 def test_every_setting_is_checked_before_the_first_run(small_config: Callable[..., CfgNode]) -> None:
     """Not one of each method: the settings of a grid are of one method."""
     configs = [small_config("mrm", overrides={"WEIGHTS": value}) for value in ("nowhere.pth", "none")]

@@ -28,6 +28,7 @@ def command(output: Path, *words: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("streets_cache")
 def test_a_search_survives_a_killed_worker_and_a_killed_command(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -53,6 +54,7 @@ def test_a_search_survives_a_killed_worker_and_a_killed_command(tmp_path: Path) 
     assert {path.name for path in folder.glob("*.png")} == {"history.png", "contour.png"}
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     for words, said in (
         (["--space", "lamda"], "did you mean lambda?"),

@@ -53,6 +53,7 @@ def of(study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
     return study.get_trials(states=(state,))
 
 
+@pytest.mark.slow
 def test_the_published_setting_comes_first_and_each_trial_has_a_run_of_its_own(searched: Make) -> None:
     pool = FakePool(3)
     study = searched(pool, 24)
@@ -68,6 +69,7 @@ def test_the_published_setting_comes_first_and_each_trial_has_a_run_of_its_own(s
     assert first.intermediate_values == {10 * k: pytest.approx(first.value * k / EVALUATIONS) for k in range(1, 6)}
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_told_as_failed_and_its_setting_goes_on_where_it_was(searched: Make) -> None:
     killed: list[Path] = []
 
@@ -97,6 +99,7 @@ def test_a_setting_whose_workers_keep_dying_is_given_up(searched: Make) -> None:
     assert trials_over(study) == 6
 
 
+@pytest.mark.slow
 def test_after_a_kill_no_trial_is_lost_and_none_is_made_twice(searched: Make, tmp_path: Path) -> None:
     """Of three runs under way one ends while no command looks, one goes on in its worker, and one is dead."""
 
@@ -137,6 +140,7 @@ def test_after_a_kill_no_trial_is_lost_and_none_is_made_twice(searched: Make, tm
     assert not {of_trial(ended), of_trial(goes_on)} & set(second.submitted)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_draws_what_one_that_was_not_draws(searched: Make, tmp_path: Path) -> None:
     searched(FakePool(1), 5)
     halves = settings(searched(FakePool(1), 14).get_trials())
@@ -149,6 +153,7 @@ def test_a_search_that_was_stopped_draws_what_one_that_was_not_draws(searched: M
     assert settings(study.get_trials()) == halves
 
 
+@pytest.mark.slow
 def test_a_trial_that_lags_behind_is_pruned_and_its_run_stopped(searched: Make, tmp_path: Path) -> None:
     pool = FakePool(2)
     study = searched(pool, 20, "--pruner", "median")
@@ -183,6 +188,7 @@ def test_a_search_whose_first_trials_all_fail_ends(searched: Make) -> None:
     assert len(pool.submitted) == 3
 
 
+@pytest.mark.slow
 def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make) -> None:
     words = ("--objective", "target-miou,step-cost", "--space", "TERMS.MRM.BLOCKS=1..2,mask-ratio")
     study = searched(FakePool(2), 4, *words)
@@ -194,6 +200,7 @@ def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make) -> Non
     assert costs[1] < costs[2]
 
 
+@pytest.mark.slow
 def test_one_setting_suggested_twice_is_one_run(searched: Make) -> None:
     pool = FakePool(4)
     study = searched(pool, 9, "--space", "TERMS.MRM.BLOCKS=1..2")
@@ -201,6 +208,7 @@ def test_one_setting_suggested_twice_is_one_run(searched: Make) -> None:
     assert len(pool.submitted) == len(set(pool.submitted)) == 2
 
 
+@pytest.mark.slow
 def test_a_grid_has_each_point_once(searched: Make) -> None:
     pool = FakePool(4)
     words = ("--sampler", "grid", "--space", "lambda,mask-ratio=0.2|0.4|0.6")
@@ -210,12 +218,14 @@ def test_a_grid_has_each_point_once(searched: Make) -> None:
     assert tuple(study.get_trials()[0].params.values()) == (1.0, 0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["gp", "qmc"])
 def test_the_other_samplers_draw_and_differ(searched: Make, sampler: str) -> None:
     study = searched(FakePool(2), 13, "--sampler", sampler)
     assert states(study) == {TrialState.COMPLETE: 13} and len(settings(study.get_trials())) == 13
 
 
+@pytest.mark.slow
 def test_hyperband_stops_some(searched: Make) -> None:
     study = searched(FakePool(2), 20, "--pruner", "hyperband")
     assert of(study, TrialState.PRUNED) and trials_over(study) == 20

@@ -175,6 +175,7 @@ def test_every_trial_is_in_the_table_with_the_figures_of_its_record(tmp_path: Pa
     assert "10 trials: 6 finished, 1 pruned, 1 diverged, 1 failed, 1 lost" in made.text
 
 
+@pytest.mark.slow
 def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trials = mixed(tmp_path)
     folders = [tmp_path / trial.user_attrs[FOLDER] for trial in trials.study.get_trials()]
@@ -225,6 +226,7 @@ def grid_command(made: SearchReport) -> list[str]:
     return shlex.split(next(line for line in made.text.splitlines() if "ablations/run.py" in line))
 
 
+@pytest.mark.slow
 def test_trials_of_different_images_are_told_in_the_caption(tmp_path: Path) -> None:
     trials = mixed(tmp_path)
     folders = [tmp_path / trial.user_attrs[FOLDER] for trial in trials.study.trials[:2]]
@@ -320,6 +322,7 @@ def test_two_objectives_show_the_whole_pareto_front(tmp_path: Path) -> None:
     assert "here 2 of 12 complete trials" in made.text
 
 
+@pytest.mark.slow
 def test_importances_name_the_parameter_that_decides(tmp_path: Path) -> None:
     trials = Trials(search_of("target-miou,step-cost", (LAMBDA, RATIO)), tmp_path)
     for index in range(60):  # each objective has one parameter, in opposite directions
@@ -349,6 +352,7 @@ def test_few_trials_are_told_and_not_plotted(tmp_path: Path, complete: int) -> N
     assert ("ablations/run.py" in made.text) == (complete > 0)
 
 
+@pytest.mark.slow
 def test_equal_values_words_and_constants_are_no_fault(tmp_path: Path) -> None:
     equal = Trials(search_of(), tmp_path / "equal")
     for index in range(12):
@@ -379,6 +383,7 @@ def test_words_are_no_tex_no_formula_and_no_markup(tmp_path: Path) -> None:
     assert r"=a\|b" in (trials.folder / "best.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_plots_are_wide_enough_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
     trials = mixed(tmp_path)
     first = {path: path.read_bytes() for path in trials.report().files if path.suffix == ".png"}

@@ -223,6 +223,7 @@ def test_damaged_file_is_made_again_with_a_warning(
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_no_single_damaged_byte_gives_wrong_counts(items: Items, tmp_path: Path) -> None:
     counted(items, tmp_path)
     (file,) = kept_files(tmp_path)

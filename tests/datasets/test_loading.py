@@ -45,6 +45,7 @@ def number(index: int) -> dict[str, Any]:
     return {"images": torch.full((4,), index), "more": [(torch.zeros(1), "word")]}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_loading_in_one_line() -> None:
     heard = signal.getsignal(signal.SIGCHLD)
     with within(60), pytest.raises(DataError) as caught:
@@ -84,6 +85,7 @@ def test_items_arrive_whole_from_workers() -> None:
     assert items[0]["more"][0][1] == "word"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="mounting wants root")
 def test_a_small_shared_memory_ends_the_loading() -> None:
     """As in a container of 64 MiB, in small."""

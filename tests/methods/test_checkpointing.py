@@ -51,6 +51,7 @@ def step(segmentor: Segmentor, checkpointing: bool, precision: torch.dtype | Non
     return found | {f"buffer {key}": value for key, value in segmentor.named_buffers()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS, ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_is_bit_equal(built: dict[str, Segmentor], name: str, precision: torch.dtype | None) -> None:
@@ -65,6 +66,7 @@ def test_a_step_is_bit_equal(built: dict[str, Segmentor], name: str, precision: 
     assert all(count == 2 for count in counts)  # two views: each batch counted once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0"])
 def test_two_passes_of_one_graph_are_bit_equal(built: dict[str, Segmentor], name: str) -> None:
     """As HRDA's context and detail: under autocast the second pass takes the weights that the first has cast."""

@@ -83,6 +83,7 @@ def test_the_users_keys_are_above_the_recipe() -> None:
     assert (solver.SOLVER.ITERS, solver.SOLVER.OPTIMIZER, solver.INPUT.FLIP) == (2000, "adamw", 0.5)
 
 
+@pytest.mark.slow
 def test_it_trains_with_sgd_and_learns(small_config: MakeConfig) -> None:
     overrides = {"SOLVER.ITERS": 12, "SELF_TRAINING.THRESHOLD": 0.0}
     trainer = make_trainer(small_config("dacs-original", overrides=overrides))

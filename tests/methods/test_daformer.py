@@ -205,6 +205,7 @@ def test_a_step_pays_for_one_more_encoder_pass_without_gradient(small_config: Ma
     assert "loss_feature_distance" in losses
 
 
+@pytest.mark.slow
 def test_weight_0_is_bit_identical_to_the_host_without_it(small_config: MakeConfig) -> None:
     host = make_trainer(
         small_config("dacs", overrides=DRAWN | {"SELF_TRAINING.MOMENTUM": 0.999, "SAMPLING.RARE_CLASSES": True})

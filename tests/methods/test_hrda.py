@@ -345,6 +345,7 @@ def test_weights_of_a_whole_segmentor_are_loaded(small_config: MakeConfig, tmp_p
     assert [name for name in state if not torch.equal(state[name], loaded[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_steps_train_every_part(small_config: MakeConfig, tmp_path: Path, method: str) -> None:
     cfg = small_config(method, overrides={"SOLVER.ITERS": 2, "SOLVER.WARMUP_ITERS": 0})
@@ -355,6 +356,7 @@ def test_two_steps_train_every_part(small_config: MakeConfig, tmp_path: Path, me
     assert unchanged == []
 
 
+@pytest.mark.slow
 def test_two_steps_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> None:
     overrides = {"SOLVER.ITERS": 2, "DATA.STREETS.VAL_IMAGES": 1, "NETWORK": "deeplabv2-r50"}
     record = run_one(small_config("hrda", overrides=overrides), tmp_path, RunWatcher())

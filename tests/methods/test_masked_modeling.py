@@ -119,6 +119,7 @@ def test_fusion_at_mask_0_and_1_and_between() -> None:
         assert torch.allclose(f_r, m * f_o + (1 - m) * f_t)
 
 
+@pytest.mark.slow
 def test_gradient_reaches_encoder_rebuilder_and_token() -> None:
     torch.manual_seed(0)
     segmentor = build_segmentor("daformer-lite0", 19, "none")

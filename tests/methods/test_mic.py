@@ -58,6 +58,7 @@ def test_target_images_are_masked_with_the_hosts_labels(small_config: MakeConfig
     assert view.weights is not None and torch.equal(view.weights, step.pseudo.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "half"), [(1, 1), (2, 1), (3, 2), (4, 2)])
 def test_both_is_half_a_batch_of_each_domain(small_config: MakeConfig, batch: int, half: int) -> None:
     overrides = PLAIN | {"TERMS.MIC.DOMAIN": "both", "SOLVER.BATCH": batch}
@@ -83,6 +84,7 @@ def test_source_images_have_their_labels_and_need_no_teacher(small_config: MakeC
     assert "pseudo" not in vars(step)
 
 
+@pytest.mark.slow
 def test_blocks_are_masked_to_the_mean_colour_at_the_ratio(small_config: MakeConfig) -> None:
     settings = {"TERMS.MIC.AUGMENT": False, "TERMS.MIC.BLOCK": 4, "SOLVER.BATCH": 4}
     step, view = masked_view(small_config("mic", overrides=SURE | settings))
@@ -101,6 +103,7 @@ def test_colours_are_augmented_apart_from_the_hosts_draw(small_config: MakeConfi
     assert not torch.equal(view.images, step.settings.strong(step.plain_target, step.draws("mixed/augmentation")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", ["target", "both"])
 def test_without_quality_weight_only_the_ignored_rows_count_less(small_config: MakeConfig, domain: str) -> None:
     valid = torch.ones(2, 64, 64, dtype=torch.bool)
@@ -121,6 +124,7 @@ def test_ignored_rows_have_no_weight(small_config: MakeConfig, settings: dict[st
     assert view.weights is not None and torch.equal(view.weights, valid.float())
 
 
+@pytest.mark.slow
 def test_own_teacher_follows_the_closed_form(small_config: MakeConfig) -> None:
     cfg = small_config("mic", overrides=SURE | {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.6})
     trainer = make_trainer(cfg)
@@ -141,6 +145,7 @@ def test_own_teacher_follows_the_closed_form(small_config: MakeConfig) -> None:
     assert not torch.allclose(averaged, next(trainer.teacher.segmentor.decoder.parameters()), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_own_teacher_of_momentum_0_is_the_student_after_the_last_step(small_config: MakeConfig) -> None:
     cfg = small_config("mic", overrides=SURE | {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.0})
     trainer = make_trainer(cfg)
@@ -151,6 +156,7 @@ def test_own_teacher_of_momentum_0_is_the_student_after_the_last_step(small_conf
         assert torch.equal(mine, students)
 
 
+@pytest.mark.slow
 def test_own_teacher_of_the_hosts_momentum_labels_as_the_host_does(small_config: MakeConfig) -> None:
     momentum = SURE | {"SELF_TRAINING.MOMENTUM": 0.7}
     host = make_trainer(small_config("mic", overrides=momentum))
@@ -164,6 +170,7 @@ def test_own_teacher_of_the_hosts_momentum_labels_as_the_host_does(small_config:
     assert train(make_trainer(small_config("mic", overrides=at_once)), 3) != losses
 
 
+@pytest.mark.slow
 def test_own_teacher_is_saved_and_not_trained(small_config: MakeConfig) -> None:
     trainer = make_trainer(small_config("mic", overrides=SURE | {"TERMS.MIC.TEACHER": "own"}))
     term = mic_of(trainer.terms)
@@ -186,6 +193,7 @@ def alone(small_config: MakeConfig) -> tuple[list[dict[str, float]], dict[str, T
     return train(host, 2), state(host)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -121,6 +121,7 @@ def test_key_value_words_are_read_within_the_bounds(text: str) -> None:
         read_space(f"TERMS.MRM.WEIGHT=0.1..{text}", lambda values: RunSpec("streets", "dacs+mrm", None, 0, values))
 
 
+@pytest.mark.slow
 def test_a_table_of_65536_ids_is_read_in_one_pass(tmp_path: Path) -> None:
     path = tmp_path / "ids.yaml"
     path.write_text("IDS: {" + ", ".join(f"{stored}: road" for stored in range(65536)) + "}\n")

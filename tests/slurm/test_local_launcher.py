@@ -47,6 +47,7 @@ class Watcher(LocalWatcher[Any]):
         self.seen.append(index)
 
 
+@pytest.mark.slow
 def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_full_disk_loses_the_jobs_that_it_has_no_place_for_and_no_other(
     assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
     class Interrupt(Watcher):
         def waiting(self) -> None:
@@ -171,6 +173,7 @@ def test_as_many_workers_as_gpus_or_a_few(monkeypatch: pytest.MonkeyPatch) -> No
 # Runs
 
 
+@pytest.mark.slow
 def test_runs_made_by_workers_are_those_made_in_this_process(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_list_from_another_folder_beside_a_package_of_the_same_name(tmp_path: Pa
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_unknown_method_as_a_process(tmp_path: Path) -> None:
     ended = subprocess_of("--methods", "dacs,mrn", cwd=tmp_path)
     assert_one_line(ended, "unknown method 'mrn'; did you mean 'mrm'?")

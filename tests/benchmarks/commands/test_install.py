@@ -329,6 +329,7 @@ def test_failure_gives_pips_reason_and_the_log(
     assert output.splitlines()[-1] in log.read_text()
 
 
+@pytest.mark.slow
 def test_complete_environment_is_known_by_its_stamp(tmp_path: Path) -> None:
     wanted: dict[str, object] = {"inputs": "abc", "with_tests": False}
     requirements = project.read_requirements(project.CHECKOUT / "pyproject.toml", with_tests=False)
@@ -464,6 +465,7 @@ def test_what_the_trainer_uses_works() -> None:
     np.testing.assert_array_equal(moved, ramp[:, 2:6])
 
 
+@pytest.mark.slow
 def test_transformers_ignores_our_datasets_package() -> None:
     """Our top-level ``datasets`` has the name of another project's package, which transformers looks for."""
     code = "import datasets, transformers; from transformers import SegformerModel; print(datasets.__file__)"

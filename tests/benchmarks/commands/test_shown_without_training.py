@@ -44,6 +44,7 @@ def test_methods_of_which_one_diverged(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert listed.code == 0 and "2 done, 0 to make" in listed.out
 
 
+@pytest.mark.slow
 def test_a_grid_of_which_one_run_diverged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """With counted multiply-adds."""
     small = ["--network", "daformer-lite0", "INPUT.CROP", "64x64"]

@@ -36,6 +36,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
     return commands_in(tmp_path, monkeypatch, capfd)
 
 
+@pytest.mark.slow
 def test_a_table_outlives_the_next_command(command: Command, tmp_path: Path) -> None:
     for method in ("dacs", "source-only"):
         assert command(benchmarks.run, "--methods", method, *WORDS, "SOLVER.ITERS", "1").code == 0
@@ -55,6 +56,7 @@ class Killed(BaseException):
     """Ends a run as a signal would."""
 
 
+@pytest.mark.slow
 def test_interrupted_runs_have_the_metrics_of_an_uninterrupted_one(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def every_recipe() -> list[str]:
 # The run's id
 
 
+@pytest.mark.slow
 def test_id_is_the_same_in_another_process_with_another_hash_seed(tmp_path: Path) -> None:
     wanted = [("streets", "dacs+mic+mrm", 0), ("gta-cityscapes", "source-only", 3), ("synthia-cityscapes", "mic", 1)]
     code = (
@@ -147,6 +148,7 @@ def test_what_is_idle_in_another_run_decides_where_it_is_used() -> None:
         assert run_id(resolved(*held, *changed, method=method)) != run_id(resolved(*held, method=method))
 
 
+@pytest.mark.slow
 def test_id_of_each_method_protocol_network_and_seed_is_another() -> None:
     specs = [
         RunSpec(protocol, method, network, seed)

@@ -141,6 +141,7 @@ def test_images_for_the_test_server_have_no_label(root: Path, protocol: str, fol
 # Runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["cityscapes-acdc", "cityscapes-darkzurich"])
 def test_two_steps_on_adverse_conditions(root: Path, tmp_path: Path, protocol: str) -> None:
     cfg = RunSpec(protocol, "dacs", "daformer-lite0", overrides={**SMALL, "DATA.ROOT": str(root)}).resolve()

@@ -250,6 +250,7 @@ def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:
         go(1)
 
 
+@pytest.mark.slow
 def test_training_writes_it_down_and_does_not_go_on_with_others(
     own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def resolved(path: Path, method: str = "dacs", **overrides: Any) -> CfgNode:
 # The examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folders", "registered"])
 def test_the_example_runs_for_two_steps(examples: Path, tmp_path: Path, name: str) -> None:
     cfg = resolved(examples / f"{name}.yaml", "dacs+mrm", **{"TERMS.MRM.DIM": 32, "TERMS.MRM.HEADS": 2})

@@ -63,6 +63,7 @@ def assert_told(folder: Path, capfd: pytest.CaptureFixture[str], *parts: str) ->
         assert part in terminal and part in log, part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -97,6 +98,7 @@ def point(folder: Path, kind: str) -> None:
     POINTERS[kind](folder / "last_checkpoint")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", POINTERS)
 def test_the_pointer_to_the_newest_is_not_needed(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = whole("source-only")
@@ -131,6 +133,7 @@ def test_a_damaged_pointer_keeps_no_trained_run_from_being_used(
     assert run.checkpoint() == folder / "model_final.pth"
 
 
+@pytest.mark.slow
 def test_all_damaged_starts_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = whole("source-only")
     folder = stopped(run, tmp_path / "run")
@@ -176,6 +179,7 @@ def reshape_moment(content: dict[str, Any]) -> None:
     moments["exp_avg"] = moments["exp_avg"][None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -234,6 +238,7 @@ def full_record(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(benchmarks.engine.runner, "write_record", write)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("fill", [full_checkpoint, full_metrics, full_record])
 def test_a_full_disk_fails_the_run_and_leaves_what_was_complete(

@@ -70,6 +70,7 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
     return RunSpec(protocol, recipe, "daformer-lite0", overrides={**SMALL, **sizes}).resolve()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [*protocols(), OWN], ids=lambda path: Path(path).stem)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_two_steps(recipe: str, protocol: str, root: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from benchmarks.engine.hooks import keep_before
 from benchmarks.engine.runner import RunWatcher
 from datasets.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_at_any_moment(method: str, tmp_path: Path) -> None:

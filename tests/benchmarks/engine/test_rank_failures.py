@@ -22,6 +22,7 @@ from slurm.processes import ranks
 from slurm.processes.ranks import Rank, joined, slurm_rank
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason", "goes_on"),
     [

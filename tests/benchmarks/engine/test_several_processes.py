@@ -73,6 +73,7 @@ def far(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm().clamp_min(1e-12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ranks"), CASES)
 def test_losses_and_gradients_are_those_of_one_process(name: str, ranks: int) -> None:
     alone, together = made(1)[1][name], made(ranks)[1][name]
@@ -83,6 +84,7 @@ def test_losses_and_gradients_are_those_of_one_process(name: str, ranks: int) ->
     assert far(shared, whole) < (0.1 if name == "lite" else 1e-3)  # dropout that differs makes it a percent
 
 
+@pytest.mark.slow
 def test_batch_norms_of_all_processes_have_the_statistics_of_one() -> None:
     x = torch.randn(8, 3, 5, 4, generator=torch.Generator().manual_seed(0)) * 3 + 7
     weight = torch.randn(8, 3, 5, 4, generator=torch.Generator().manual_seed(1))
@@ -99,6 +101,7 @@ def test_batch_norms_of_all_processes_have_the_statistics_of_one() -> None:
         assert count == alone[4] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ranks"), CASES)
 def test_student_and_teacher_are_bit_equal_on_every_rank(name: str, ranks: int) -> None:
     trained = made(ranks)[1][name].trained

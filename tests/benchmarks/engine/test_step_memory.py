@@ -75,6 +75,7 @@ def test_between_steps_there_are_weights_and_optimizer_state() -> None:
     assert peak > static + weights / 2**20  # gradients and activations
 
 
+@pytest.mark.slow
 def test_terms_views_are_held_one_at_a_time() -> None:
     """MIC's view comes after the mixed one: a step's peak is that of the larger, not of both."""
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
@@ -86,6 +87,7 @@ def test_terms_views_are_held_one_at_a_time() -> None:
     assert peak("dacs+mic") < 1.05 * dacs
 
 
+@pytest.mark.slow
 def test_command_prints_a_row_for_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--protocol", "streets", "--network", "daformer-lite0", "--methods", "dacs,mrm", "--precisions", "fp32"]
     words += ["--format", "csv", "INPUT.CROP", "64x64", "SOLVER.BATCH", "2"]

@@ -33,6 +33,7 @@ def test_host_draws_the_same_beside_add_ons(small_config: MakeConfig) -> None:
         assert beside[name] == value
 
 
+@pytest.mark.slow
 def test_training_repeats_bit_for_bit(small_config: MakeConfig) -> None:
     first, second = make_trainer(small_config("dacs+mic+mrm")), make_trainer(small_config("dacs+mic+mrm"))
     assert train(first, 3) == train(second, 3)

@@ -76,6 +76,7 @@ def by_hand_confidence(segmentor: Segmentor, paths: Sequence[Path], size: tuple[
 # What is measured
 
 
+@pytest.mark.slow
 def test_source_miou_is_that_of_the_student_on_the_held_out_images() -> None:
     run = measured()
     student, root = network(run.folder, "student"), streets_root()
@@ -135,6 +136,7 @@ def test_the_student_is_measured_where_there_is_no_teacher_and_no_target_label_i
     assert record["result"]["criteria"]["confidence"] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_measuring_changes_nothing_of_the_training(tmp_path: Path) -> None:
     plain = trained("dacs")
     rates = {"SOLVER.ENCODER_LR": 0.01, "SOLVER.DECODER_LR": 0.05, "TEST.PERIOD": 4}

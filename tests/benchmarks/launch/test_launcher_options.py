@@ -320,6 +320,7 @@ def test_exit_codes_and_errors_of_the_command(
         assert error.startswith("error: ") and line in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_without_slurm_submitted_runs_are_unknown(tmp_path: Path) -> None:
     """As a command of its own, where there is no SLURM at all."""
     folder = make(tmp_path, job="7_1", status="running")

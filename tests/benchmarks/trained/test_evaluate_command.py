@@ -186,6 +186,7 @@ def test_what_cityscapesscripts_does_not_take_is_told_in_one_line(tmp_path: Path
         official_iou(files.pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("windows", [False, True])
 def test_another_protocol_gives_the_images_and_their_size_alone(evaluate: Command, run: Path, windows: bool) -> None:
     """SYNTHIA's protocol: Cityscapes' images at 1024x512; class sets and windows are the run's. Computed once more."""
@@ -241,6 +242,7 @@ def trained_on_published(folder: Path, source: str) -> Path:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [None, "gta-cityscapes"])
 def test_what_synthia_teaches_is_told_on_16_and_13_classes(
     evaluate: Command, tmp_path: Path, protocol: str | None
@@ -263,6 +265,7 @@ def test_what_synthia_teaches_is_told_on_16_and_13_classes(
     assert "16 classes" in ended.out and "19 classes" not in ended.out
 
 
+@pytest.mark.slow
 def test_another_protocol_is_looked_for_where_the_run_had_its_data(
     evaluate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +297,7 @@ def test_windows_that_the_network_does_not_take_are_told_in_one_line(evaluate: C
     assert evaluate().code == 0  # a whole image that is smaller is padded
 
 
+@pytest.mark.slow
 def test_another_checkpoint_is_scored_and_a_second_time_replaces_the_first(
     evaluate: Command, run: Path, tmp_path: Path
 ) -> None:

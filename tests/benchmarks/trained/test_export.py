@@ -56,6 +56,7 @@ def noise(count: int, height: int, width: int) -> torch.Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["student", "teacher"])
 def test_the_checkpoint_is_the_network_alone(
     export: Command,
@@ -92,6 +93,7 @@ def test_the_checkpoint_is_the_network_alone(
     assert entry["iou"] == json.loads((run / "record.json").read_text())["result"][model]["iou"]
 
 
+@pytest.mark.slow
 def test_the_program_needs_torch_alone(export: Command, tmp_path: Path) -> None:
     ended = export("--output", "net", "--size", "96x64")
     assert (ended.code, ended.err) == (0, "")
@@ -113,6 +115,7 @@ def test_the_program_needs_torch_alone(export: Command, tmp_path: Path) -> None:
     assert json.loads(described["segshift.json"])["class_names"] == list(CITYSCAPES.names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["daformer-mitb0", "deeplabv2-r50", "deeplabv3plus-r50"])
 def test_other_networks_can_be_traced_for_any_number_of_images(name: str) -> None:
     torch.manual_seed(0)
@@ -127,6 +130,7 @@ def test_other_networks_can_be_traced_for_any_number_of_images(name: str) -> Non
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
+@pytest.mark.slow
 def test_hrda_is_exported_with_its_attention(
     small_config: Callable[..., CfgNode], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
