@@ -5,15 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from page_commands import blocks, broken_links, commands, faults, pages
+from page_runs import Stage, execute, make_stage, page_words, protocol_of, yaml_blocks
 
+from ablations.sweep.expand import expand
+from ablations.sweep.grid import read_grid
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
+from slurm.jobs.profile import read_profile
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_commands_of_a_page(page: Path) -> None:
     assert broken_links(page) == []
     assert faults(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return make_stage(tmp_path_factory.mktemp("stage") / "stage")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_a_page_run(page: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = list(page_words(page.read_text(encoding="utf-8")))
+    if not written:
+        return
+    there = stage.copy(tmp_path / "stage")
+    monkeypatch.chdir(there.folder)
+    for words in written:
+        execute(words, there)
+
+
+def test_yaml_that_pages_show_is_what_commands_read(tmp_path: Path) -> None:
+    for i, text in enumerate(yaml_blocks("docs/ablations.md")):
+        (tmp_path / f"{i}.yaml").write_text(text if "title:" in text else f"title: shown\n{text}")
+        rows = expand(read_grid(str(tmp_path / f"{i}.yaml")), "gta-cityscapes", None, None, [0], {})
+        assert len(rows) >= 3
+    keys, folders, registered = yaml_blocks("docs/own_data.md")
+    for parts in ([keys, folders], [keys, folders, registered]):
+        cfg = RunSpec(str(protocol_of(parts, tmp_path)), "dacs").resolve()
+        assert cfg.DATA.CLASSES == ("ground", "structure", "sky", "traffic")
+    assert cfg.DATA.SOURCE.NAME == "my_game_train"
+    for page in ("docs/cluster.md", "docs/several_gpus.md"):
+        for text in yaml_blocks(page):
+            read_profile(yaml.safe_load(text), page)
 
 
 def test_every_page_is_looked_at() -> None:

@@ -31,24 +31,37 @@ PYTHONS = (".venv/bin/python", "python3", "python")
 TOOLS = (".venv/bin/ruff", ".venv/bin/mypy")
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 KEY = re.compile(r"\b[A-Z_]+(?:\.[A-Z_0-9]+)+\b")
-BLOCK = re.compile(r"^(<!-- not checked: ([\w, -]+); [^>]+ -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?:<!-- not checked: ([\w, -]+); [^>]+ -->\n)?(?:<!-- not run: ([\w, ./-]+); [^>]+ -->\n)?```(\w*)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 WHAT_FOR = "say why in place: <!-- not checked: PROGRAM; REASON --> before the block"
 
 
 class Block(NamedTuple):
-    """A code block; ``left_out``: programs in it that a comment before it says are not checked."""
+    """A code block.
+
+    Attributes:
+        left_out: programs in it that a comment before it says are not checked.
+        not_run: scripts and modules in it that a comment says no test executes.
+    """
 
     language: str
     text: str
     left_out: tuple[str, ...]
+    not_run: tuple[str, ...]
 
 
 def blocks(text: str) -> list[Block]:
     """All code blocks of a page."""
     return [
-        Block(language, content, tuple(name.strip() for name in left_out.split(",")) if left_out else ())
-        for _, left_out, language, content in BLOCK.findall(text)
+        Block(language, content, _listed(left_out), _listed(not_run))
+        for left_out, not_run, language, content in BLOCK.findall(text)
     ]
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def pages() -> list[Path]:
