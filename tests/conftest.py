@@ -12,18 +12,36 @@ import pytest
 from slurm.base.thread_waiting import wait_briefly
 
 wait_briefly()  # as commands do, before torch is loaded
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores have tests of their own
 
 from detectron2.config import CfgNode  # noqa: E402
 
 pytest_plugins = ["slurm_fixture"]
 
 
+MOST_WORKERS = 8  # each takes a gigabyte
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker a core."""
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for a local SLURM, by whatever fixture, is marked so."""
+    """What asks for a local SLURM, by whatever fixture, is marked so.
+
+    Each file is one worker's, as its tests share what they train; all that has a SLURM too, so that there is one. These
+    begin, then files with slow tests, so that no worker is left with them at the end.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
         if "slurm_installed" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slurm)
+        group = "slurm" if item.get_closest_marker("slurm") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, item.path not in slow))
 
 
 SMALL = {

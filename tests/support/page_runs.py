@@ -21,6 +21,7 @@ from page_commands import PYTHONS, TOOLS, Block, blocks, commands
 from plugged_in import forgotten
 from tiny_files import save_image
 from tiny_published import SIZE, write_published
+from trained_runs import streets_root
 
 from ablations.profiling import step_cost
 from benchmarks.config.spec import RunSpec, run_folder
@@ -30,6 +31,7 @@ from benchmarks.engine.runner import RunWatcher, run_one
 # What the gate itself executes: set-up, the tests, the linter and the type checker.
 OF_THE_GATE = {"benchmarks.install", "pytest"}
 DRAWN = ["--size", "128x64", "--source-images", "6", "--target-images", "5", "--val-images", "2", "--workers", "1"]
+ONE_STEP = {"SOLVER.ITERS": 1, "TEST.PERIOD": 1, "CHECKPOINT_PERIOD": 1}
 PLACEHOLDER_DOTS = ["--methods", "dacs", "--protocol", "gta-cityscapes", "--data-root", "DATA"]
 Words = list[str]
 
@@ -54,13 +56,14 @@ def make_stage(folder: Path) -> Stage:
         save_image(folder / f"photos/{i}.jpg", SIZE, i)
         save_image(folder / f"more/deep/{i}.png", SIZE, i)
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data", "__pycache__"))
-    _run(["-m", "datasets.streets", "--out", str(folder / "path/to/data"), *DRAWN])
+    shutil.copytree(streets_root(), folder / "path/to/data")
     shutil.copy(ROOT / "examples/own_data/folders.yaml", folder / "path/to/my.yaml")
     (profile,) = (block.text for block in _blocks("docs/cluster.md") if block.text.startswith("# my.yaml\n"))
     (folder / "my.yaml").write_text(profile)
     small = {key: value for key, value in SMALL.items() if not key.startswith("DATA.")}
-    trains = {"DATA.ROOT": str(folder / "DATA"), "SOLVER.ITERS": 1, "TEST.PERIOD": 1, "CHECKPOINT_PERIOD": 1}
-    cfg = RunSpec("gta-cityscapes", "dacs", "daformer-lite0", 0, small | trains).resolve()
+    sizes = {"INPUT.SOURCE_RESIZE": (160, 90), "INPUT.TARGET_RESIZE": (128, 64), "TEST.RESIZE": (128, 64)}
+    where = {"DATA.ROOT": str(folder / "DATA")}
+    cfg = RunSpec("gta-cityscapes", "dacs", "daformer-lite0", 0, small | ONE_STEP | sizes | where).resolve()
     run = run_folder(folder / "runs", cfg)
     assert run_one(cfg, run, RunWatcher())["status"] == "finished"
     names = {
@@ -124,7 +127,7 @@ def _trained(words: Words) -> Words:
         return words
     if {"--seeds", "--launcher", "--gpus"} & {*words} or not _is_here(options.get("--protocol", "streets")):
         return [*words, "--dry-run"]
-    small = SMALL | {"SOLVER.ITERS": 1, "TEST.PERIOD": 1, "CHECKPOINT_PERIOD": 1}
+    small = SMALL | ONE_STEP
     own = {key: value for key, value in small.items() if key not in options and _is_key_of(key, options)}
     return [*_fewer_images(words), *pairs(own)]
 
