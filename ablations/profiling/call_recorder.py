@@ -17,8 +17,8 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablations.profiling.random_step import random_trainer
 from benchmarks.engine.trainer import Trainer
+from benchmarks.tools.random_step import random_trainer
 from methods.framework.term import TERMS, Term
 from methods.networks import Segmentor
 

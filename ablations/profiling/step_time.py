@@ -12,11 +12,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
-from ablations.profiling.random_step import random_trainer
 from benchmarks.cli.progress import Progress
+from benchmarks.engine.build import build_learners
 from benchmarks.engine.device import pick_device
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.counted_memory import count as counted_memory
+from benchmarks.tools.random_step import random_trainer
 
 MIB = 2**20
 COUNTED, ALLOCATED = "counted", "allocated"
@@ -64,7 +65,8 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
     device = pick_device(configs[0])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     times = [StepTime(name, torch.get_num_threads()) for _ in configs]
-    trainers = [random_trainer(cfg, device) for cfg in configs]
+    learners = [build_learners(cfg, device) for cfg in configs]
+    trainers = [random_trainer(cfg, device, each) for cfg, each in zip(configs, learners, strict=True)]
     with EventStorage(0), Progress(f"measuring on {name}", steps + 1, "steps", stderr=True) as progress:
         for number in range(steps + 1):
             for cfg, trainer, measured in zip(configs, trainers, times, strict=True):
@@ -79,9 +81,9 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
     del trainers
     if device.type != "cuda":
         with Progress("counting memory", len(configs), "methods", stderr=True) as progress:
-            for cfg, measured in zip(configs, times, strict=True):
+            for cfg, measured, each in zip(configs, times, learners, strict=True):
                 progress.tell(cfg.METHOD)
-                measured.peak_mib = counted_memory(cfg)[1]
+                measured.peak_mib = counted_memory(cfg, each)[1]
                 progress.advance(cfg.METHOD)
     return times
 

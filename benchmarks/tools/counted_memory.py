@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import repeat
-from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from benchmarks.engine.build import Learners, build_learners
+from benchmarks.engine.trainer import Trainer
+from benchmarks.tools.live_bytes import LiveBytes, make_fake
+from benchmarks.tools.random_step import random_batch
 
 MIB = 2**20
 STEPS = 2  # the optimizer makes its state in the first: the second is like all others
+CPU = torch.device("cpu")
 
 
-def count(cfg: Any) -> tuple[float, float]:
-    """MiB of tensors between two steps (weights, optimizer state, teacher; gradients are let go), and at the peak."""
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
+def count(cfg: CfgNode, learners: Learners | None = None) -> tuple[float, float]:
+    """MiB of tensors between two steps (weights, optimizer state, teacher; gradients are let go), and at the peak.
 
-    from benchmarks.config.label_space import label_space
-    from benchmarks.engine.build import build_learners
-    from benchmarks.engine.trainer import Trainer
-    from benchmarks.tools.live_bytes import LiveBytes, make_fake
-    from datasets.labels import IGNORE
-
-    student, teacher, terms = build_learners(cfg, torch.device("cpu"))
-    trained = [module for module in (student, teacher, *terms) if module is not None]
+    ``learners`` are built unless they are given, on the CPU; their values are gone afterwards.
+    """
+    learners = learners or build_learners(cfg, CPU)
+    trained = [module for module in (learners.student, learners.teacher, *learners.terms) if module is not None]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     make_fake(trained, mode)
-
-    width, height = cfg.INPUT.CROP
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (cfg.SOLVER.BATCH, 3, height, width), dtype=torch.uint8, generator=generator)
-    classes = len(label_space(cfg).names)
-    labels = torch.randint(0, classes, (cfg.SOLVER.BATCH, height, width), generator=generator)
-    labels[:, :1] = IGNORE
-    batch = {
-        "source": {"images": images, "labels": labels.to(torch.uint8)},
-        "target": {"images": images},
-    }
+    batch = random_batch(cfg)
+    gc.collect()  # cycles are collected after so many objects: what was made before would decide when
     with mode, LiveBytes() as counter:
         counter.add(tensor for module in trained for tensor in (*module.parameters(), *module.buffers()))
-        trainer = Trainer(cfg, student, teacher, terms, lambda start: repeat(batch), torch.device("cpu"))
+        trainer = Trainer(cfg, *learners, lambda start: repeat(batch), CPU)
         for trainer.iter in range(STEPS):
             trainer.update(trainer.training_step(batch, mode.from_tensor))
         trainer.optimizer.zero_grad(set_to_none=True)

@@ -202,6 +202,13 @@ def test_a_step_is_run_and_its_memory_held_is_known() -> None:
     assert step_time._own_bytes(trainer) == pytest.approx(5 * weights, rel=0.03)
 
 
+def test_a_measured_method_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.tools.counted_memory.build_learners", lambda *_: pytest.fail("built again"))
+    small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
+    (measured,) = step_time.measure([RunSpec("streets", "source-only", overrides=small).resolve()], 1)
+    assert measured.median > 0 and measured.peak_mib > 10
+
+
 # The command
 
 

@@ -15,12 +15,12 @@ import yaml
 from conftest import SMALL
 from detectron2.utils.events import EventStorage
 
-from ablations.profiling.random_step import random_trainer
 from benchmarks.config.keys import flatten
 from benchmarks.config.overrides import parse_pairs
 from benchmarks.config.spec import RunSpec, run_id
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
+from benchmarks.tools.random_step import random_trainer
 from benchmarks.trained.opened_run import open_run
 from methods.framework.recipes import PARTS
 from methods.framework.term import TERMS, Term, TermSettings, term

@@ -8,19 +8,20 @@ import torch
 from detectron2.config import CfgNode
 
 from benchmarks.config.label_space import label_space
-from benchmarks.engine.build import build_learners
+from benchmarks.engine.build import Learners, build_learners
 from benchmarks.engine.trainer import Trainer
 from datasets.labels import IGNORE
 from datasets.pairs import Batch
 
 
-def random_trainer(cfg: CfgNode, device: torch.device) -> Trainer:
+def random_trainer(cfg: CfgNode, device: torch.device, learners: Learners | None = None) -> Trainer:
     """The trainer of ``cfg`` on ``device``, ready for ``run_step`` inside an EventStorage, on one batch forever.
 
-    On the device ``meta`` tensors have shapes and no values, and nothing is computed.
+    On the device ``meta`` tensors have shapes and no values, and nothing is computed. ``learners`` are built unless
+    they are given.
     """
     batch = random_batch(cfg)
-    trainer = Trainer(cfg, *build_learners(cfg, device), lambda start: repeat(batch), device)
+    trainer = Trainer(cfg, *(learners or build_learners(cfg, device)), lambda start: repeat(batch), device)
     trainer.before_train()
     return trainer
 
