@@ -70,14 +70,14 @@ def main() -> int:
     grid = read_grid(arguments.grid)
     overrides = given_overrides(arguments)
     rows = expand(
-        grid, arguments.protocol, arguments.network, arguments.host, seeds(arguments.seeds), overrides
+        grid, arguments.protocol, arguments.network, arguments.host, seeds(arguments.seeds), overrides, arguments.output
     )
-    if arguments.dry_run:
-        print(dry_run([(row.label, run.cfg) for row in rows for run in row.runs], arguments.output, launcher))
-        return 0
     runs = [(row, run) for row in rows for run in row.runs]
+    if arguments.dry_run:
+        print(dry_run([(row.label, run) for row, run in runs], arguments.output, launcher))
+        return 0
     runs_made = make_runs(
-        [run.cfg for _, run in runs],
+        [run for _, run in runs],
         arguments.output,
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
         launcher=launcher,
@@ -92,7 +92,7 @@ def main() -> int:
     title = f"{grid.title}: {', '.join(where)}"
     if grid.cost:
         print("counting multiply-adds ...", flush=True)
-    made = report(grid, rows, arguments.output, overrides, title)
+    made = report(grid, rows, overrides, title)
 
     def write() -> str:
         stem = arguments.output / "-".join([grid.name, *where, runs_digest(folders)])

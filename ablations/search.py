@@ -114,7 +114,7 @@ def described(arguments: argparse.Namespace) -> Search:
     from ablations.study.space import NAMED, read_space
     from ablations.study.study import Search, read_objectives
     from benchmarks.cli.given import given_overrides
-    from benchmarks.config.deciding import period_to_prune_by
+    from benchmarks.config.run_id import period_to_prune_by
     from benchmarks.config.spec import RunSpec
 
     objectives = read_objectives(arguments.objective)
@@ -206,6 +206,7 @@ def make_trials(
     from ablations.study.trial_progress import TrialProgress
     from ablations.study.trial_reporter import trials_over
     from benchmarks.config.published_network import other_networks
+    from benchmarks.config.run import Run
     from benchmarks.launch.compare import check_runs
     from benchmarks.launch.launcher import run_pool
 
@@ -214,10 +215,10 @@ def make_trials(
     study, points = open_study(search, storage.optuna)
     trials = arguments.trials or points or USUAL_TRIALS
     print(f"study {search.name}: {trials} trials, {launcher.parallel} at a time, in {storage.shown}", flush=True)
-    for line in other_networks([search.spec({}).resolve()]):
+    for line in other_networks([search.cfg]):
         print(line, flush=True)
     if trials_over(study) < trials:  # a report alone needs no data
-        check_runs([spec.resolve() for spec in search.ends()], launcher)
+        check_runs([Run.of(spec, arguments.output) for spec in search.ends()], launcher)
     with run_pool(launcher, arguments.output) as pool, TrialProgress(study) as progress:
         Driver(study, storage.optuna, search, arguments.output, pool, progress).run(trials)
     return study

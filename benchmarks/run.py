@@ -67,24 +67,23 @@ def main() -> int:
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.cli.given import method_names, seeds
+    from benchmarks.config.run import Run
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import compare_methods
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
 
-    overrides = overrides_of(arguments)
-    specs = [
-        RunSpec(arguments.protocol, method, arguments.network, seed, overrides)
+    launcher, overrides = read_launcher(arguments), overrides_of(arguments)
+    runs = [
+        Run.of(RunSpec(arguments.protocol, method, arguments.network, seed, overrides), arguments.output)
         for method in method_names(arguments.methods)
         for seed in seeds(arguments.seeds)
     ]
-    launcher = read_launcher(arguments)
     if arguments.dry_run:
-        runs = [spec.resolve() for spec in specs]
-        print(dry_run([(f"{cfg.METHOD} seed {cfg.SEED}", cfg) for cfg in runs], arguments.output, launcher))
+        print(dry_run([(run.label, run) for run in runs], arguments.output, launcher))
         return 0
     return compare_methods(
-        specs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
+        runs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
     )
 
 

@@ -120,11 +120,12 @@ def one_by_one(runs: int, output: Path, profile: Profile, calls: Callable[[], in
 
 def made_up(runs: int, output: Path) -> Sequence[WorkerJob]:
     """Runs that differ in their seed."""
-    from benchmarks.config.spec import RunSpec, run_folder
+    from benchmarks.config.run import Run
+    from benchmarks.config.spec import RunSpec
     from benchmarks.launch.workers import WorkerJob
 
-    configs = [RunSpec("streets", "dacs+mrm", None, seed, {}).resolve() for seed in range(runs)]
-    return [WorkerJob(f"seed {cfg.SEED}", cfg, run_folder(output, cfg), False) for cfg in configs]
+    made = [Run.of(RunSpec("streets", "dacs+mrm", seed=seed), output) for seed in range(runs)]
+    return [WorkerJob(run.label, run) for run in made]
 
 
 if __name__ == "__main__":

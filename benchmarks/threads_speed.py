@@ -149,6 +149,7 @@ def _variables(threads: int, spins: str) -> Iterator[None]:
 
 def _learn(spec: Any, folder: Path, pipe: Any) -> None:
     """Train; each step waits for a word, and is answered by its seconds and the share of waiting for a core."""
+    from benchmarks.config.run import Run
     from benchmarks.core.core_wait import CoreWait
     from benchmarks.engine.runner import RunWatcher, run_one
     from datasets.end_with_parent import end_with_parent
@@ -167,7 +168,7 @@ def _learn(spec: Any, folder: Path, pipe: Any) -> None:
             pipe.recv()
             self._begun, self._wait = time.perf_counter(), CoreWait()
 
-    record = run_one(spec.resolve(), folder, Paced())
+    record = run_one(Run.at(folder, spec.resolve()), Paced())
     print(f"{spec.method}: {record['status']}, {record['reason']}", file=sys.stderr, flush=True)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from detectron2.config import CfgNode
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
@@ -18,7 +17,7 @@ from ablations.study.search_options import GRID
 from ablations.study.study import BASE, DIVERGED, FOLDER, OUTCOME, PRUNED, REASON, RUN, Search
 from ablations.study.trial_progress import TrialProgress
 from ablations.study.trial_reporter import TrialReporter, counted, trials_over
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import REFUSED, Outcome, RunPool, WorkerJob
 from benchmarks.state.fingerprint import Listings
@@ -42,8 +41,7 @@ class _Running:
         pruned: the iteration it was stopped at, 0 where it was not.
     """
 
-    cfg: CfgNode
-    folder: Path
+    run: Run
     trials: list[int]
     worker: int | None
     told: int = 0
@@ -91,12 +89,12 @@ class Driver:
                 return
             for worker, outcome in self._pool.ended():
                 self._ended(next(run for run in self._running if run.worker == worker), outcome)
-            for run in list(self._running):
-                if run.worker is None:
-                    self._look_again(run)
+            for going in list(self._running):
+                if going.worker is None:
+                    self._look_again(going)
                 else:
-                    self._report(run)
-            self._progress.state([(run.trials[0], run.folder, run.cfg.SOLVER.ITERS) for run in self._running])
+                    self._report(going)
+            self._progress.state([(each.trials[0], each.run) for each in self._running])
 
     def _waiting_for(self) -> int:
         return sum(len(run.trials) for run in self._running)
@@ -107,10 +105,9 @@ class Driver:
 
     def _check_images(self) -> None:
         """A trial of other images than those of now would be compared with what it cannot be compared with."""
-        cfg = self._search.spec({}).resolve()
         for trial in self._study.get_trials(deepcopy=False):
             if FOLDER in trial.user_attrs:
-                self._listings.check(cfg, self._output / str(trial.user_attrs[FOLDER]))
+                self._listings.check(Run.at(self._output / str(trial.user_attrs[FOLDER]), self._search.cfg))
 
     def _check_output(self) -> None:
         """A trial under way has its run's folder; elsewhere it may be another command's, at work."""
@@ -130,14 +127,15 @@ class Driver:
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             known, number = trial.user_attrs, trial.number
             folder = self._output / str(known.get(FOLDER, ""))
-            shared = next((run for run in self._running if run.folder == folder), None)
+            shared = next((other for other in self._running if other.run.folder == folder), None)
             if FOLDER not in known:  # killed before its run had a name
                 self._tell.lose(number, _KILLED, died=False)
             elif shared is not None:
                 shared.trials.append(number)
             elif not self._is_free(folder):
                 self._progress.say(f"trial {number}: its run still goes on, waiting for it")
-                self._running.append(_Running(self._search.spec(trial.params).resolve(), folder, [number], None))
+                run = Run.at(folder, self._search.spec(trial.params).resolve())
+                self._running.append(_Running(run, [number], None))
             elif known.get(OUTCOME) in (PRUNED, DIVERGED):
                 self._stop(folder, number, known[OUTCOME], str(known.get(REASON, "")))
             elif not self._tell.tell_if_over([number], folder):
@@ -155,69 +153,68 @@ class Driver:
         if trial.params == self._search.base:
             trial.set_user_attr(BASE, True)
         try:
-            cfg = self._search.spec(trial.params).resolve()
+            run = self._search.run(trial.params, self._output)
         except (ConfigError, MethodError) as error:  # values that do not go together
             self._tell.fail(number, str(error))
             return
-        folder = run_folder(self._output, cfg)
-        self._listings.check(cfg, folder)
+        self._listings.check(run)
+        folder = run.folder
         folder.mkdir(parents=True, exist_ok=True)
         trial.set_user_attr(RUN, folder.name)
         trial.set_user_attr(FOLDER, folder.relative_to(self._output).as_posix())
-        for run in self._running:
-            if run.folder == folder:
-                run.trials.append(number)
-                self._progress.say(f"trial {number}: the run of trial {run.trials[0]}, waiting for it")
+        for other in self._running:
+            if other.run.folder == folder:
+                other.trials.append(number)
+                self._progress.say(f"trial {number}: the run of trial {other.trials[0]}, waiting for it")
                 return
         # What failed once is tried again, as by every other command.
         known = record_or_none(folder) if self._is_free(folder) else None
         if known and known["status"] != records.FAILED and self._tell.tell_if_over([number], folder):
             return
         self._progress.say(f"trial {number}: {self._tell.named(number)}, started")
-        run = _Running(cfg, folder, [number], None)
-        self._running.append(run)
-        self._start(run)
+        self._running.append(_Running(run, [number], None))
+        self._start(self._running[-1])
 
-    def _start(self, run: _Running) -> None:
-        mark_begun(run.folder)
-        run.worker, self._workers = self._workers, self._workers + 1
-        label = f"trial {run.trials[0]}"
-        self._pool.submit(run.worker, WorkerJob(label, run.cfg, run.folder, False))
+    def _start(self, going: _Running) -> None:
+        mark_begun(going.run.folder)
+        going.worker, self._workers = self._workers, self._workers + 1
+        label = f"trial {going.trials[0]}"
+        self._pool.submit(going.worker, WorkerJob(label, going.run))
 
-    def _ended(self, run: _Running, outcome: Outcome | Lost) -> None:
+    def _ended(self, going: _Running, outcome: Outcome | Lost) -> None:
         """A worker ended: with its run, because another process has that (a line), stopped, or dead.
 
         Raises:
             ConfigError: the run was refused: trials of other images than the study's cannot be compared.
         """
-        run.worker = None
+        going.worker = None
         if isinstance(outcome, dict):
-            raise ConfigError(f"trial {run.trials[0]}: {outcome[REFUSED]}")
+            raise ConfigError(f"trial {going.trials[0]}: {outcome[REFUSED]}")
         if isinstance(outcome, str):
-            self._progress.say(f"trial {run.trials[0]}: left to another process, {outcome}")
-        elif not run.pruned:
-            self._running.remove(run)
-            if not self._tell.tell_if_over(run.trials, run.folder):
+            self._progress.say(f"trial {going.trials[0]}: left to another process, {outcome}")
+        elif not going.pruned:
+            self._running.remove(going)
+            if not self._tell.tell_if_over(going.trials, going.run.folder):
                 reason = outcome.reason if isinstance(outcome, Lost) else "its run has no end"
-                mark_lost(run.folder, reason)
-                for number in run.trials:
+                mark_lost(going.run.folder, reason)
+                for number in going.trials:
                     self._tell.lose(number, reason, died=True)
 
-    def _look_again(self, run: _Running) -> None:
+    def _look_again(self, going: _Running) -> None:
         """At a run whose process is not ours, or was told to stop and has to let go first."""
-        if not self._is_free(run.folder):
-            self._report(run)
+        if not self._is_free(going.run.folder):
+            self._report(going)
             return
-        record = record_or_none(run.folder)
-        stopped = run.pruned and (record is None or record["status"] not in (records.FINISHED, records.DIVERGED))
+        record = record_or_none(going.run.folder)
+        stopped = going.pruned and (record is None or record["status"] not in (records.FINISHED, records.DIVERGED))
         if stopped:
-            for number in run.trials:
-                self._stop(run.folder, number, PRUNED, f"at iteration {run.pruned}")
-        elif not self._tell.tell_if_over(run.trials, run.folder):
+            for number in going.trials:
+                self._stop(going.run.folder, number, PRUNED, f"at iteration {going.pruned}")
+        elif not self._tell.tell_if_over(going.trials, going.run.folder):
             if self._pool.free > 0:  # it was left unfinished: go on with it
-                self._start(run)
+                self._start(going)
             return
-        self._running.remove(run)
+        self._running.remove(going)
 
     def _stop(self, folder: Path, number: int, outcome: str, reason: str) -> None:
         """Note what is meant, then let the run's record say so, then tell: so a kill in between can be put right."""
@@ -225,21 +222,21 @@ class Driver:
         mark_stopped(folder, f"{outcome} {reason} by the search {self._search.name}")
         self._tell.prune(number, outcome, reason)
 
-    def _report(self, run: _Running) -> None:
+    def _report(self, going: _Running) -> None:
         """Tell the study the scores of a run so far, and stop it where the pruner says so."""
-        record = record_or_none(run.folder)
+        record = record_or_none(going.run.folder)
         if record is None or record["status"] != records.RUNNING:
             return
-        last = max(self._tell.scores(number, record) for number in run.trials)
-        if last <= run.told:
+        last = max(self._tell.scores(number, record) for number in going.trials)
+        if last <= going.told:
             return
-        run.told = last
-        is_ours = run.worker is not None and not run.pruned
+        going.told = last
+        is_ours = going.worker is not None and not going.pruned
         # After the last score there is nothing left to save.
-        if is_ours and last < run.cfg.SOLVER.ITERS and self._lags(run.trials[0]):
-            run.pruned = last
-            assert run.worker is not None
-            self._pool.cancel(run.worker)
+        if is_ours and last < going.run.cfg.SOLVER.ITERS and self._lags(going.trials[0]):
+            going.pruned = last
+            assert going.worker is not None
+            self._pool.cancel(going.worker)
 
     def _is_free(self, folder: Path) -> bool:
         return not held_by(folder) and not self._pool.busy(folder)

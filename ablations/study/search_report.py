@@ -186,7 +186,7 @@ def _is_oracle(search: Search) -> bool:
 
 
 def _caption(search: Search, counts: str) -> str:
-    cfg = search.spec({}).resolve()
+    cfg = search.cfg
     besides = {key: value for key, value in search.overrides.items() if key not in (*PLACE_KEYS, "SOLVER.ITERS")}
     held = f" Set: {', '.join(f'{key} {_short(value)}' for key, value in besides.items())}." if besides else ""
     return (

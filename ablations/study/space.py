@@ -12,7 +12,8 @@ from detectron2.config import CfgNode
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.config.keys import flatten
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from results.files.bounded_yaml import load

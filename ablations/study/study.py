@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from detectron2.config import CfgNode
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
@@ -16,7 +19,9 @@ from ablations.study.samplers import pruner
 from ablations.study.search_options import GRID
 from ablations.study.space import Dimension, grid_points
 from benchmarks.config.keys import PLACE_KEYS, flatten, get_config
-from benchmarks.config.spec import RunSpec, former_ids, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import former_ids, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from methods.framework.recipes import parse
@@ -115,6 +120,15 @@ class Search:
         chosen = {keys[name]: value for name, value in params.items()}
         return RunSpec(self.protocol, self.method, self.network, self.seed, {**self.overrides, **chosen})
 
+    def run(self, params: Mapping[str, Any], output: Path) -> Run:
+        """The same, resolved, below ``output``."""
+        return Run.of(self.spec(params), output)
+
+    @cached_property
+    def cfg(self) -> CfgNode:
+        """Of the run that sets nothing of the space."""
+        return self.spec({}).resolve()
+
     @property
     def base(self) -> dict[str, Any] | None:
         """Parameters of the setting that the search begins from, its own; None where the space does not hold it."""
@@ -126,7 +140,7 @@ class Search:
         """The word "published" where MRM is as published and so is all that is searched; otherwise "base"."""
         if "mrm" not in parse(self.method).terms:
             return "base"
-        cfg, published = flatten(self.spec({}).resolve()), flatten(get_config())
+        cfg, published = flatten(self.cfg), flatten(get_config())
         published |= parse(self.method).configure(published)
         keys = [key for key in cfg if key.startswith("TERMS.MRM.")] + [dimension.key for dimension in self.space]
         return "published" if all(cfg[key] == published[key] for key in keys) else "base"
@@ -137,21 +151,20 @@ class Search:
 
     def definition(self) -> dict[str, Any]:
         """What all trials of a study have in common, as JSON holds it."""
-        cfg = self.spec({}).resolve()
         return {
             "objective": ",".join(objective.name for objective in self.objectives),
             "space": {
                 each.name: {"key": each.key, "distribution": distribution_to_json(each.distribution)}
                 for each in self.space
             },
-            "protocol": cfg.PROTOCOL,
-            "network": cfg.NETWORK,
+            "protocol": self.cfg.PROTOCOL,
+            "network": self.cfg.NETWORK,
             "method": self.method,
             "seed": self.seed,
             "sampler": GRID if self.sampler == GRID else "one that draws",
             "set": {key: value for key, value in self.overrides.items() if key not in PLACE_KEYS},
             # Of the run that sets nothing of the space: changed defaults are another study.
-            "run": run_id(cfg),
+            "run": run_id(self.cfg),
         }
 
 
@@ -183,8 +196,7 @@ def open_study(search: Search, storage: BaseStorage) -> tuple[optuna.Study, int]
             study.enqueue_trial(params)
     else:
         _check(search, study)
-    cfg = search.spec({}).resolve()
-    study.pruner = pruner(search.pruner, cfg.TEST.PERIOD, cfg.SOLVER.ITERS)
+    study.pruner = pruner(search.pruner, search.cfg.TEST.PERIOD, search.cfg.SOLVER.ITERS)
     return study, len(queue) if points else 0
 
 
@@ -204,7 +216,7 @@ def _is_begun(study: optuna.Study) -> bool:
 def _check(search: Search, study: optuna.Study) -> None:
     """Raise ConfigError where the study's trials were of another search, naming what differs."""
     known, ours = study.user_attrs[DEFINITION], search.definition()
-    if known.get("run") in former_ids(search.spec({}).resolve()):  # of an earlier version
+    if known.get("run") in former_ids(search.cfg):  # of an earlier version
         ours["run"] = known["run"]
     if known == ours:
         return

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import optuna
 from rich.console import Console
 
 from benchmarks.cli.progress import Progress
 from benchmarks.cli.time_left import Work
+from benchmarks.config.run import Run
 from benchmarks.launch.workers import STATE_SECONDS
 from benchmarks.state.outcome import iteration
 
-Running = Sequence[tuple[int, Path, int]]
-"""Trial, run folder and iterations of each run under way."""
+Running = Sequence[tuple[int, Run]]
+"""Trial and run of each that is under way."""
 
 
 class TrialProgress(Progress):
@@ -49,15 +49,16 @@ class TrialProgress(Progress):
 
     def state(self, running: Running) -> None:
         """Show how far the runs are: called over and over, shown now and then where there is no terminal."""
-        for trial, folder, iterations in running:
+        for trial, run in running:
             if trial not in self._seen:
                 self._seen[trial] = Work(1.0)
-                self._seen[trial].begin(min(1.0, iteration(folder) / iterations))
+                self._seen[trial].begin(min(1.0, iteration(run.folder) / run.cfg.SOLVER.ITERS))
         if not self.due(1.0 if self.console.is_terminal else STATE_SECONDS):
             return
         states = []
-        for trial, folder, iterations in running:
-            done = min(iteration(folder), iterations)
+        for trial, run in running:
+            iterations = run.cfg.SOLVER.ITERS
+            done = min(iteration(run.folder), iterations)
             self._seen[trial].reach(done / iterations)
             states.append(f"trial {trial} {done}/{iterations}")
         to_come = self._trials - self._over - len(running)

@@ -12,24 +12,14 @@ from detectron2.config import CfgNode
 
 from ablations.sweep.grid import Grid, Point
 from ablations.sweep.grid_checks import HOST
-from benchmarks.config.spec import RunSpec, run_folder, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
 
 _METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a row."""
-
-    spec: RunSpec
-    cfg: CfgNode
-
-    def folder(self, output: Path) -> Path:
-        """The folder of the run, where ``benchmarks/run.py`` has it too."""
-        return run_folder(output, self.cfg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +66,7 @@ def expand(
     host: str | None,
     seeds: Sequence[int],
     overrides: Mapping[str, Any],
+    output: Path,
 ) -> list[Row]:
     """The rows of a grid under a protocol; each group of rows of one host and network begins with its reference.
 
@@ -88,6 +79,7 @@ def expand(
         host: recipe that ``{host}`` stands for; None: ``dacs``.
         seeds: at least one.
         overrides: config keys of all rows; they win over what the grid holds fixed.
+        output: folder of run folders.
 
     Raises:
         ConfigError, MethodError: a name, key or value that cannot be, or that the grid sets itself, in one line.
@@ -100,7 +92,7 @@ def expand(
             raise ConfigError(f"KEY VALUE: {key} is varied by the grid {grid.name}; expected other keys")
     host = parse(host or "dacs").name
     RunSpec(protocol, host, network, seeds[0], overrides).resolve()  # what is wrong here is not the grid's
-    maker = _Maker(grid, protocol, network, host, seeds, overrides)
+    maker = _Maker(grid, protocol, network, host, seeds, overrides, output)
     rows = [maker.row(points) for points in itertools.product(*(axis.points for axis in grid.axes))]
     return [row for group in dict.fromkeys(row.group for row in rows) for row in maker.with_reference(rows, group)]
 
@@ -113,6 +105,7 @@ class _Maker:
     host: str
     seeds: Sequence[int]
     overrides: Mapping[str, Any]
+    output: Path
     ids: dict[str, str] = field(default_factory=dict)  # most settings ask for the same few runs
 
     def row(self, points: Sequence[Point]) -> Row:
@@ -137,8 +130,7 @@ class _Maker:
         host, network = group
         reference = self.grid.reference
         runs = self._runs(reference.method, host, network, {}, f"{self.grid.path}: reference")
-        known = run_id(runs[0].cfg)
-        same = [row for row in rows if run_id(row.cfg) == known]
+        same = [row for row in rows if row.runs[0].id == runs[0].id]
         if same:
             return [replace(same[0], is_reference=True), *(row for row in rows if row is not same[0])]
         axes = len(self.grid.axes)
@@ -150,7 +142,7 @@ class _Maker:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""
         others = {key: value for key, value in self.overrides.items() if not key.startswith(_METHOD_KEYS)}
         alone = replace(run.spec, overrides={**changes, **others})
-        return alone == run.spec or self._id(alone) == run_id(run.cfg)
+        return alone == run.spec or self._id(alone) == run.id
 
     def _id(self, spec: RunSpec) -> str:
         known = self.ids.get(key := repr(spec))
@@ -166,6 +158,6 @@ class _Maker:
         network = None if "NETWORK" in self.overrides else network
         specs = [RunSpec(self.protocol, method.replace(HOST, host), network, seed, given) for seed in self.seeds]
         try:
-            return tuple(Run(spec, spec.resolve()) for spec in specs)
+            return tuple(Run.of(spec, self.output) for spec in specs)
         except (ConfigError, MethodError) as error:
             raise type(error)(f"{where}: {error}") from None

@@ -14,7 +14,6 @@ from ablations.sweep.expand import Row
 from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import label_of
 from ablations.sweep.published_figures import Beside, beside
-from benchmarks.config.label_space import scoring
 from benchmarks.config.published_network import other_networks
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.records.images import about_images
@@ -46,8 +45,8 @@ class Report:
     failed: bool
 
 
-def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str, Any], title: str) -> Report:
-    """Read the records of the rows' runs below ``output`` back; runs that are not there are counted as not started.
+def report(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str) -> Report:
+    """Read the records of the rows' runs back; runs that are not there are counted as not started.
 
     Those whose record is damaged are counted as such, and named in the caption; a line on stderr says what is wrong.
 
@@ -58,8 +57,8 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
         percent, ``published_note`` and ``published_source``, ``target_image_macs`` (multiply-adds) and ``cost_ratio``
         (to the host) where the grid asks for them, and ``runs`` (ids).
     """
-    runs = from_folders((run.folder(output) for row in rows for run in row.runs), say=lambda line: None)  # said below
-    comparison = pd.concat([_compared(group, output, runs) for group in _groups(rows)], ignore_index=True)
+    runs = from_folders((run.folder for row in rows for run in row.runs), say=lambda line: None)  # said below
+    comparison = pd.concat([_compared(group, runs) for group in _groups(rows)], ignore_index=True)
     published = beside(grid, rows)
     frame = pd.DataFrame(
         {
@@ -77,10 +76,10 @@ def report(grid: Grid, rows: Sequence[Row], output: Path, overrides: Mapping[str
     frame["published_source"] = [each.source for each in published]
     if grid.cost:
         frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
-    frame["runs"] = [" ".join(run.folder(output).name for run in row.runs) for row in rows]
+    frame["runs"] = [" ".join(run.folder.name for run in row.runs) for row in rows]
     caption = _caption(grid, rows, overrides, title, published, said(runs))
     caption += "".join(f" {line}." for line in other_networks(row.cfg for row in rows))
-    folders = [run.folder(output) for row in rows for run in row.runs]
+    folders = [run.folder for row in rows for run in row.runs]
     if left_out := damaged(folders, runs):
         caption += f" Left out, since their records are damaged: {', '.join(folder.name for folder in left_out)}."
     caption += about_images(folders, unrecorded=not rows[0].cfg.DATA.STREETS.SOURCE_IMAGES)
@@ -92,7 +91,7 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if row.group == group] for group in dict.fromkeys(row.group for row in rows)]
 
 
-def _compared(rows: Sequence[Row], output: Path, all_runs: pd.DataFrame) -> pd.DataFrame:
+def _compared(rows: Sequence[Row], all_runs: pd.DataFrame) -> pd.DataFrame:
     """A line a row, also for rows without a record; runs of a row that have none are counted.
 
     Means are over the classes that ``all_runs`` of the grid count.
@@ -100,7 +99,7 @@ def _compared(rows: Sequence[Row], output: Path, all_runs: pd.DataFrame) -> pd.D
     blank = {"method": None, "oracle": False, "n": 0, "difference_n": 0, "unfinished": ""}
     runs, missing = [], []
     for index, row in enumerate(rows):
-        folders = [run.folder(output) for run in row.runs]
+        folders = [run.folder for run in row.runs]
         found = from_folders(folders)
         left_out = len(damaged(folders, found))
         missing.append({_DAMAGED: left_out, _NOT_STARTED: len(folders) - len(found) - left_out})
@@ -172,8 +171,7 @@ def _published_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
 def _caption(
     grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str, published: Sequence[Beside], without: str
 ) -> str:
-    cfg = rows[0].cfg
-    classes = " and ".join(map(str, scoring(cfg).class_sets))
+    classes = " and ".join(map(str, rows[0].runs[0].scoring.class_sets))
     seeds = ", ".join(str(run.cfg.SEED) for run in rows[0].runs)
     iterations = ", ".join(sorted({str(row.cfg.SOLVER.ITERS) for row in rows}))
     sentences = [

@@ -1,9 +1,7 @@
-"""What a run is: a spec, resolved to a config, named by a hash of what decides its numbers."""
+"""What is asked for: a spec, resolved to a config."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +11,6 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config.deciding import decisive, formerly_decisive
 from benchmarks.config.keys import SET_ELSEWHERE, config_name, flatten, from_node, get_config, ranges
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.overrides import apply
@@ -26,8 +23,6 @@ from methods.framework.recipes import parse
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
-from results.records.record import FILE as RECORD
-from results.records.record import is_over, record_or_none
 
 
 @dataclass(frozen=True)
@@ -82,22 +77,6 @@ def _scale_sampling(cfg: CfgNode, given: Set[str]) -> None:
         cfg.SAMPLING.MIN_CROP_PIXELS = of_crop(RareClasses.min_crop_pixels, tuple(cfg.INPUT.CROP))
 
 
-def run_id(cfg: CfgNode) -> str:
-    """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
-    return _digits(decisive(cfg))
-
-
-def former_ids(cfg: CfgNode) -> list[str]:
-    """The ids under which earlier versions may have made the run, the most likely first; without that of now."""
-    ids = dict.fromkeys(_digits(values) for values in formerly_decisive(cfg))
-    ids.pop(run_id(cfg), None)
-    return list(ids)
-
-
-def _digits(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def numerics(cfg: CfgNode) -> tuple[str, ...]:
     """The terms that this code trains with other numbers than its first version, as "mrm 2" (``Term.numerics``)."""
     found = []
@@ -106,29 +85,6 @@ def numerics(cfg: CfgNode) -> tuple[str, ...]:
         if values.weight and (number := TERMS[name].numerics(values)) > 1:
             found.append(f"{name} {number}")
     return tuple(found)
-
-
-def run_folder(output: Path, cfg: CfgNode) -> Path:
-    """The folder of a run: ``<output>/<protocol>/<method>/<network>/<id>``.
-
-    Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
-    """
-    group = output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK
-    usual = group / run_id(cfg)
-    if not group.is_dir():
-        return usual
-    there = [folder for folder in (usual, *(group / each for each in former_ids(cfg))) if _is_begun(folder)]
-    over = [folder for folder in there if is_over(record_or_none(folder))]
-    return next(iter([*over, *there]), usual)
-
-
-def id_in(folder: Path, cfg: CfgNode) -> str:
-    """The run's id, or the former one that its folder is called by."""
-    return folder.name if folder.name in former_ids(cfg) else run_id(cfg)
-
-
-def _is_begun(folder: Path) -> bool:
-    return (folder / RECORD).is_file()
 
 
 def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:

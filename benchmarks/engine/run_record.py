@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,25 +12,23 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.label_space import scoring
 from benchmarks.config.plugins import plugins
-from benchmarks.config.spec import id_in
+from benchmarks.config.run import Run
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
-from benchmarks.state import again
-from methods.framework.recipes import parse
 
 PLUGINS = "plugins"  # in a record: digest and name of each that was imported, where there was one
 
 
-def initial_record(cfg: CfgNode, folder: Path) -> dict[str, Any]:
+def initial_record(run: Run) -> dict[str, Any]:
     """What the record of a run that has not begun can say, but for its status."""
-    recipe = parse(cfg.METHOD)
+    cfg = run.cfg
     return {
-        "id": id_in(again.run_of(folder), cfg),
+        "id": run.known_as,
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
-        "oracle": recipe.oracle,
+        "oracle": run.recipe.oracle,
         "classes": cfg.TEST.CLASSES,
-        "class_sets": list(scoring(cfg).class_sets),
+        "class_sets": list(run.scoring.class_sets),
         "iterations": 0,
         "max_iterations": cfg.SOLVER.ITERS,
         "precision": cfg.SOLVER.PRECISION,

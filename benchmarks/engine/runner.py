@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from benchmarks.config.plugins import used_plugins
+from benchmarks.config.run import Run
 from benchmarks.config.spec import numerics
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
@@ -36,7 +37,6 @@ from benchmarks.state.lock import locked
 from benchmarks.state.provenance import code_state, hardware, job_id, versions
 from benchmarks.state.run_files import unfit_file
 from datasets.pairs import batches
-from methods.framework.recipes import Recipe, parse
 from results.files.errors import ResultsError
 from results.records.record import (
     DATA,
@@ -71,10 +71,8 @@ class RunWatcher(Watcher):
     def evaluated(self, miou: float) -> None: ...
 
 
-def run_one(
-    cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, begun: bool = False
-) -> dict[str, Any]:
-    """Make the run of ``cfg`` in ``folder``, or pick it up where it stopped, and return its record.
+def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = False) -> dict[str, Any]:
+    """Make the run in its folder, or pick it up where it stopped, and return its record.
 
     A finished run is returned as it is, unless ``force``, which starts anew: beside what is there, in whose place the
     new run is put when it is finished or has diverged (`benchmarks.state.again`). With ``begun`` it was started anew by
@@ -92,7 +90,8 @@ def run_one(
             left as it is, but for the record of one that waited in a queue, which does so no more.
         OSError: its record cannot be written.
     """
-    check_ranks(cfg, comm.get_world_size())
+    folder = run.folder
+    check_ranks(run.cfg, comm.get_world_size())
     with ExitStack() as stack:
         record: dict[str, Any] | None = None
         refused: RunLeftOut | None = None
@@ -107,12 +106,12 @@ def run_one(
                 if not is_over(record):
                     if unfit := unfit_file(place):
                         reason = {"status": FAILED, "reason": unfit, "result": None}
-                        record, over = (record or initial_record(cfg, place)) | reason, True
+                        record, over = (record or initial_record(run)) | reason, True
                         _write(place, record)
                     else:
                         listings = Listings()  # of now: a command may have begun days ago
-                        listings.check(cfg, place)
-                        data = listings.of(cfg)
+                        listings.check(run, place)
+                        data = listings.of(run)
                 else:
                     over = True
             except RunLocked as error:
@@ -128,8 +127,8 @@ def run_one(
             assert record is not None
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
-        with log_file(place / log), deterministic(cfg.SOLVER.DETERMINISTIC):
-            record = _run(cfg, place, watcher, data, record or {})
+        with log_file(place / log), deterministic(run.cfg.SOLVER.DETERMINISTIC):
+            record = _run(run, place, watcher, data, record or {})
         if comm.is_main_process():
             again.settle(folder)
         return record
@@ -145,10 +144,10 @@ def _known(folder: Path) -> dict[str, Any] | None:
 
 
 def _run(
-    cfg: CfgNode, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Mapping[str, Any]
+    run: Run, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``before``: the record of an earlier session, which holds until the checkpoint has said more."""
-    recipe = parse(cfg.METHOD)
+    """``folder``: of this making; ``before``: the record of an earlier session, until the checkpoint says more."""
+    cfg = run.cfg
     device = pick_device(cfg)
     if cfg.SOLVER.PRECISION == "bf16" and device.type == "cpu" and emulated_bf16():
         _LOGGER.warning(
@@ -156,7 +155,7 @@ def _run(
             "long as with fp32"
         )
     git, diff = code_state()
-    record = initial_record(cfg, folder) | {key: before[key] for key in _MEASURED if key in before}
+    record = initial_record(run) | {key: before[key] for key in _MEASURED if key in before}
     record |= {DATA: data, "hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
     trainer: Trainer | None = None
     outcome: dict[str, Any]
@@ -172,7 +171,7 @@ def _run(
                 write_text(folder / "code.diff", diff, mode=0o600)  # it may hold what was not to be published
         _write(folder, record | {"status": RUNNING})
         start_peak(device)
-        trainer, evaluation = _prepare(cfg, recipe, folder, device, watcher, note)
+        trainer, evaluation = _prepare(run, folder, device, watcher, note)
         record["parameters"] = parameters(trainer)
         record["resumed_at"] = trainer.start_iter
         record["session_began"] = time.time()
@@ -211,12 +210,13 @@ def _write(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _prepare(
-    cfg: CfgNode, recipe: Recipe, folder: Path, device: torch.device, watcher: RunWatcher, note: Callable[[], None]
+    run: Run, folder: Path, device: torch.device, watcher: RunWatcher, note: Callable[[], None]
 ) -> tuple[Trainer, Evaluation]:
+    cfg = run.cfg
     _check_numerics(cfg)
     _check_plugins(cfg)
     root = data_root(cfg)
-    train, val = training_set(cfg, recipe, root), validation_set(cfg, root)
+    train, val = training_set(cfg, run.recipe, root), validation_set(cfg, root)
     student, teacher, terms = build_learners(cfg, device)
     trainer = Trainer(
         cfg,

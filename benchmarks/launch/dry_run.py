@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from detectron2.config import CfgNode
 from tabulate import tabulate
 
 from benchmarks.cli.run_options import SLURM
 from benchmarks.cli.time_left import clock
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
@@ -21,8 +20,8 @@ from slurm.jobs.profile import Profile
 from slurm.jobs.scheduler import Scheduler, SchedulerSilent
 
 
-def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launcher) -> str:
-    """A line a run (label, config), with its id and state below ``output``, and the time that those to be made take.
+def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -> str:
+    """A line a run (with its label), with its id and state below ``output``, and the time that those to be made take.
 
     The time of a run is the median of seconds an iteration, evaluation included, of finished runs of its protocol,
     method and network, times its iterations; "unknown" where there is none. Of ``slurm`` it also gives what sbatch
@@ -33,9 +32,9 @@ def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launche
         queue, note = _in_queue(output)
     lines, ended, times = [], 0, list[float | None]()
     known, listings = set[Path](), Listings()
-    for label, cfg in runs:
-        folder = run_folder(output, cfg)
-        listings.check(cfg, folder)
+    for label, run in runs:
+        cfg, folder = run.cfg, run.folder
+        listings.check(run)
         state, is_over = _state(folder)
         shown = ""
         if folder in known:
@@ -45,7 +44,7 @@ def dry_run(runs: Sequence[tuple[str, CfgNode]], output: Path, launcher: Launche
         elif folder in queue:
             state = f"in the queue as job {queue[folder].job}"
         else:
-            times.append(_seconds(cfg, paces))
+            times.append(_seconds(run, paces))
             shown = "unknown" if times[-1] is None else clock(times[-1])
         known.add(folder)
         lines.append((label, cfg.METHOD, cfg.NETWORK, cfg.SEED, folder.name, state, shown))
@@ -109,7 +108,8 @@ def _paces(output: Path) -> pd.Series:
     return seconds.groupby([runs["protocol"], runs["method"], runs["network"]]).median()
 
 
-def _seconds(cfg: CfgNode, paces: pd.Series) -> float | None:
+def _seconds(run: Run, paces: pd.Series) -> float | None:
+    cfg = run.cfg
     names = (cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK)
     return float(paces[names]) * cfg.SOLVER.ITERS if names in paces.index else None
 

@@ -87,7 +87,7 @@ def resubmit(
         ConfigError: a run's config cannot be read, or what its jobs would execute was not confirmed; DataError: nor was
             the code that its config names; LauncherError: sbatch refused.
     """
-    from benchmarks.config.spec import id_in, run_folder
+    from benchmarks.config.run_id import run_folder
     from benchmarks.data.data_sets import check_module
     from benchmarks.launch.on_slurm import SlurmRuns
     from benchmarks.launch.workers import WorkerJob
@@ -114,22 +114,22 @@ def resubmit(
                     f"{state.folder} was submitted with {executed}, which its job would execute: expected --profile "
                     "with what is to be executed, or a yes at a terminal"
                 )
-        cfg = open_run(str(state.folder), output, modules).cfg
-        check_module(cfg)
-        known = id_in(state.folder, cfg)
-        if run_folder(output, cfg).with_name(known) != state.folder:
+        run = open_run(str(state.folder), output, modules)
+        check_module(run.cfg)
+        if run_folder(output, run.cfg).with_name(run.known_as) != state.folder:
             raise ConfigError(
-                f"{state.folder}: its config.yaml is of another run now ({known}), expected the "
+                f"{state.folder}: its config.yaml is of another run now ({run.known_as}), expected the "
                 "code, the data and the weights that it was made with"
             )
-        listings.check(cfg, state.folder)
+        listings.check(run)
         _, jobs = groups.setdefault(str(profile.dump()), (profile, {}))
-        jobs[index] = WorkerJob(state.label, cfg, state.folder, False, profile.gpus)
+        jobs[index] = WorkerJob(state.label, run, gpus=profile.gpus)
     for profile, jobs in groups.values():
         runs = SlurmRuns(output, profile)
         runs.submit_all(jobs)
         ids = dict.fromkeys(runs.job_id(index).split("_")[0] for index in jobs)
-        say(f"submitted {len(jobs)} runs as {', '.join(ids)}: {', '.join(job.folder.name for job in jobs.values())}")
+        names = ", ".join(job.run.folder.name for job in jobs.values())
+        say(f"submitted {len(jobs)} runs as {', '.join(ids)}: {names}")
 
 
 def _executed(before: Profile, profile: Profile, profile_of: Callable[[Profile], Profile]) -> str:

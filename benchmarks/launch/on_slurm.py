@@ -53,8 +53,8 @@ class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
 
     def submit(self, index: int, job: WorkerJob) -> None:
         """Submit a run; one that another process or job has ends with a line that says which."""
-        if there := queued(self._output, self.scheduler, [job.folder]):
-            self._left_out[index] = f"{job.folder} is in the queue as job {there[job.folder].job}"
+        if there := queued(self._output, self.scheduler, [job.run.folder]):
+            self._left_out[index] = f"{job.run.folder} is in the queue as job {there[job.run.folder].job}"
             return
         try:
             super().submit(index, job)
@@ -88,11 +88,11 @@ class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
         except BaseException:
             for index in marks.keys() - self._jobs.keys():
                 if not marks[index].exception():
-                    mark_lost(jobs[index].folder, "it could not be submitted", jobs[index].force)
+                    mark_lost(jobs[index].run.folder, "it could not be submitted", jobs[index].force)
             raise
 
     def submitted(self, jobs: Mapping[str, WorkerJob]) -> None:
-        runs = {name: (job.folder, job.label, job.cfg.SOLVER.ITERS) for name, job in jobs.items()}
+        runs = {name: (job.run.folder, job.label, job.run.cfg.SOLVER.ITERS) for name, job in jobs.items()}
         profile, code, files = self.submitter.profile.dump(), self.submitter.code.name, self.submitter.folder.name
         note_submission(self._output, runs, self.scheduler.cluster, profile, code, files)
 
@@ -114,12 +114,12 @@ def mark_pending(job: WorkerJob) -> None:
     Raises:
         RunLocked: another process has the run.
     """
-    with locked(job.folder):
-        again.settle(job.folder)
-        place = again.begin(job.folder) if job.force else job.folder
+    with locked(job.run.folder):
+        again.settle(job.run.folder)
+        place = again.begin(job.run.folder) if job.force else job.run.folder
         known = records.record_or_none(place)
-        records.write_text(place / "config.yaml", stored(job.cfg))
-        record = validated_anew(known) if known else initial_record(job.cfg, place)
+        records.write_text(place / "config.yaml", stored(job.run.cfg))
+        record = validated_anew(known) if known else initial_record(job.run)
         records.write_record(place, record | {"status": records.PENDING, "reason": ""})
 
 
@@ -181,10 +181,10 @@ def make_on_slurm(
     to_submit: dict[int, WorkerJob] = {}
     left = set(range(len(jobs)))
     for index, job in enumerate(jobs):
-        if job.folder in there:
-            pool.adopt(index, there[job.folder].job, there[job.folder].files.absolute())
+        if job.run.folder in there:
+            pool.adopt(index, there[job.run.folder].job, there[job.run.folder].files.absolute())
             continue
-        if line := held_by(job.folder):
+        if line := held_by(job.run.folder):
             left.discard(index)
             progress.ended(index, line)
         else:

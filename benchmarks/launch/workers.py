@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from detectron2.config import CfgNode
-
 from benchmarks.cli.progress import Progress
 from benchmarks.cli.time_left import Work
 from benchmarks.config.plugins import import_plugins
+from benchmarks.config.run import Run
 from benchmarks.core.checkout import check_checkout
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
 from benchmarks.engine.device import pick_device
@@ -39,9 +38,8 @@ class WorkerJob(NamedTuple):
     """One run for a worker; ``force`` and ``begun`` are those of `benchmarks.engine.runner.run_one`."""
 
     label: str
-    cfg: CfgNode
-    folder: Path
-    force: bool
+    run: Run
+    force: bool = False
     gpus: int = 1
     begun: bool = False
 
@@ -49,9 +47,9 @@ class WorkerJob(NamedTuple):
     def iteration(self) -> int:
         """Iterations that are done, of the one that is made anew where it is forced."""
         if not self.force:
-            return iteration(self.folder)
-        place = newest(self.folder)
-        return 0 if place == self.folder and not self.begun else iteration(place)
+            return iteration(self.run.folder)
+        place = newest(self.run.folder)
+        return 0 if place == self.run.folder and not self.begun else iteration(place)
 
 
 def make_in_workers(
@@ -120,7 +118,7 @@ def make_run(job: WorkerJob) -> Outcome:
     try:
         return run_ranks(make_shared_run, job, job.gpus)
     except RanksFailed as error:
-        if not mark_lost(job.folder, str(error), job.force) and job.force:
+        if not mark_lost(job.run.folder, str(error), job.force) and job.force:
             raise  # rank 0 has written down what happened, or what is there is the run of before
         return None
 
@@ -140,7 +138,7 @@ def make_run_in_job(job: WorkerJob) -> Outcome:
 
 def make_shared_run(job: WorkerJob, rank: Rank) -> Outcome:
     """What each of the processes does that make a run together."""
-    with joined(rank, pick_device(job.cfg).type == "cuda"):
+    with joined(rank, pick_device(job.run.cfg).type == "cuda"):
         return _make(job)
 
 
@@ -150,7 +148,7 @@ def _make(job: WorkerJob) -> Outcome:
     import_plugins()  # those of the command, by the environment that it handed over
     warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     try:
-        run_one(job.cfg, job.folder, RunWatcher(), job.force, begun=job.begun)
+        run_one(job.run, RunWatcher(), job.force, begun=job.begun)
     except RunLocked as error:
         return str(error)
     except RunRefused as error:
@@ -172,13 +170,13 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         self._before: dict[int, dict[str, Any] | None] = {}  # records of runs that workers make anew, as they were
         self._over = 0
         self._progress = Progress()
-        self._works = self._progress.works = [Work(job.cfg.SOLVER.ITERS, job.label) for job in jobs]
+        self._works = self._progress.works = [Work(job.run.cfg.SOLVER.ITERS, job.label) for job in jobs]
 
     def started(self, index: int) -> None:
         job = self._jobs[index]
         self._works[index].begin(job.iteration)
         if job.force and not job.begun:
-            self._before[index] = record_or_none(job.folder)
+            self._before[index] = record_or_none(job.run.folder)
         self._say(f"{job.label}: started ({index + 1} of {len(self._jobs)})")
 
     def back_in_queue(self, index: int) -> None:
@@ -191,21 +189,22 @@ class WorkerProgress(LocalWatcher["Outcome"]):
     def ended(self, index: int, outcome: Outcome | Lost) -> None:
         job = self._jobs[index]
         if self._works[index].running:
-            self._works[index].reach(iteration(job.folder))
+            self._works[index].reach(iteration(job.run.folder))
         self._works[index].end()
         self._over += 1
         if outcome is None:
             self._ended(index)
         elif isinstance(outcome, Lost):
-            place = newest(job.folder) if job.force else job.folder
+            folder = job.run.folder
+            place = newest(folder) if job.force else folder
             see = f" (see {outcome.log})" if outcome.log else ""
             before = self._before.get(index)
-            if place == job.folder and _has_end(before) and record_or_none(place) == before:  # it has not even begun
+            if place == folder and _has_end(before) and record_or_none(place) == before:  # it has not even begun
                 line = f"{outcome.reason}{see}; what was there before is kept"
-                self.left_out.append(RunLeftOut(f"{job.folder}: lost, {line}"))
+                self.left_out.append(RunLeftOut(f"{folder}: lost, {line}"))
                 self._say(f"{job.label}: lost, {line}")
             elif (
-                mark_lost(job.folder, outcome.reason, job.force)
+                mark_lost(folder, outcome.reason, job.force)
                 or outcome.log is None  # what is over is so from before
                 or not _has_end(record_or_none(place))
             ):
@@ -223,7 +222,7 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         if not (running or queue) or not self._progress.due(STATE_SECONDS):
             return
         for job, work in running:
-            work.reach(min(job.iteration, job.cfg.SOLVER.ITERS))  # the line of a last evaluation counts one more
+            work.reach(min(job.iteration, job.run.cfg.SOLVER.ITERS))  # the line of a last evaluation counts one more
         states = [f"{work.label} {work.done:.0f}/{work.total:.0f}" for _, work in running]
         if len(states) > _NAMED:
             states[_NAMED:] = [f"{len(states) - _NAMED} more"]

@@ -45,11 +45,6 @@ def newest(folder: Path) -> Path:
     return folder / _AGAIN if _is_folder(folder / _AGAIN) else folder
 
 
-def run_of(place: Path) -> Path:
-    """The run folder that a making of the run is in: its name is the run's id."""
-    return place.parent if place.name == _AGAIN else place
-
-
 def newest_record(folder: Path) -> dict[str, Any] | None:
     """The record of `newest`; None where it has none, or one that cannot be read."""
     return record_or_none(newest(folder))

@@ -15,12 +15,12 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import items
 from benchmarks.data.from_config import data_root
 from benchmarks.state.outcome import validation_may_be_mended
 from datasets.errors import DataError
-from methods.framework.recipes import parse
 from results.records.record import DATA, FINISHED, is_over, record_or_none
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go
@@ -35,9 +35,9 @@ class Listings:
     def __init__(self) -> None:
         self._known: dict[str, Fingerprint | None] = {}
 
-    def of(self, cfg: CfgNode) -> dict[str, Fingerprint]:
+    def of(self, run: Run) -> dict[str, Fingerprint]:
         """The fingerprints of a run's data sets, by SOURCE, TARGET and VAL, of those that are there."""
-        found = {role: self.of_role(cfg, role, labelled) for role, labelled in _roles(cfg).items()}
+        found = {role: self.of_role(run.cfg, role, labelled) for role, labelled in _roles(run).items()}
         return {role: each for role, each in found.items() if each is not None}
 
     def of_role(self, cfg: CfgNode, role: str, labelled: bool) -> Fingerprint | None:
@@ -53,8 +53,8 @@ class Listings:
             return None
         return self._known[key]
 
-    def check(self, cfg: CfgNode, folder: Path) -> None:
-        """Refuse the run in ``folder`` where it was made of other images than ``cfg`` has now.
+    def check(self, run: Run, place: Path | None = None) -> None:
+        """Refuse a run that was made of other images in its folder, or in ``place``, than its config has now.
 
         What can be shown without data is shown without: a data set that is not there is not compared, nor is a run that
         has left no checkpoint, or that says nothing of its images. A run that failed by itself goes on with mended
@@ -63,16 +63,17 @@ class Listings:
         Raises:
             ConfigError: one line that names the data set.
         """
+        folder = place or run.folder
         record = record_or_none(folder)
         then = record.get(DATA) if record else None
         if record is None or not isinstance(then, Mapping) or not then:
             return
         if not is_over(record) and not any(folder.glob("model_*.pth")):
             return
-        for role, now in self.of(cfg).items():
+        for role, now in self.of(run).items():
             what = difference(then.get(role), now)
             if what and not (role == "VAL" and validation_may_be_mended(record)):
-                node = cfg.DATA[role]
+                node = run.cfg.DATA[role]
                 raise ConfigError(
                     f"{folder}: the run was {'made' if record['status'] == FINISHED else 'begun'} with other {what} of "
                     f"DATA.{role} ({node.NAME or node.FOLDER or node.IMAGES}): expected those, another --output, or "
@@ -92,12 +93,11 @@ def difference(then: Any, now: Fingerprint | None) -> str:
     return ""
 
 
-def _roles(cfg: CfgNode) -> dict[str, bool]:
+def _roles(run: Run) -> dict[str, bool]:
     """The data sets that a run uses, and whether their labels are read."""
-    recipe = parse(cfg.METHOD)
-    if recipe.oracle:
+    if run.recipe.oracle:
         return {"TARGET": True, "VAL": True}
-    target = {"TARGET": False} if recipe.host.teacher or cfg.TEST.CONFIDENCE_IMAGES else {}
+    target = {"TARGET": False} if run.recipe.host.teacher or run.cfg.TEST.CONFIDENCE_IMAGES else {}
     return {"SOURCE": True, **target, "VAL": True}
 
 

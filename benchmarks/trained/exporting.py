@@ -17,7 +17,6 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from benchmarks.config.keys import flatten
-from benchmarks.config.label_space import label_space
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.opened_run import EXPORTED, TrainedRun, load_segmentor, sides, torch_in_one_line
@@ -105,7 +104,7 @@ def _logits(segmentor: Segmentor, images: Tensor) -> Tensor:
 
 def _describe(run: TrainedRun, model: str) -> dict[str, Any]:
     """What one needs to know of the weights, in plain values."""
-    cfg, space = run.cfg, label_space(run.cfg)
+    cfg, space = run.cfg, run.label_space
     keys = [key for key in flatten(cfg) if key in _KEPT or key.startswith("HRDA.")]
     values = flatten(cfg)
     return {

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.cli.run_options import STUDENT, TEACHER
 from benchmarks.config.keys import get_config
 from benchmarks.config.plugins import OPTION, unknown_plugins
+from benchmarks.config.run import Run
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.config.stored_config import without_unused_terms
 from benchmarks.core.errors import ConfigError
@@ -37,13 +38,11 @@ _KEYS_SHOWN = 3
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run folder. ``record`` is empty where the run left none."""
+@dataclass(frozen=True, eq=False)
+class TrainedRun(Run):
+    """A run that was read back from its folder. ``record`` is empty where it left none."""
 
-    folder: Path
-    cfg: CfgNode
-    record: Mapping[str, Any]
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -82,7 +81,7 @@ def open_run(name: str, runs: Path, modules: Sequence[str] = ()) -> TrainedRun:
     folder = _find(name, runs)
     cfg = _read_config(folder / "config.yaml")
     withhold_module(cfg, folder / "config.yaml", modules)
-    return TrainedRun(folder, cfg, read_record(folder) or {})
+    return replace(TrainedRun.at(folder, cfg), record=read_record(folder) or {})
 
 
 def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:

@@ -27,7 +27,7 @@ from ablations.sweep.expand import Row, expand
 from ablations.sweep.grid import read_grid
 from ablations.sweep.published_figures import beside
 from ablations.sweep.report import Report, report, write_report
-from benchmarks.config.spec import run_id
+from benchmarks.config.run_id import run_id
 from benchmarks.launch import compare
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
@@ -39,18 +39,18 @@ Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; wo
 
 
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
-    options = {"network": None, "host": None, "seeds": [0, 1, 2], "overrides": {}} | given
+    options = {"network": None, "host": None, "seeds": [0, 1, 2], "overrides": {}, "output": Path("runs")} | given
     return expand(read_grid(name), protocol, **options)
 
 
 def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
-    return [(row.label, run.cfg) for row in rows for run in row.runs]
+    return [(row.label, run) for row in rows for run in row.runs]
 
 
-def write_runs(rows: Sequence[Row], output: Path, scores: Scores) -> None:
+def write_runs(rows: Sequence[Row], scores: Scores) -> None:
     for row in rows:
         for run, score in zip(row.runs, scores.get(row.label, ()), strict=False):
-            write_run(run.cfg, run.folder(output), score)
+            write_run(run.cfg, run.folder, score)
 
 
 def write_run(cfg: Any, folder: Path, score: float | str) -> None:
@@ -84,9 +84,9 @@ LAMBDA: Scores = {
 
 
 def test_rows_are_means_and_differences_seed_by_seed(tmp_path: Path) -> None:
-    grid, rows = read_grid("lambda"), rows_of("lambda")
-    write_runs(rows, tmp_path, LAMBDA)
-    made = report(grid, rows, tmp_path, {}, "Title")
+    grid, rows = read_grid("lambda"), rows_of("lambda", output=tmp_path)
+    write_runs(rows, LAMBDA)
+    made = report(grid, rows, {}, "Title")
     frame = made.frame.set_index("setting")
     assert list(frame.index) == ["0", "0.1", "0.5", "1", "2", "10"]
     assert frame.loc["0.1", "miou"] == 23.25
@@ -109,14 +109,14 @@ def test_rows_are_means_and_differences_seed_by_seed(tmp_path: Path) -> None:
 
 
 def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    grid, rows = read_grid("lambda"), rows_of("lambda")
-    write_runs(rows, tmp_path, {"0": [22.0, 23.0, 24.0], "0.1": [23.0, 23.5], "0.5": [21.0]})
-    records = [row.runs[0].folder(tmp_path) / "record.json" for row in rows[:3]]
+    grid, rows = read_grid("lambda"), rows_of("lambda", output=tmp_path)
+    write_runs(rows, {"0": [22.0, 23.0, 24.0], "0.1": [23.0, 23.5], "0.5": [21.0]})
+    records = [row.runs[0].folder / "record.json" for row in rows[:3]]
     records[0].write_text("{")
     records[1].write_text('{"schema": 1, "status": "finished"}')  # without the fields of a table
     records[2].unlink()
     os.mkfifo(records[2])
-    made = report(grid, rows, tmp_path, {}, "Title")
+    made = report(grid, rows, {}, "Title")
     frame = made.frame.set_index("setting")
     told = ["1 damaged", "1 damaged, 1 not started", "1 damaged, 2 not started", "3 not started"]
     assert list(frame["unfinished"])[:4] == told
@@ -128,20 +128,20 @@ def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.Cap
 
 
 def test_a_reference_without_runs_leaves_no_difference(tmp_path: Path) -> None:
-    rows = rows_of("lambda", seeds=[0])
-    write_runs(rows, tmp_path, {"0.1": [23.0], "0.5": [21.0]})
-    frame = report(read_grid("lambda"), rows, tmp_path, {}, "T").frame
+    rows = rows_of("lambda", seeds=[0], output=tmp_path)
+    write_runs(rows, {"0.1": [23.0], "0.5": [21.0]})
+    frame = report(read_grid("lambda"), rows, {}, "T").frame
     assert frame["difference"].isna().all() and list(frame["n"]) == [0, 1, 1, 0, 0, 0]
-    nothing = report(read_grid("lambda"), rows, tmp_path / "empty", {}, "T").frame
+    nothing = report(read_grid("lambda"), rows_of("lambda", seeds=[0], output=tmp_path / "empty"), {}, "T").frame
     assert list(nothing["unfinished"]) == ["1 not started"] * 6 and nothing["miou"].isna().all()
 
 
 def test_each_architecture_has_a_reference_of_its_own(tmp_path: Path) -> None:
-    rows = rows_of("architectures", "gta-cityscapes", seeds=[0])
+    rows = rows_of("architectures", "gta-cityscapes", seeds=[0], output=tmp_path)
     scores = {row.label: [50.0 + index] for index, row in enumerate(rows)}
     scores[rows[-1].label] = [70.0]
-    write_runs(rows, tmp_path, scores)
-    made = report(read_grid("architectures"), rows, tmp_path, {}, "T")
+    write_runs(rows, scores)
+    made = report(read_grid("architectures"), rows, {}, "T")
     assert made.shown["vs host alone"] == ["-", "+1.0"] * 4 + ["-", "+12.0"]
     assert made.shown["published"][:4] == ["52.0", "55.1", "54.7", "59.3"]
     assert made.shown["published difference"] == ["-", "+3.1", "-", "+4.6", "-", "+2.9", "-", "+2.1", "-", "+2.2"]
@@ -191,10 +191,10 @@ def test_published_differences_and_words() -> None:
 
 
 def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> None:
-    rows = rows_of("rebuilder-resolution", "gta-cityscapes", seeds=[0])
-    write_runs(rows, tmp_path, {"without MRM": [50.0], "16": [51.0]})
+    rows = rows_of("rebuilder-resolution", "gta-cityscapes", seeds=[0], output=tmp_path)
+    write_runs(rows, {"without MRM": [50.0], "16": [51.0]})
     grid = replace(read_grid("rebuilder-resolution"), cost=False)
-    made = report(grid, rows, tmp_path, {"SOLVER.BATCH": 4, "DEVICE": "cpu"}, "T")
+    made = report(grid, rows, {"SOLVER.BATCH": 4, "DEVICE": "cpu"}, "T")
     assert made.shown["published"] == ["52.1", "55.6", "55.9", "54.1", "out of memory"]
     assert made.shown["published difference"] == ["-", "+3.5", "+3.8", "+2.0", "-"]
     assert "Published: arXiv 2509.13801, ablation of the Rebuilder, on one RTX 3090." in made.caption
@@ -205,9 +205,9 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
 def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_cost, "CostCounter", lambda: COUNTER)
     overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
-    rows = rows_of("masking-location", seeds=[0], overrides=overrides)
-    write_runs(rows, tmp_path, {"none": [20.0], "input": [21.0], "latent": [22.0]})
-    made = report(read_grid("masking-location"), rows, tmp_path, overrides, "T")
+    rows = rows_of("masking-location", seeds=[0], overrides=overrides, output=tmp_path)
+    write_runs(rows, {"none": [20.0], "input": [21.0], "latent": [22.0]})
+    made = report(read_grid("masking-location"), rows, overrides, "T")
     assert list(made.frame["cost_ratio"])[:2] == [1.0, 2.0]  # input space: the whole network a second time
     assert made.frame["target_image_macs"][1] == 2 * made.frame["target_image_macs"][0]
     assert made.shown["G multiply-adds"][1].endswith(" (2.00×)")
@@ -339,14 +339,15 @@ def command(
 ) -> Callable[..., Ended]:
     """The command with runs that are written in place of trained; those of seed 1 at ratio 0.9 diverge."""
 
-    def write(cfg: Any, folder: Path, watcher: Any, *_: Any) -> dict[str, Any] | None:
+    def write(run: Any, watcher: Any, *_: Any) -> dict[str, Any] | None:
+        cfg, folder = run.cfg, run.folder
         diverged = cfg.TERMS.MRM.RATIO == 0.9 and cfg.SEED == 1
         watcher.started(0)
         write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
         return read_record(folder)
 
     monkeypatch.setattr(compare, "run_one", write)
-    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
+    monkeypatch.setattr(compare, "check_runs", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)
 
@@ -400,8 +401,8 @@ def test_a_dry_run_lists_without_running(command: Callable[..., Ended], tmp_path
     first = command(*words, "--dry-run")
     assert first.code == 0 and "6 runs, 0 done, 6 to make; time: unknown" in first.out
     assert not (tmp_path / "out").exists()
-    rows = rows_of("masking-location", seeds=[0, 1])
-    write_runs(rows, tmp_path / "out", {"none": [20.0, "diverged"], "latent": ["running", "failed"]})
+    rows = rows_of("masking-location", seeds=[0, 1], output=tmp_path / "out")
+    write_runs(rows, {"none": [20.0, "diverged"], "latent": ["running", "failed"]})
     told = command(*words, "--dry-run").out.splitlines()
     states = [" ".join(line.split()[3:]) for line in told[2:8]]
     ids = [run_id(run.cfg) for row in rows for run in row.runs]
@@ -418,12 +419,12 @@ def test_a_dry_run_lists_without_running(command: Callable[..., Ended], tmp_path
 
 def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
     """0.6 s an iteration in the records, evaluation included."""
-    write_runs(rows_of("lambda", seeds=[0]), tmp_path, {"0": [20.0], "1": [21.0]})
-    rows = rows_of("masking-location", seeds=[0, 1], overrides={"SOLVER.ITERS": 100})
+    write_runs(rows_of("lambda", seeds=[0], output=tmp_path), {"0": [20.0], "1": [21.0]})
+    rows = rows_of("masking-location", seeds=[0, 1], overrides={"SOLVER.ITERS": 100}, output=tmp_path)
     told = dry_run(listed(rows), tmp_path, Launcher("local", 2))
     assert told.count(" 1:00") == 4 and told.count("unknown\n") == 2
     assert told.endswith("6 runs, 0 done, 6 to make; time: about 2:00 with 2 at a time, and 2 runs of unknown time")
-    only = listed(rows_of("lambda", seeds=[0])[:1])
+    only = listed(rows_of("lambda", seeds=[0], output=tmp_path)[:1])
     assert dry_run(only, tmp_path, Launcher()).endswith("1 runs, 1 done, 0 to make; time: none")
 
 

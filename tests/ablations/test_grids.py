@@ -16,7 +16,9 @@ from detectron2.config import CfgNode
 
 from ablations.sweep.expand import Row, expand
 from ablations.sweep.grid import grids, read_grid
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.build import build_student, build_terms
@@ -33,7 +35,7 @@ NAMES = [
 
 
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
-    options = {"network": None, "host": None, "seeds": [0], "overrides": {}} | given
+    options = {"network": None, "host": None, "seeds": [0], "overrides": {}, "output": Path("runs")} | given
     return expand(read_grid(name), protocol, **options)
 
 
@@ -136,9 +138,9 @@ def test_ids_are_the_same_in_another_process(tmp_path: Path) -> None:
     """Whatever its hash seed, its folder, and where the data lie."""
     program = (
         "import json; from ablations.sweep.expand import expand; from ablations.sweep.grid import read_grid\n"
-        "from benchmarks.config.spec import run_id\n"
+        "from pathlib import Path; from benchmarks.config.run_id import run_id\n"
         "rows = [row for name in ('objective', 'lambda') for row in expand(read_grid(name), 'gta-cityscapes', None,\n"
-        "    None, [0, 1], {'SOLVER.BATCH': 4, 'DATA.ROOT': '/elsewhere'})]\n"
+        "    None, [0, 1], {'SOLVER.BATCH': 4, 'DATA.ROOT': '/elsewhere'}, Path('runs'))]\n"
         "print(json.dumps([run_id(run.cfg) for row in rows for run in row.runs]))"
     )
     done = subprocess.run(
@@ -183,7 +185,7 @@ def test_every_setting_is_checked_before_the_first_run(small_config: Callable[..
     configs = [small_config("mrm", overrides={"WEIGHTS": value}) for value in ("nowhere.pth", "none")]
     for pair in (configs, configs[::-1]):
         with pytest.raises(MethodError, match="nowhere"):
-            compare.check_runs(pair, Launcher())
+            compare.check_runs([Run.at(Path(), cfg) for cfg in pair], Launcher())
 
 
 # A user's file

@@ -75,7 +75,7 @@ def test_a_worker_that_dies_is_told_as_failed_and_its_setting_goes_on_where_it_w
 
     def fate(job: WorkerJob, done: int) -> str | None:
         if len(killed) == 0 and done == 3 and job.label == "trial 7":
-            killed.append(job.folder)
+            killed.append(job.run.folder)
             return "lost"
         return None
 
@@ -91,7 +91,7 @@ def test_a_worker_that_dies_is_told_as_failed_and_its_setting_goes_on_where_it_w
 
 def test_a_setting_whose_workers_keep_dying_is_given_up(searched: Make) -> None:
     def fate(job: WorkerJob, done: int) -> str | None:
-        return "lost" if job.cfg.TERMS.MRM.WEIGHT == 1.0 else None
+        return "lost" if job.run.cfg.TERMS.MRM.WEIGHT == 1.0 else None
 
     study = searched(FakePool(2, fate), 6)
     published = [trial for trial in study.get_trials() if trial.params["lambda"] == 1.0]

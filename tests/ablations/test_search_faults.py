@@ -25,7 +25,7 @@ from ablations.study.storage import open_storage
 from ablations.study.study import DEFINITION, FOLDER, OUTCOME, PRUNED, Search, open_study
 from ablations.study.trial_progress import TrialProgress
 from benchmarks.config.protocol_file import PROTOCOLS
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run_id import run_folder
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
@@ -81,7 +81,7 @@ class _LateEnd(FakePool):
                 stopped = index in self._stopping
                 if not stopped:
                     self._score(index, job, EVALUATIONS, FINISHED)
-                late.append((index, Lost("its process died", job.folder) if stopped else None))
+                late.append((index, Lost("its process died", job.run.folder) if stopped else None))
                 del self._running[index]
         before = dict(self._running)
         over = super().ended()
@@ -96,12 +96,12 @@ class _LateEnd(FakePool):
         return late
 
     def _score(self, index: int, job: WorkerJob, done: int, status: str) -> None:
-        write(job.folder, job.cfg, done, status)
-        record = read_record(job.folder)
+        write(job.run.folder, job.run.cfg, done, status)
+        record = read_record(job.run.folder)
         assert record
         for point in record["curve"]:
             point["miou"] = float(point["iteration"] if index < 7 else min(point["iteration"], 41))
-        write_record(job.folder, record)
+        write_record(job.run.folder, record)
 
 
 def test_a_run_that_has_its_last_score_is_not_pruned_any_more(place: Place) -> None:
@@ -177,11 +177,11 @@ class _DeadOnArrival(FakePool):
     died = False
 
     def submit(self, index: int, job: WorkerJob) -> None:
-        record = read_record(job.folder) if job.folder.is_dir() else None
+        record = read_record(job.run.folder) if job.run.folder.is_dir() else None
         super().submit(index, job)
         if record is not None and not self.died:
             self.died = True
-            write(job.folder, job.cfg, 0, record["status"], record["reason"])
+            write(job.run.folder, job.run.cfg, 0, record["status"], record["reason"])
             self._stopping.add(index)
 
 
@@ -229,8 +229,8 @@ class _SlowDeath(FakePool):
         over = super().ended()
         for index, outcome in over:
             if isinstance(outcome, Lost):
-                self._locks.enter_context(locked(jobs[index].folder))
-                self.held.add(jobs[index].folder)
+                self._locks.enter_context(locked(jobs[index].run.folder))
+                self.held.add(jobs[index].run.folder)
         return over
 
 
@@ -325,7 +325,7 @@ def test_a_correlation_counts_each_run_once(place: Place, tmp_path: Path) -> Non
             jobs = {index: job for index, (job, _) in self._running.items()}
             over = super().ended()
             for index, _ in over:
-                folder, blocks = jobs[index].folder, jobs[index].cfg.TERMS.MRM.BLOCKS
+                folder, blocks = jobs[index].run.folder, jobs[index].run.cfg.TERMS.MRM.BLOCKS
                 record = read_record(folder)
                 if record is None or record["status"] != FINISHED:
                     continue

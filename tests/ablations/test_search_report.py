@@ -42,7 +42,7 @@ from ablations.study.study import (
 from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
 from benchmarks.cli.given import given_overrides, seeds
-from benchmarks.config.spec import run_folder, run_id
+from benchmarks.config.run_id import run_folder, run_id
 from results.records.record import DATA, read_record, write_record
 
 RATIO = Dimension("mask-ratio", "TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), 0.4, ())
@@ -257,7 +257,7 @@ def test_the_rerun_is_of_the_same_settings_on_other_seeds(
     assert seeds(arguments.seeds) == [0, 2, 3] and arguments.output == output and arguments.data_root == "my data"
     grid, overrides = read_grid(arguments.grid), given_overrides(arguments)
     assert "DATA.ROOT" not in grid.fixed
-    rows = expand(grid, arguments.protocol, arguments.network, arguments.host, [SEED, 0], overrides)
+    rows = expand(grid, arguments.protocol, arguments.network, arguments.host, [SEED, 0], overrides, output)
     assert [row.label for row in rows] == ["host alone", "trial 0 (published)", "trial 3", f"trial {second}"]
     assert [row.cfg.METHOD for row in rows] == ["dacs"] + ["dacs+mrm"] * 3
     known = [trial.user_attrs[RUN] for trial in trials.study.trials]
@@ -280,7 +280,7 @@ def test_the_published_setting_is_made_even_where_no_trial_was(tmp_path: Path) -
     arguments = ablations.run.parse_arguments(words[2:])
     assert arguments.network == "deeplabv2-r50" and arguments.overrides == ["DEVICE", "cpu"]
     rows = expand(
-        read_grid(arguments.grid), "streets", arguments.network, "dacs", [SEED], given_overrides(arguments)
+        read_grid(arguments.grid), "streets", arguments.network, "dacs", [SEED], given_overrides(arguments), tmp_path
     )
     assert [row.label for row in rows] == ["host alone", "published", "trial 0"]
     assert rows[1].cfg.TERMS.MRM.RATIO == 0.4 and rows[1].cfg.TERMS.MRM.WEIGHT == 1.0

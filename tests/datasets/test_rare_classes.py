@@ -14,7 +14,8 @@ import pytest
 from detectron2.config import CfgNode
 from PIL import Image
 
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, data_root, training_set
 from datasets.augmentation import Framing

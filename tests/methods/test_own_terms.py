@@ -17,7 +17,8 @@ from detectron2.utils.events import EventStorage
 
 from benchmarks.config.keys import flatten
 from benchmarks.config.overrides import parse_pairs
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.tools.random_step import random_trainer

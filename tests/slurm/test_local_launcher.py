@@ -14,7 +14,8 @@ from conftest import SMALL
 from full_disk import largest_file
 from submitit.core.utils import JobPaths
 
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.launch import workers
 from benchmarks.launch.compare import Made, make_runs
@@ -181,12 +182,13 @@ def test_runs_made_by_workers_are_those_made_in_this_process(
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    configs = [RunSpec("streets", "dacs", None, seed, SMALL | {"SOLVER.ITERS": 2}).resolve() for seed in (0, 1)]
-    (inline,) = make_runs(configs[1:], tmp_path / "inline").folders
-    first, second = (run_folder(tmp_path / "local", cfg) for cfg in configs)
+    specs = [RunSpec("streets", "dacs", None, seed, SMALL | {"SOLVER.ITERS": 2}) for seed in (0, 1)]
+    (inline,) = make_runs([Run.of(specs[1], tmp_path / "inline")], tmp_path / "inline").folders
+    runs = [Run.of(spec, tmp_path / "local") for spec in specs]
+    first, second = (run.folder for run in runs)
     capfd.readouterr()
     with locked(first):
-        made = make_runs(configs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
+        made = make_runs(runs, tmp_path / "local", labels=["first", "second"], launcher=Launcher("local", 2))
     assert made.folders == [first, second] and made.code == 0  # what another process has is its affair
     out = capfd.readouterr().out
     assert "first: left out" in out and "is being run by process" in out
@@ -216,11 +218,11 @@ def test_a_lost_run_is_recorded_as_failed_unless_a_process_has_it(tmp_path: Path
 def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) -> None:
     said, ended = list[str](), list[int]()
     cfg = RunSpec("streets", "dacs", None, 0, SMALL).resolve()
-    jobs = [WorkerJob(name, cfg, tmp_path / name, False) for name in ("first", "second")]
+    jobs = [WorkerJob(name, Run.at(tmp_path / name, cfg)) for name in ("first", "second")]
     progress = WorkerProgress(jobs, said.append, ended.append)
     for index, job in enumerate(jobs):
-        job.folder.mkdir()
-        write_record(job.folder, {"status": "running"})
+        job.run.folder.mkdir()
+        write_record(job.run.folder, {"status": "running"})
         progress.started(index)
     progress.ended(0, Lost("killed", tmp_path / "log"))
     progress.ended(1, None)
@@ -228,24 +230,24 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
     progress.started(0)
     progress.ended(0, Lost("no place", None))
     assert said[-1] == "first: lost, no place"
-    found = [read_record(job.folder) for job in jobs]
+    found = [read_record(job.run.folder) for job in jobs]
     assert [record and record["status"] for record in found] == ["failed", "running"]
 
 
 def test_a_worker_that_was_lost_before_it_made_a_run_anew_leaves_the_old_one_and_says_so(tmp_path: Path) -> None:
     said, ended = list[str](), list[int]()
-    job = WorkerJob("dacs", RunSpec("streets", "dacs", None, 0, SMALL).resolve(), tmp_path / "run", True)
-    job.folder.mkdir()
-    write_record(job.folder, old := {"status": "finished", "result": {"student": {"miou": 50.0}}})
+    job = WorkerJob("dacs", Run.at(tmp_path / "run", RunSpec("streets", "dacs", None, 0, SMALL).resolve()), True)
+    job.run.folder.mkdir()
+    write_record(job.run.folder, old := {"status": "finished", "result": {"student": {"miou": 50.0}}})
     progress = WorkerProgress([job], said.append, ended.append)
     progress.started(0)
     progress.ended(0, Lost("killed", tmp_path / "log"))
     assert said[1:] == [f"dacs: lost, killed (see {tmp_path / 'log'}); what was there before is kept"]
-    assert ended == [] and read_record(job.folder) == old
-    assert Made([job.folder], progress.left_out).code == 1  # though all in the table are finished
+    assert ended == [] and read_record(job.run.folder) == old
+    assert Made([job.run.folder], progress.left_out).code == 1  # though all in the table are finished
     # One that has made it is no loss, whatever ended its process then.
     progress.started(0)
-    write_record(job.folder, {"status": "finished", "result": {"student": {"miou": 51.0}}})
+    write_record(job.run.folder, {"status": "finished", "result": {"student": {"miou": 51.0}}})
     progress.ended(0, Lost("killed", tmp_path / "log"))
     assert ended == [0] and len(progress.left_out) == 1
 
@@ -259,7 +261,7 @@ def test_ranks_that_fail_before_they_begin_are_not_taken_for_the_run_of_before(
 
     monkeypatch.setattr(workers, "run_ranks", fail)
     write_record(tmp_path, before := {"status": "finished" if force else "running", "reason": ""})
-    job = WorkerJob("dacs", RunSpec("streets", "dacs", None, 0, SMALL).resolve(), tmp_path, force, 2)
+    job = WorkerJob("dacs", Run.at(tmp_path, RunSpec("streets", "dacs", None, 0, SMALL).resolve()), force, 2)
     if force:
         with pytest.raises(RanksFailed):
             workers.make_run(job)

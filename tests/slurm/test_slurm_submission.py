@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from benchmarks import submit_speed
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import ROOT
 from benchmarks.launch.on_slurm import make_on_slurm
@@ -132,19 +133,19 @@ def test_a_grid_of_a_thousand_runs_is_one_call(
     """As ``ablations/run.py --launcher slurm --no-wait``; a second command submits none again."""
     calls, said, jobs = counted(tmp_path, monkeypatch), list[str](), list[WorkerJob]()
     for seed in range(1000):
-        cfg = small_config("dacs").clone() if not jobs else jobs[0].cfg.clone()
+        cfg = small_config("dacs").clone() if not jobs else jobs[0].run.cfg.clone()
         cfg.defrost()
         cfg.SEED = seed
-        jobs.append(WorkerJob(f"seed {seed}", cfg, run_folder(tmp_path, cfg), False))
+        jobs.append(WorkerJob(f"seed {seed}", Run.at(run_folder(tmp_path, cfg), cfg)))
     for _ in range(2):
         assert make_on_slurm(jobs, tmp_path, HELD, said.append, lambda index: None, wait=False) == []
     assert calls.read_text() == "call\n"
     assert said[0].startswith("submitted 1000 runs as job ")
     assert said[1:] == ["1000 runs have a job in the queue already"]
     known = submitted_runs(tmp_path)
-    assert set(known) == {job.folder for job in jobs} and len({run.job for run in known.values()}) == 1000
-    assert {(read_record(job.folder) or {})["status"] for job in jobs} == {PENDING}
-    assert (jobs[7].folder / "config.yaml").read_text() == stored(jobs[7].cfg)
+    assert set(known) == {job.run.folder for job in jobs} and len({run.job for run in known.values()}) == 1000
+    assert {(read_record(job.run.folder) or {})["status"] for job in jobs} == {PENDING}
+    assert (jobs[7].run.folder / "config.yaml").read_text() == stored(jobs[7].run.cfg)
 
 
 def test_the_measurement_of_submitting(slurm_installed: None, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

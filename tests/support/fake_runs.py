@@ -71,18 +71,18 @@ class FakePool:
 
     def submit(self, index: int, job: WorkerJob) -> None:
         assert self.free > 0 and index not in self._running
-        known = read_record(job.folder) if job.folder.is_dir() else None
+        known = read_record(job.run.folder) if job.run.folder.is_dir() else None
         done = len(known["curve"]) if known else 0  # from its checkpoint
         self._running[index] = (job, done)
-        self.submitted.append(job.folder)
-        write(job.folder, job.cfg, done, RUNNING)
+        self.submitted.append(job.run.folder)
+        write(job.run.folder, job.run.cfg, done, RUNNING)
 
     def busy(self, folder: Path) -> bool:
         return False
 
     def cancel(self, index: int) -> None:
         self._stopping.add(index)
-        self.cancelled.append(self._running[index][0].folder)
+        self.cancelled.append(self._running[index][0].run.folder)
 
     def ended(self) -> list[tuple[int, str | Lost | None]]:
         over: list[tuple[int, str | Lost | None]] = []
@@ -91,13 +91,13 @@ class FakePool:
             if fate == "interrupt":
                 raise KeyboardInterrupt
             if fate == "lost" or index in self._stopping:
-                over.append((index, Lost("its process died", job.folder)))
+                over.append((index, Lost("its process died", job.run.folder)))
             elif fate in (FAILED, DIVERGED):
-                write(job.folder, job.cfg, done, fate, f"{fate} as it was told to")
+                write(job.run.folder, job.run.cfg, done, fate, f"{fate} as it was told to")
                 over.append((index, None))
             else:
                 done += 1
-                write(job.folder, job.cfg, done, FINISHED if done == EVALUATIONS else RUNNING)
+                write(job.run.folder, job.run.cfg, done, FINISHED if done == EVALUATIONS else RUNNING)
                 self._running[index] = (job, done)
                 if done == EVALUATIONS:
                     over.append((index, None))

@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import benchmarks.engine.hooks
 import benchmarks.engine.trainer
+from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
@@ -46,7 +47,7 @@ def make(cfg: CfgNode, folder: Path, watcher: RunWatcher | None = None) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmarks.engine.trainer, "LOG_PERIOD", LOG_PERIOD)
         patch.setattr(benchmarks.engine.hooks, "LOG_PERIOD", LOG_PERIOD)
-        return run_one(cfg, folder, watcher or RunWatcher())
+        return run_one(Run.at(folder, cfg), watcher or RunWatcher())
 
 
 def config(method: str, **overrides: Any) -> CfgNode:

@@ -13,6 +13,7 @@ from typing import Any
 from conftest import SMALL
 from detectron2.config import CfgNode
 
+from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.runner import RunWatcher, run_one
 
@@ -63,5 +64,5 @@ def measured() -> Reading:
     folder = Path(tempfile.mkdtemp(prefix="segshift-measured-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     watcher = Reading(folder)
-    assert run_one(config(), folder, watcher)["status"] == "finished"
+    assert run_one(Run.at(folder, config()), watcher)["status"] == "finished"
     return watcher

@@ -24,7 +24,9 @@ from tiny_published import SIZE, write_published
 from trained_runs import streets_root
 
 from ablations.profiling import step_cost
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.engine.runner import RunWatcher, run_one
 
@@ -65,7 +67,7 @@ def make_stage(folder: Path) -> Stage:
     where = {"DATA.ROOT": str(folder / "DATA")}
     cfg = RunSpec("gta-cityscapes", "dacs", "daformer-lite0", 0, small | ONE_STEP | sizes | where).resolve()
     run = run_folder(folder / "runs", cfg)
-    assert run_one(cfg, run, RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(run, cfg), RunWatcher())["status"] == "finished"
     names = {
         "RUN": run.relative_to(folder).as_posix(),
         "3f2a": run.name[:4],

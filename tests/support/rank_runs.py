@@ -13,6 +13,7 @@ import pytest
 from conftest import SMALL
 from detectron2.config import CfgNode
 
+from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.launch.workers import WorkerJob, make_run
 from results.records.record import read_record
@@ -27,7 +28,7 @@ def made(folder: Path) -> dict[str, Any]:
     """The record of the run, made by two processes of one thread each: sums in one order, wherever they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        assert make_run(WorkerJob("run", config(), folder, False, 2)) is None
+        assert make_run(WorkerJob("run", Run.at(folder, config()), False, 2)) is None
     record = read_record(folder)
     assert record is not None
     return record

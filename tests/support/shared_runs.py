@@ -14,6 +14,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from benchmarks.config.run import Run
 from benchmarks.engine.distributed import broadcast_parameters
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
@@ -82,7 +83,7 @@ def _make(cfg: CfgNode, folder: Path) -> Seen:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "update", step)
         patch.setattr(Trainer, "training_step", keep)
-        record = run_one(cfg, folder, RunWatcher())
+        record = run_one(Run.at(folder, cfg), RunWatcher())
     assert record["status"] == "finished", record["reason"]
     seen.trained.extend(comm.all_gather(trained))
     seen.images.extend(comm.all_gather(images))

@@ -16,7 +16,9 @@ import pytest
 import torch
 from conftest import SMALL
 
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.data.from_config import data_root
 from benchmarks.engine.runner import RunWatcher, run_one
@@ -42,7 +44,7 @@ def trained(method: str = "dacs") -> Path:
     rates = {"SOLVER.ENCODER_LR": 0.01, "SOLVER.DECODER_LR": 0.05, "TEST.PERIOD": 4}
     cfg = RunSpec("streets", method, None, 0, SMALL | rates).resolve()
     folder = run_folder(runs, cfg)
-    assert run_one(cfg, folder, RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(folder, cfg), RunWatcher())["status"] == "finished"
     return folder
 
 

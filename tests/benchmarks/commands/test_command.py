@@ -17,6 +17,7 @@ from detectron2.config import CfgNode
 from full_disk import refuse_new_files
 
 from benchmarks.cli.given import method_names, seeds
+from benchmarks.config.run import Run
 from benchmarks.core.checkout import PACKAGES, ROOT, check_checkout
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError, RunLocked, RunRefused
@@ -307,7 +308,8 @@ class Runs:
         self.raised: dict[str, Exception] = {}
         self.checked: list[list[str]] = []  # names of each look before the first run
 
-    def __call__(self, cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
+    def __call__(self, run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
+        cfg, folder = run.cfg, run.folder
         name = f"{cfg.METHOD} {cfg.SEED}"
         self.made.append(name)
         if name in self.raised:
@@ -342,7 +344,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(compare, "run_one", fake)
     # No data is drawn.
     monkeypatch.setattr(
-        compare, "check_runs", lambda configs, _: fake.checked.append([f"{cfg.METHOD} {cfg.SEED}" for cfg in configs])
+        compare, "check_runs", lambda runs, _: fake.checked.append([f"{run.cfg.METHOD} {run.cfg.SEED}" for run in runs])
     )
     return fake
 
@@ -443,10 +445,10 @@ def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
     """The first leaves no record; the second cannot even begin."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.txt")
 
-    def no_place(cfg: CfgNode, folder: Path, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
-        if cfg.METHOD == "dacs":
+    def no_place(run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
+        if run.cfg.METHOD == "dacs":
             return {"status": "failed", "reason": f"OSError: {full.strerror}"}
-        return runs(cfg, folder, watcher, force)
+        return runs(run, watcher, force)
 
     monkeypatch.setattr(compare, "run_one", no_place)
     runs.raised["dacs+mic 0"] = full
@@ -463,7 +465,7 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is there, as a folder of another user; the runs that are finished in it are shown."""
-    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
+    monkeypatch.setattr(compare, "check_runs", lambda *_: None)
     mkdir = Path.mkdir
     (tmp_path / "out").mkdir()
 
@@ -490,13 +492,13 @@ def test_weights_and_settings_are_checked_before_the_first_run(
     small_config: Callable[..., CfgNode], key: str, value: str
 ) -> None:
     with pytest.raises(MethodError, match=value):
-        compare.check_runs([small_config("mrm", overrides={key: value})], Launcher())
+        compare.check_runs([Run.at(Path(), small_config("mrm", overrides={key: value}))], Launcher())
 
 
 def test_an_output_that_is_a_file_is_told_in_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(compare, "check_runs", lambda configs, _: None)
+    monkeypatch.setattr(compare, "check_runs", lambda *_: None)
     (tmp_path / "out").write_text("")
     assert_one_line(command("--methods", "dacs", "--output", "out", "--force"), "out")
 

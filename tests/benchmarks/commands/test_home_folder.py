@@ -24,7 +24,8 @@ import datasets.streets.__main__ as streets
 import results.collect
 from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.overrides import apply, parse_pairs
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.data.from_config import data_root
 from benchmarks.trained.image_files import find_images
 

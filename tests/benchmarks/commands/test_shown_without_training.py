@@ -13,7 +13,8 @@ import ablations.search
 import benchmarks.run
 from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from results.records.record import DIVERGED, FINISHED
 
 ELSEWHERE = ("--protocol", "gta-cityscapes", "--output", "out", "DEVICE", "cuda:7")
@@ -49,11 +50,12 @@ def test_a_grid_of_which_one_run_diverged(monkeypatch: pytest.MonkeyPatch, capfd
     """With counted multiply-adds."""
     small = ["--network", "daformer-lite0", "INPUT.CROP", "64x64"]
     rows = expand(
-        read_grid("masking-location"), "gta-cityscapes", "daformer-lite0", None, [0], KEYS | {"INPUT.CROP": (64, 64)}
-    )
+        read_grid("masking-location"), "gta-cityscapes", "daformer-lite0", None, [0], KEYS | {"INPUT.CROP": (64, 64)},
+        Path("out"),
+    )  # fmt: skip
     for row in rows:
         status = DIVERGED if row.label == "latent" else FINISHED
-        write(row.runs[0].folder(Path("out")), row.cfg, EVALUATIONS, status, "loss is inf at iteration 3")
+        write(row.runs[0].folder, row.cfg, EVALUATIONS, status, "loss is inf at iteration 3")
     ended = call(ablations.run, ["masking-location", *ELSEWHERE, *small], monkeypatch, capfd)
     assert (ended.code, ended.err) == (1, "")
     assert "latent, seed 0: diverged before, loss is inf" in ended.out and "1 diverged" in ended.out

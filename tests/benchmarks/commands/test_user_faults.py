@@ -17,7 +17,8 @@ from tiny_files import save_grey
 from trained_runs import Command, assert_one_line, commands_in
 
 import benchmarks.run
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.runner import RunWatcher
 from datasets.errors import DataError

@@ -19,7 +19,8 @@ import datasets.streets
 from benchmarks.config.keys import WORD_KEYS, flatten, from_node, get_config
 from benchmarks.config.overrides import apply, parse_pairs
 from benchmarks.config.protocol_file import protocol_values, protocols
-from benchmarks.config.spec import RunSpec, run_folder, run_id
+from benchmarks.config.run_id import run_folder, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
@@ -72,7 +73,7 @@ def every_recipe() -> list[str]:
 def test_id_is_the_same_in_another_process_with_another_hash_seed(tmp_path: Path) -> None:
     wanted = [("streets", "dacs+mic+mrm", 0), ("gta-cityscapes", "source-only", 3), ("synthia-cityscapes", "mic", 1)]
     code = (
-        "import json, sys; from benchmarks.config.spec import RunSpec, run_id\n"
+        "import json, sys; from benchmarks.config.run_id import run_id; from benchmarks.config.spec import RunSpec\n"
         "print(json.dumps([run_id(RunSpec(p, m, seed=s).resolve()) for p, m, s in json.loads(sys.argv[1])]))"
     )
     hash_seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"

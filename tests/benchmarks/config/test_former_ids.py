@@ -16,7 +16,9 @@ from ablations.study.search_driver import Driver
 from ablations.study.storage import open_storage
 from ablations.study.study import DEFINITION, RUN, Search, open_study
 from ablations.study.trial_progress import TrialProgress
-from benchmarks.config.spec import RunSpec, former_ids, id_in, run_folder, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import former_ids, run_folder, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.launch import compare
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
@@ -31,6 +33,10 @@ def former_folder(output: Path, cfg: CfgNode) -> Path:
     return run_folder(output, cfg).with_name(former_ids(cfg)[0])
 
 
+def found(cfg: CfgNode, output: Path) -> Run:
+    return Run.at(run_folder(output, cfg), cfg)
+
+
 def searched(*words: str) -> Search:
     return described(parse_arguments(["--iters", "50", *words]))
 
@@ -41,8 +47,8 @@ def test_a_finished_run_is_shown_and_not_made_again(
     cfg = small_config("dacs")
     folder = former_folder(tmp_path, cfg)
     write(folder, cfg, EVALUATIONS, FINISHED)
-    assert "finished" in dry_run([("dacs", cfg)], tmp_path, Launcher())
-    assert compare.make_runs([cfg], tmp_path).folders == [folder]
+    assert "finished" in dry_run([("dacs", found(cfg, tmp_path))], tmp_path, Launcher())
+    assert compare.make_runs([found(cfg, tmp_path)], tmp_path).folders == [folder]
     assert "finished before" in capsys.readouterr().out
     assert [path.name for path in folder.parent.iterdir()] == [former_ids(cfg)[0]]
 
@@ -54,14 +60,14 @@ def test_one_that_was_stopped_goes_on_where_it_lies(
     folder = former_folder(tmp_path, cfg)
     write(folder, cfg, 2, RUNNING)
 
-    def run_one(cfg: CfgNode, folder: Path, *_: object, **__: object) -> None:
-        made.append(folder)
-        write(folder, cfg, EVALUATIONS, FINISHED)
+    def run_one(run: Run, *_: object, **__: object) -> None:
+        made.append(run.folder)
+        write(run.folder, cfg, EVALUATIONS, FINISHED)
 
     monkeypatch.setattr(compare, "run_one", run_one)
     monkeypatch.setattr(compare, "_tell", lambda *_: None)
-    assert compare.make_runs([cfg], tmp_path).folders == made == [folder]
-    assert id_in(folder, cfg) == folder.name != run_id(cfg)  # its record says what its folder does
+    assert compare.make_runs([found(cfg, tmp_path)], tmp_path).folders == made == [folder]
+    assert Run.at(folder, cfg).known_as == folder.name != run_id(cfg)  # its record says what its folder does
 
 
 def test_a_finished_one_counts_before_one_that_is_not(small_config: MakeConfig, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from plugged_in import forgotten
 
 from benchmarks.config import plugins
 from benchmarks.config.plugins import VARIABLE, import_plugins, used_plugins
-from benchmarks.config.spec import RunSpec, run_folder, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.command import _code
@@ -248,9 +250,9 @@ def test_the_key_is_set_by_the_option_alone() -> None:
 
 def test_a_record_names_all_that_were_imported(elsewhere: Path) -> None:
     cfg = RunSpec("streets", "dacs").resolve()
-    assert "plugins" not in initial_record(cfg, elsewhere)
+    assert "plugins" not in initial_record(Run.at(elsewhere, cfg))
     import_plugins(["entropy.py"])
-    assert initial_record(cfg, elsewhere)["plugins"] == {digest(METHOD): "entropy.py"}
+    assert initial_record(Run.at(elsewhere, cfg))["plugins"] == {digest(METHOD): "entropy.py"}
     assert cfg.PLUGINS == ()
 
 
@@ -262,7 +264,7 @@ def test_a_run_that_was_begun_with_another_version_is_not_gone_on_with(
     cfg.defrost()
     cfg.PLUGINS = ("0123456789abcdef",)
     cfg.freeze()
-    record = run_one(cfg, elsewhere / "run", RunWatcher())
+    record = run_one(Run.at(elsewhere / "run", cfg), RunWatcher())
     assert record["status"] == FAILED
     assert f"PLUGINS is 0123456789abcdef, {digest(METHOD)} of the plug-ins as they are now" in record["reason"]
 
@@ -326,7 +328,7 @@ def test_jobs_import_the_copy_that_they_were_submitted_with(elsewhere: Path) -> 
     cfg = RunSpec("streets", "entropy", overrides=QUICK).resolve()
     folder = run_folder(elsewhere / "runs", cfg)
     made = submitted(elsewhere / "runs")
-    call = made._call(make_run_in_job, WorkerJob("entropy", cfg, folder, False))
+    call = made._call(make_run_in_job, WorkerJob("entropy", Run.at(folder, cfg)))
     Path("call.pkl").write_bytes(pickle.dumps(call))
     Path("entropy.py").write_text("raise RuntimeError('edited while it waits in the queue')")
     # As in a job: of the variables of the command, what sbatch may hand over counts for less than what is written down.

@@ -11,7 +11,9 @@ from detectron2.config import CfgNode
 from tiny_published import write_published
 
 from benchmarks.config.label_space import reported, scoring
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
 from benchmarks.data.from_config import data_root, training_set, validation_set
@@ -145,7 +147,7 @@ def test_images_for_the_test_server_have_no_label(root: Path, protocol: str, fol
 @pytest.mark.parametrize("protocol", ["cityscapes-acdc", "cityscapes-darkzurich"])
 def test_two_steps_on_adverse_conditions(root: Path, tmp_path: Path, protocol: str) -> None:
     cfg = RunSpec(protocol, "dacs", "daformer-lite0", overrides={**SMALL, "DATA.ROOT": str(root)}).resolve()
-    record = run_one(cfg, run_folder(tmp_path, cfg), RunWatcher())
+    record = run_one(Run.at(run_folder(tmp_path, cfg), cfg), RunWatcher())
     assert record["status"] == "finished", record["reason"]
     assert list(record["result"]["student"]["miou_by_classes"]) == ["19"]
 
@@ -155,7 +157,7 @@ def test_the_table_of_synthia_has_both_class_sets(
 ) -> None:
     overrides = {**SMALL, "DATA.ROOT": str(root)}
     spec = RunSpec("synthia-cityscapes", "source-only", "daformer-lite0", overrides=overrides)
-    assert compare_methods([spec], tmp_path, force=False, quick=False) == 0
+    assert compare_methods([Run.of(spec, tmp_path)], tmp_path, force=False, quick=False) == 0
     printed = capsys.readouterr().out
     assert "synthia-cityscapes, daformer-lite0, 16 and 13 classes." in printed
     head = next(line for line in printed.splitlines() if line.lstrip().startswith("method"))

@@ -8,7 +8,9 @@ import pytest
 from fake_runs import EVALUATIONS, write
 
 from benchmarks.config.published_network import other_networks
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.launch import compare
 from methods.framework.recipes import PARTS, parse
 from results.published import read_published
@@ -62,6 +64,6 @@ def test_it_is_told_before_the_run_and_in_the_caption(
 
     monkeypatch.setattr(compare, "check_runs", check)
     monkeypatch.setattr(compare, "run_one", lambda *_: read_record(folder))
-    assert compare.compare_methods([spec], tmp_path, force=False, quick=False) == 0
+    assert compare.compare_methods([Run.of(spec, tmp_path)], tmp_path, force=False, quick=False) == 0
     assert f"{line}." in capsys.readouterr().out
     assert f"{line}." in next(tmp_path.glob("*.md")).read_text()

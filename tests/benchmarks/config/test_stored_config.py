@@ -12,7 +12,8 @@ import yaml
 from detectron2.config import CfgNode
 
 from benchmarks.config.keys import flatten
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.opened_run import open_run

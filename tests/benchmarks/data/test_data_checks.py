@@ -21,7 +21,9 @@ import benchmarks.check_data
 from benchmarks.config.keys import get_config
 from benchmarks.config.label_space import scoring
 from benchmarks.config.protocol_file import protocols
-from benchmarks.config.spec import RunSpec, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_files, data_root, training_set, validation_set
 from benchmarks.engine.build import build_student
@@ -148,7 +150,7 @@ def test_a_class_that_never_occurs_is_a_warning_by_name(own: Own, caplog: pytest
 def test_a_record_says_which_classes_the_validation_labels_lack(own: Own, tmp_path: Path) -> None:
     for path in own.folder.glob("camera/*_label.png"):
         save_grey(path, np.full((32, 40), 1))
-    record = run_one(own.resolve("source-only", **ONE_STEP), tmp_path / "run", RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", own.resolve("source-only", **ONE_STEP)), RunWatcher())
     assert record["validation"] == {
         "labelled_pixels": {"ground": 0, "house": 3 * 32 * 40, "sky": 0},
         "left_out": {"3": ["ground", "sky"]},

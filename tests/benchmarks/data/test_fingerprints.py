@@ -20,7 +20,9 @@ from ablations.study.search_driver import Driver
 from ablations.study.storage import open_storage
 from ablations.study.study import open_study
 from ablations.study.trial_progress import TrialProgress
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError, RunRefused
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch import compare
@@ -62,7 +64,8 @@ def made(own: Own, output: Path, status: str = FINISHED, method: str = "dacs", *
     write(folder, cfg, EVALUATIONS if status == FINISHED else 2, status)
     record = read_record(folder)
     assert record is not None
-    write_record(folder, record | {DATA: Listings().of(cfg), "seconds_per_iteration": 1.0, "wall_seconds": 1.0})
+    data = Listings().of(Run.at(folder, cfg))
+    write_record(folder, record | {DATA: data, "seconds_per_iteration": 1.0, "wall_seconds": 1.0})
     (folder / "model_0000001.pth").write_bytes(b"weights")
     return folder
 
@@ -80,21 +83,21 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_moved_folder_keeps_it_and_a_changed_one_does_not(own: Own, tmp_path: Path) -> None:
-    before = Listings().of(own.resolve())
+    before = Listings().of(Run.at(tmp_path, own.resolve()))
     assert {role: each["count"] for role, each in before.items()} == {"SOURCE": 3, "TARGET": 3, "VAL": 3}
     assert [sorted(each) for each in before.values()] == [["count", "images", "labels"], ["count", "images"],
                                                           ["count", "images", "labels"]]  # fmt: skip
     moved = Own(tmp_path / "elsewhere/deeper")
     shutil.rmtree(moved.folder)
     shutil.copytree(own.folder, moved.folder)
-    assert Listings().of(moved.resolve()) == before
+    assert Listings().of(Run.at(tmp_path, moved.resolve())) == before
     (moved.folder / "game/labels/a/1.png").write_bytes(b"longer or shorter")
-    after = Listings().of(moved.resolve())
+    after = Listings().of(Run.at(tmp_path, moved.resolve()))
     assert after["SOURCE"]["images"] == before["SOURCE"]["images"]
     assert after["SOURCE"]["labels"] != before["SOURCE"]["labels"]
     (moved.folder / "camera/0_rgb.png").rename(moved.folder / "camera/5_rgb.png")
     (moved.folder / "camera/0_label.png").rename(moved.folder / "camera/5_label.png")
-    renamed = Listings().of(moved.resolve())
+    renamed = Listings().of(Run.at(tmp_path, moved.resolve()))
     assert renamed["TARGET"] != after["TARGET"] and renamed["VAL"] != after["VAL"]
 
 
@@ -120,12 +123,12 @@ def test_equal_data_sections_are_listed_once(own: Own, monkeypatch: pytest.Monke
     monkeypatch.setattr(fingerprint, "items", count)
     listings = Listings()
     for method in ("dacs", "mic", "mrm", "source-only"):
-        listings.of(own.resolve(method))
+        listings.of(Run.at(Path(), own.resolve(method)))
     assert sorted(listed) == ["SOURCE", "TARGET", "VAL"]
 
 
 def test_drawn_images_have_none(tmp_path: Path) -> None:
-    assert Listings().of(RunSpec("streets", "dacs").resolve()) == {}
+    assert Listings().of(Run.at(tmp_path, RunSpec("streets", "dacs").resolve())) == {}
 
 
 # What was made of others
@@ -162,18 +165,18 @@ def test_a_grid_refuses_it_too(own: Own, tmp_path: Path, command: Command) -> No
 @pytest.mark.parametrize("status", [FINISHED, DIVERGED, STOPPED, RUNNING, FAILED])
 def test_no_run_that_has_learned_from_others_is_gone_on_with(own: Own, tmp_path: Path, status: str) -> None:
     folder = made(own, tmp_path, status)
-    Listings().check(own.resolve(), folder)
+    Listings().check(Run.at(folder, own.resolve()))
     add_source(own)
     with pytest.raises(ConfigError, match=r"other images \(3 then, 4 now\) of DATA\.SOURCE"):
-        Listings().check(own.resolve(), folder)
+        Listings().check(Run.at(folder, own.resolve()))
 
 
 def test_a_failed_run_goes_on_with_a_mended_validation_file(own: Own, tmp_path: Path) -> None:
     failed, finished = made(own, tmp_path, FAILED), made(own, tmp_path, method="mic")
     save_grey(own.folder / "camera/0_label.png", [[0, 1]])
-    Listings().check(own.resolve(), failed)
+    Listings().check(Run.at(failed, own.resolve()))
     with pytest.raises(ConfigError, match=r"labels of DATA\.VAL"):
-        Listings().check(own.resolve("mic"), finished)
+        Listings().check(Run.at(finished, own.resolve("mic")))
 
 
 def test_a_lost_run_did_not_fail_of_its_validation_images(own: Own, tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_a_lost_run_did_not_fail_of_its_validation_images(own: Own, tmp_path: Pa
     assert mark_lost(folder, "out of memory")
     save_grey(own.folder / "camera/0_label.png", [[0, 1]])
     with pytest.raises(ConfigError, match=r"labels of DATA\.VAL"):
-        Listings().check(own.resolve(), folder)
+        Listings().check(Run.at(folder, own.resolve()))
 
 
 @pytest.mark.parametrize("by", ["a queue", "a search"])
@@ -192,23 +195,23 @@ def test_a_failed_run_that_is_taken_up_again_has_its_validation_images_mended(
     folder, cfg = made(own, tmp_path, FAILED), own.resolve()
     save_grey(own.folder / "camera/0_label.png", [[0, 1]])
     if by == "a queue":
-        mark_pending(WorkerJob("dacs", cfg, folder, False))
+        mark_pending(WorkerJob("dacs", Run.at(folder, cfg)))
     else:
         mark_begun(folder)
     assert (read_record(folder) or {})["status"] == (PENDING if by == "a queue" else RUNNING)
-    Listings().check(cfg, folder)
+    Listings().check(Run.at(folder, cfg))
     add_source(own)
     with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
-        Listings().check(cfg, folder)
+        Listings().check(Run.at(folder, cfg))
 
 
 def test_a_run_that_has_saved_nothing_begins_with_what_is_there(own: Own, tmp_path: Path) -> None:
     folder = made(own, tmp_path, FAILED)
     add_source(own)
     with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
-        Listings().check(own.resolve(), folder)
+        Listings().check(Run.at(folder, own.resolve()))
     (folder / "model_0000001.pth").unlink()
-    Listings().check(own.resolve(), folder)
+    Listings().check(Run.at(folder, own.resolve()))
 
 
 def test_what_can_be_shown_without_data_is(own: Own, tmp_path: Path, command: Command) -> None:
@@ -224,11 +227,11 @@ def test_the_oracle_reads_no_source(own: Own, tmp_path: Path) -> None:
     folder = made(own, tmp_path, method="target-only")
     assert set((read_record(folder) or {})[DATA]) == {"TARGET", "VAL"}
     add_source(own)
-    Listings().check(cfg, folder)
+    Listings().check(Run.at(folder, cfg))
     save_image(own.folder / "camera/9_rgb.png", (40, 32), seed=9)
     save_grey(own.folder / "camera/9_label.png", [[7]])
     with pytest.raises(ConfigError, match=r"DATA\.TARGET"):
-        Listings().check(cfg, folder)
+        Listings().check(Run.at(folder, cfg))
 
 
 def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:
@@ -243,7 +246,7 @@ def test_a_search_refuses_trials_of_others(own: Own, tmp_path: Path) -> None:
 
     go(1)
     folder = next(tmp_path.glob("mine/*/*/*"))
-    write_record(folder, (read_record(folder) or {}) | {DATA: Listings().of(search.spec({}).resolve())})
+    write_record(folder, (read_record(folder) or {}) | {DATA: Listings().of(Run.at(tmp_path, search.cfg))})
     go(1)
     add_source(own)
     with pytest.raises(ConfigError, match=r"DATA\.SOURCE"):
@@ -255,9 +258,9 @@ def test_training_writes_it_down_and_does_not_go_on_with_others(
     own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = own.resolve("source-only", **ONE_STEP)
-    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
     assert record["status"] == FINISHED, record["reason"]
-    assert record[DATA] == Listings().of(cfg) and set(record[DATA]) == {"SOURCE", "VAL"}
+    assert record[DATA] == Listings().of(Run.at(tmp_path, cfg)) and set(record[DATA]) == {"SOURCE", "VAL"}
     # Scored again on other images, it is not compared with its record.
     assert reevaluate(open_run(str(tmp_path / "run"), tmp_path), "student")["equals_record"] is True
     save_grey(own.folder / "camera/2_label.png", np.arange(32 * 40).reshape(32, 40) % 3)
@@ -268,7 +271,7 @@ def test_training_writes_it_down_and_does_not_go_on_with_others(
     before = snapshot(tmp_path / "run")
     add_source(own)
     with pytest.raises(RunRefused, match=r"DATA\.SOURCE"):
-        run_one(cfg, tmp_path / "run", RunWatcher())
+        run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
     assert snapshot(tmp_path / "run") == before
 
 
@@ -280,7 +283,7 @@ def test_a_worker_refuses_a_run_of_others_and_leaves_it_as_it_was(own: Own, tmp_
     for waiting in (False, True):
         if waiting:
             write_record(folder, (read_record(folder) or {}) | {"status": PENDING})
-        job, before, was = WorkerJob("dacs", cfg, folder, False), snapshot(folder), read_record(folder) or {}
+        job, before, was = WorkerJob("dacs", Run.at(folder, cfg)), snapshot(folder), read_record(folder) or {}
         outcome = make_run(job)
         assert isinstance(outcome, dict) and "begun with other images (3 then, 4 now)" in outcome[REFUSED]
         progress = WorkerProgress([job], said.append, ended.append)

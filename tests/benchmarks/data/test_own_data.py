@@ -18,7 +18,9 @@ from tiny_files import save_grey
 import datasets.streets
 from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.overrides import apply
-from benchmarks.config.spec import RunSpec, run_folder, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, data_root, training_set, validation_set
@@ -57,7 +59,7 @@ def test_the_example_runs_for_two_steps(examples: Path, tmp_path: Path, name: st
     cfg = resolved(examples / f"{name}.yaml", "dacs+mrm", **{"TERMS.MRM.DIM": 32, "TERMS.MRM.HEADS": 2})
     folder = run_folder(tmp_path, cfg)
     assert folder.parent == tmp_path / name / "dacs+mrm/daformer-lite0"
-    record = run_one(cfg, folder, RunWatcher())
+    record = run_one(Run.at(folder, cfg), RunWatcher())
     assert record["status"] == "finished", record["reason"]
     assert record["spec"]["protocol"] == name
     assert (record["classes"], record["class_sets"]) == (5, [5])

@@ -125,7 +125,7 @@ def test_a_damaged_pointer_keeps_no_trained_run_from_being_used(
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "model_0000002.pth").touch()
     point(folder, kind)
-    run = TrainedRun(folder, small_config("dacs"), {})
+    run = TrainedRun.at(folder, small_config("dacs"))
     assert run.checkpoint() == folder / "model_0000010.pth"
     (line,) = caplog.messages
     assert line.startswith(f"{folder / 'last_checkpoint'}: ") and line.endswith("taking the newest, model_0000010.pth")

@@ -13,6 +13,7 @@ from scores import assert_scores
 from tiny_published import write_published
 
 from benchmarks.config.protocol_file import protocols
+from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.engine.runner import RunWatcher, run_one
@@ -75,7 +76,7 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_two_steps(recipe: str, protocol: str, root: Path, tmp_path: Path) -> None:
     cfg = shrunk(protocol, recipe, root)
-    record = run_one(cfg, tmp_path, RunWatcher())
+    record = run_one(Run.at(tmp_path, cfg), RunWatcher())
     if recipe == "target-only" and protocol in (OWN, "cityscapes-darkzurich"):  # their training images have no labels
         assert record["status"] == "failed" and "target-only learns from target labels, but" in record["reason"]
         return

@@ -40,13 +40,14 @@ import benchmarks.engine.hooks, benchmarks.engine.trainer
 benchmarks.engine.hooks.LOG_PERIOD = benchmarks.engine.trainer.LOG_PERIOD = int(sys.argv[3])
 from pathlib import Path
 from detectron2.config import CfgNode
+from benchmarks.config.run import Run
 from benchmarks.engine.runner import RunWatcher, run_one
 class Killed(RunWatcher):
     def step(self, done, losses):
         if done == 5:
             os.kill(os.getpid(), signal.SIGKILL)
 cfg = CfgNode(yaml.safe_load(Path(sys.argv[1]).read_text()))
-run_one(cfg, Path(sys.argv[2]), Killed())
+run_one(Run.at(Path(sys.argv[2]), cfg), Killed())
 """
 
 

@@ -12,6 +12,7 @@ from rank_runs import config, made, whole
 from shared_runs import FAULT, make_with_fault
 
 import benchmarks.launch.workers
+from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.distributed import check_ranks
 from benchmarks.launch.workers import WorkerJob, make_run
@@ -50,7 +51,7 @@ def test_a_failing_rank_is_told_of_and_the_run_goes_on_as_if_nothing_was(
 
 def test_a_run_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
     with locked(tmp_path):
-        line = make_run(WorkerJob("run", config(), tmp_path, False, 2))
+        line = make_run(WorkerJob("run", Run.at(tmp_path, config()), False, 2))
     assert line is not None and "is being run by process" in line
 
 

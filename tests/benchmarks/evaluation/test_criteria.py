@@ -19,7 +19,9 @@ from PIL import Image
 from torch.nn import functional as F
 from trained_runs import network, streets_root, trained
 
-from benchmarks.config.spec import RunSpec, former_ids, run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import former_ids, run_id
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, confidence_set, data_root, held_out_set, training_set
 from benchmarks.engine.runner import RunWatcher, run_one
@@ -125,7 +127,7 @@ def test_the_student_is_measured_where_there_is_no_teacher_and_no_target_label_i
     own.data["TARGET"] = {"LAYOUT": "folders", "FOLDER": "street", "IMAGES": "*_rgb.png", "LABELS": "*_label.png"}
     cfg = own.resolve("source-only", **ONE_STEP, **{"TEST.CONFIDENCE_IMAGES": 2})
     check_data(cfg, parse("source-only"))
-    record = run_one(cfg, tmp_path / "run", RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
     assert record["status"] == "finished", record["reason"]
     assert set(record["result"]) == {"student", "criteria"} and set(record["result"]["criteria"]) == {"confidence"}
     saved = torch.load(tmp_path / "run/model_final.pth", weights_only=True)["model"]
@@ -141,7 +143,7 @@ def test_measuring_changes_nothing_of_the_training(tmp_path: Path) -> None:
     plain = trained("dacs")
     rates = {"SOLVER.ENCODER_LR": 0.01, "SOLVER.DECODER_LR": 0.05, "TEST.PERIOD": 4}
     cfg = RunSpec("streets", "dacs", None, 0, SMALL | rates | {"TEST.CONFIDENCE_IMAGES": 5}).resolve()
-    run_one(cfg, tmp_path, RunWatcher())
+    run_one(Run.at(tmp_path, cfg), RunWatcher())
     states = [torch.load(folder / "model_final.pth", weights_only=True) for folder in (plain, tmp_path)]
     for key in ("model", "teacher"):  # with the running statistics of the norms
         assert all(torch.equal(states[0][key][name], value) for name, value in states[1][key].items())
@@ -203,9 +205,9 @@ def test_nothing_is_held_out_or_measured_by_default(small_config: Callable[..., 
 def test_more_images_than_there_are_end_the_command_before_the_first_run(
     tmp_path: Path, key: str, value: int, expected: str
 ) -> None:
-    configs = [RunSpec("streets", "dacs", None, 0, SMALL | overrides).resolve() for overrides in ({}, {key: value})]
+    specs = [RunSpec("streets", "dacs", None, 0, SMALL | overrides) for overrides in ({}, {key: value})]
     with pytest.raises(DataError) as caught:
-        make_runs(configs, tmp_path)
+        make_runs([Run.of(spec, tmp_path) for spec in specs], tmp_path)
     assert str(caught.value).startswith(f"{key} is {value}, expected {expected}") and "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("record.json"))
 

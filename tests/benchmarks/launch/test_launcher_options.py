@@ -16,7 +16,8 @@ from fake_queue import Queue, make
 from ablations import run as grid
 from ablations import search
 from benchmarks import run, status
-from benchmarks.config.spec import run_id
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
@@ -232,14 +233,18 @@ def stand_ins(folder: Path, monkeypatch: pytest.MonkeyPatch, scontrol: str) -> N
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
+def at(output: Path, cfg: Any) -> Run:
+    return Run.at(run_folder(output, cfg), cfg)
+
+
 def test_a_dry_run_shows_the_runs_and_what_sbatch_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_config: Callable[..., Any]
 ) -> None:
     stand_ins(tmp_path, monkeypatch, "echo MaxArraySize = 3")
     words = [*SLURM, "--partition", "gpu", "--array-parallelism", "2", "--sbatch", "exclusive"]
-    runs = [(f"row {seed}", small_config("dacs", seed)) for seed in range(5)]
+    runs = [(f"row {seed}", at(tmp_path / "runs", small_config("dacs", seed))) for seed in range(5)]
     text = dry_run(runs, tmp_path / "runs", read_launcher(run.parse_arguments(words)))
-    assert all(f"row {seed}" in text and run_id(cfg) in text for seed, (_, cfg) in enumerate(runs))
+    assert all(f"row {seed}" in text and made.id in text for seed, (_, made) in enumerate(runs))
     assert "what sbatch is given the first of 2 times:" in text
     lines = text.splitlines()
     for line in ("--partition=gpu", "--array=0-2%2", "--exclusive", "--requeue", "--gres=gpu:1", "--time=1440"):
@@ -254,7 +259,8 @@ def test_a_dry_run_does_not_need_the_controller(
 ) -> None:
     """It does not where something was submitted before."""
     stand_ins(tmp_path, monkeypatch, "exit 1")
-    text = dry_run([("row", small_config("dacs"))], tmp_path / "runs", read_launcher(run.parse_arguments(SLURM)))
+    made = at(tmp_path / "runs", small_config("dacs"))
+    text = dry_run([("row", made)], tmp_path / "runs", read_launcher(run.parse_arguments(SLURM)))
     assert "what sbatch is given:" in text
 
 
@@ -263,9 +269,9 @@ def test_a_dry_run_needs_no_slurm(
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    cfg = small_config("dacs")
-    text = dry_run([("row", cfg)], tmp_path / "runs", read_launcher(run.parse_arguments([*SLURM, "--qos", "high"])))
-    assert run_id(cfg) in text and "#SBATCH --qos=high" in text.splitlines()
+    made = at(tmp_path / "runs", small_config("dacs"))
+    text = dry_run([("row", made)], tmp_path / "runs", read_launcher(run.parse_arguments([*SLURM, "--qos", "high"])))
+    assert made.id in text and "#SBATCH --qos=high" in text.splitlines()
     assert "no SLURM was asked: no srun on the PATH" in text.splitlines()
 
 

@@ -13,7 +13,8 @@ from held_runs import PATIENCE, held, wait_for
 from killed_runs import assert_same, state
 from rank_runs import config, whole
 
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
 from benchmarks.launch.on_slurm import make_on_slurm
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.submissions import submitted_runs
@@ -46,7 +47,7 @@ def test_a_run_on_two_nodes_survives_a_lost_process_and_a_preemption(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     cfg, output, said = config(), tmp_path / "slurm", list[str]()
     folder = run_folder(output, cfg)
-    job = WorkerJob("shared", cfg, folder, False, PROFILE.gpus)
+    job = WorkerJob("shared", Run.at(folder, cfg), False, PROFILE.gpus)
 
     def submit() -> Callable[[], None]:
         arguments = ([job], output, PROFILE, said.append, said.append)

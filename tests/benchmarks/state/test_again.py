@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from detectron2.config import CfgNode
 
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
 from benchmarks.core.errors import RunRefused
 from benchmarks.engine.run_record import initial_record
 from benchmarks.engine.runner import RunWatcher, run_one
@@ -41,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def made(small_config: Callable[..., CfgNode], tmp_path: Path) -> tuple[CfgNode, Path]:
     cfg, folder = small_config("source-only", overrides={"SOLVER.ITERS": 2}), tmp_path / "run"
-    assert run_one(cfg, folder, RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(folder, cfg), RunWatcher())["status"] == "finished"
     return cfg, folder
 
 
@@ -51,20 +52,20 @@ def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
     cfg, folder = made
     before = contents(folder)
     with pytest.raises(KeyboardInterrupt):
-        run_one(cfg, folder, Stopping(), force=True)
+        run_one(Run.at(folder, cfg), Stopping(), force=True)
     assert contents(folder) == before
 
     def broken(self: Trainer) -> None:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(Trainer, "run_step", broken)
-    assert run_one(cfg, folder, RunWatcher(), force=True)["status"] == "failed"
+    assert run_one(Run.at(folder, cfg), RunWatcher(), force=True)["status"] == "failed"
     assert contents(folder) == before
     assert list(collect(folder.parent)["status"]) == ["finished"]
     monkeypatch.undo()
     (folder / "of the old one").touch()
     (folder / "link").symlink_to(folder.parent)
-    new = run_one(cfg, folder, RunWatcher(), force=True)
+    new = run_one(Run.at(folder, cfg), RunWatcher(), force=True)
     assert read_record(folder) == new and new["status"] == "finished"
     left = {path.name for path in folder.iterdir()}
     assert not {"of the old one", "link"} & left and [name for name in left if name[0] == "."] == [".lock"]
@@ -75,16 +76,16 @@ def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
 def test_a_run_of_a_queue_that_is_made_anew_goes_on_when_its_job_is_started_again(made: tuple[CfgNode, Path]) -> None:
     cfg, folder = made
     before = contents(folder)
-    mark_pending(WorkerJob("dacs", cfg, folder, True))
+    mark_pending(WorkerJob("dacs", Run.at(folder, cfg), True))
     assert contents(folder) == before
     with pytest.raises(KeyboardInterrupt):
-        run_one(cfg, folder, Stopping(), force=True, begun=True)
+        run_one(Run.at(folder, cfg), Stopping(), force=True, begun=True)
     left = again.newest_record(folder)
     assert left is not None and left["status"] == "running" and contents(folder) == before
     assert mark_lost(folder, "its node is gone", force=True)
     assert contents(folder) == before
     (again.newest(folder) / "of the first start").touch()
-    run_one(cfg, folder, RunWatcher(), force=True, begun=True)
+    run_one(Run.at(folder, cfg), RunWatcher(), force=True, begun=True)
     assert (folder / "of the first start").exists() and again.newest(folder) == folder
 
 
@@ -141,7 +142,7 @@ def test_what_a_kill_left_that_cannot_be_read_is_named_and_left(
     whole.mkdir(parents=True)
     (whole / "record.json").write_text("{")
     with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
-        run_one(small_config("source-only"), tmp_path / "run", RunWatcher())
+        run_one(Run.at(tmp_path / "run", small_config("source-only")), RunWatcher())
     assert (whole / "record.json").read_text() == "{"
 
 
@@ -152,10 +153,10 @@ def test_a_command_shows_no_run_of_two_makings_of_which_one_cannot_be_read(
     folder = run_folder(tmp_path, cfg)
     whole = folder / ".again-whole"
     whole.mkdir(parents=True)
-    write_record(folder, {**initial_record(cfg, folder), "status": "finished", "result": None})
+    write_record(folder, {**initial_record(Run.at(folder, cfg)), "status": "finished", "result": None})
     (whole / "record.json").write_text("{")
     with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
-        make_runs([cfg], tmp_path)
+        make_runs([Run.at(folder, cfg)], tmp_path)
 
 
 def test_names_that_lead_out_of_the_folder_move_and_remove_nothing_there(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import yaml
 from fake_queue import Queue, make, one
 from rich.console import Console
 
-from benchmarks.config.spec import run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
 from benchmarks.core.errors import ConfigError, RunLocked
 from benchmarks.launch import job_control, on_slurm
 from benchmarks.launch.job_control import cancel, resubmit, selected
@@ -387,7 +388,7 @@ def test_resubmit_takes_what_failed_with_the_profile_it_had(
 
         def submit_all(self, jobs: dict[int, WorkerJob]) -> None:
             assert not any(job.force for job in jobs.values())
-            submitted.append((self.profile, [job.folder.name for job in jobs.values()]))
+            submitted.append((self.profile, [job.run.folder.name for job in jobs.values()]))
 
         def job_id(self, index: int) -> str:
             return f"50_{index}"
@@ -500,7 +501,7 @@ def test_runs_whose_configs_name_code_are_submitted_where_it_is_named(
     assert submitted == []
     named = [str(tmp_path / "theirs.py")]
     resubmit(states, tmp_path, lambda before: before, lambda _: None, modules=named)
-    assert [job.folder for job in submitted[0].values()] == [folder]
+    assert [job.run.folder for job in submitted[0].values()] == [folder]
 
 
 @pytest.mark.parametrize(
@@ -536,13 +537,13 @@ def test_a_submission_knows_where_its_jobs_have_their_files(tmp_path: Path) -> N
 
 
 def test_runs_that_were_not_submitted_do_not_say_pending(tmp_path: Path, small_config: Callable[..., Any]) -> None:
-    jobs = {k: WorkerJob(f"{k}", small_config("dacs", k), tmp_path / f"{k}", False) for k in (0, 1)}
+    jobs = {k: WorkerJob(f"{k}", Run.at(tmp_path / f"{k}", small_config("dacs", k))) for k in (0, 1)}
     runs = SlurmRuns(tmp_path, Profile(), scheduler=Queue())
-    with locked(jobs[1].folder), pytest.raises(RunLocked):
+    with locked(jobs[1].run.folder), pytest.raises(RunLocked):
         runs.submit_all(jobs)
-    record = read_record(jobs[0].folder) or {}
+    record = read_record(jobs[0].run.folder) or {}
     assert (record["status"], record["reason"]) == ("failed", "lost: it could not be submitted")
-    assert read_record(jobs[1].folder) is None  # its process has written nothing yet, and nobody else may
+    assert read_record(jobs[1].run.folder) is None  # its process has written nothing yet, and nobody else may
     assert submitted_runs(tmp_path) == {}
 
 

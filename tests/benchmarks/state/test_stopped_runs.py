@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from measured_runs import Reading, config, measured, on_disk
 
+from benchmarks.config.run import Run
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.dry_run import _state
 from benchmarks.state.lock import locked
@@ -43,7 +44,7 @@ def test_a_stopped_run_is_counted_and_taken_up_to_the_same_end(tmp_path: Path) -
     run = measured()
     reason = "pruned by study lambda"
     with pytest.raises(Killed):
-        run_one(config(), tmp_path, Killing())
+        run_one(Run.at(tmp_path, config()), Killing())
     with locked(tmp_path):
         assert not mark_stopped(tmp_path, reason)  # a process has it still
     assert on_disk(tmp_path)["status"] == "running"
@@ -59,7 +60,7 @@ def test_a_stopped_run_is_counted_and_taken_up_to_the_same_end(tmp_path: Path) -
     assert on_disk(tmp_path) == stopped
 
     watcher = Reading(tmp_path)
-    again, whole = run_one(config(), tmp_path, watcher), on_disk(run.folder)
+    again, whole = run_one(Run.at(tmp_path, config()), watcher), on_disk(run.folder)
     assert watcher.begun["iterations"] == again["resumed_at"] == 2
     assert (watcher.begun["status"], watcher.begun["reason"]) == ("running", "")
     assert watcher.begun["curve"] == whole["curve"][:1]  # the checkpoint's

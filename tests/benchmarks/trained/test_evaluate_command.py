@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, streets_root, trained
 
 import benchmarks.evaluate
-from benchmarks.config.spec import RunSpec, run_folder
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.trained import reevaluation
@@ -238,7 +240,7 @@ def trained_on_published(folder: Path, source: str) -> Path:
     overrides = keys | sizes | {"DATA.ROOT": str(root), "NUM_WORKERS": 0}
     cfg = RunSpec(f"{source}-cityscapes", "source-only", "daformer-lite0", 0, overrides).resolve()
     run = run_folder(folder, cfg)
-    assert run_one(cfg, run, RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(run, cfg), RunWatcher())["status"] == "finished"
     return run
 
 
@@ -352,6 +354,6 @@ def test_own_classes_are_not_scored_by_cityscapesscripts(small_config: Callable[
     cfg.defrost()
     cfg.DATA.CLASSES = tuple(f"class {index}" for index in range(19))
     with pytest.raises(ConfigError, match=r"not those of DATA\.CLASSES"):
-        reevaluation.reevaluate(TrainedRun(run, cfg, {}), "student", official=True)
+        reevaluation.reevaluate(TrainedRun.at(run, cfg), "student", official=True)
     with pytest.raises(ConfigError, match="its classes are not those that run"):
-        reevaluation.reevaluate(TrainedRun(run, cfg, {}), "student", protocol="gta-cityscapes")
+        reevaluation.reevaluate(TrainedRun.at(run, cfg), "student", protocol="gta-cityscapes")

@@ -138,7 +138,7 @@ def test_hrda_is_exported_with_its_attention(
     student = build_student(cfg).eval()
     torch.save({"model": student.state_dict()}, tmp_path / "model_final.pth")
     (tmp_path / "last_checkpoint").write_text("model_final.pth")
-    assert exporting.export(TrainedRun(tmp_path, cfg, {}), "student", tmp_path / "net.pth", (64, 64)) == 0
+    assert exporting.export(TrainedRun.at(tmp_path, cfg), "student", tmp_path / "net.pth", (64, 64)) == 0
     assert "(tolerance" in capsys.readouterr().out
     content = torch.load(tmp_path / "net.pth", weights_only=True)
     assert {key.split(".")[0] for key in content["model"]} == {"encoder", "decoder", "attention"}

@@ -1,8 +1,10 @@
-"""Which config keys decide a run's numbers: what its id is a hash of, now and in earlier versions."""
+"""A run's id, a hash of the config keys that decide its numbers; that of now, those of earlier versions, its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,42 @@ from methods.networks import NETWORKS
 from methods.networks.published_weights import file_sha256
 from methods.networks.registry import is_weights_name
 from methods.networks.weights import weights_file
+from results.records.record import FILE as RECORD
+from results.records.record import is_over, record_or_none
 
 _PERIOD = "TEST.PERIOD"
 _FEATURE_DISTANCE = "feature-distance"  # the term that DATA.THINGS is for
+
+
+def run_id(cfg: CfgNode) -> str:
+    """12 hexadecimal digits: the same for the same numbers, whatever the paths, the hardware or the launcher."""
+    return _digits(decisive(cfg))
+
+
+def former_ids(cfg: CfgNode) -> list[str]:
+    """The ids under which earlier versions may have made the run, the most likely first; without that of now."""
+    ids = dict.fromkeys(_digits(values) for values in formerly_decisive(cfg))
+    ids.pop(run_id(cfg), None)
+    return list(ids)
+
+
+def run_folder(output: Path, cfg: CfgNode) -> Path:
+    """``<output>/<protocol>/<method>/<network>/<id>``.
+
+    Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
+    """
+    group = output / cfg.PROTOCOL / cfg.METHOD / cfg.NETWORK
+    usual = group / run_id(cfg)
+    if not group.is_dir():
+        return usual
+    folders = (usual, *(group / each for each in former_ids(cfg)))
+    there = [folder for folder in folders if (folder / RECORD).is_file()]
+    over = [folder for folder in there if is_over(record_or_none(folder))]
+    return next(iter([*over, *there]), usual)
+
+
+def _digits(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def decisive(cfg: CfgNode) -> dict[str, Any]:
