@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from itertools import zip_longest
 from os.path import expanduser
 from pathlib import Path
@@ -64,7 +63,6 @@ def main() -> int:
     import_named_plugins(arguments)
     if arguments.measure is not None and arguments.measure < 1:
         raise ConfigError(f"--measure is {arguments.measure}, expected at least 1 step")
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from ablations.profiling.cost_tables import FORMATS
     from ablations.profiling.step_cost import CostCounter
     from benchmarks.cli.progress import Progress

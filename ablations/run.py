@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from os.path import expanduser
 from pathlib import Path
 
@@ -54,7 +53,6 @@ def main() -> int:
     from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from ablations.sweep.expand import expand
     from ablations.sweep.grid import read_grid
     from ablations.sweep.report import report, write_report

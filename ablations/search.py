@@ -73,7 +73,6 @@ def main() -> int:
     import_named_plugins(arguments)
     import optuna
 
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     from optuna.exceptions import StorageInternalError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from os.path import expanduser
 from pathlib import Path
 
@@ -52,7 +51,6 @@ def main() -> int:
     from benchmarks.trained.reevaluation import reevaluate
 
     keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     reevaluate(
         open_run(arguments.run, arguments.runs, arguments.module),
         arguments.model,

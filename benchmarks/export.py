@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
@@ -39,7 +38,6 @@ def main() -> int:
     from benchmarks.trained.opened_run import open_run
 
     keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath|copyreg)\b.*")
     return export(open_run(arguments.run, arguments.runs, arguments.module), arguments.model, arguments.output, size)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from os.path import expanduser
 from pathlib import Path
 
@@ -68,7 +67,6 @@ def main() -> int:
     from datasets.picture_file import MAX_PIXELS
 
     keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     run = open_run(arguments.run, arguments.runs, arguments.module)
     images, left_out = find_images(arguments.images, left_out=arguments.output)
     for line in left_out:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from os.path import expanduser
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,6 @@ def main() -> int:
     from benchmarks.engine.memory import keep_freed_memory
 
     keep_freed_memory()
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.cli.given import method_names, seeds
     from benchmarks.config.run import Run
     from benchmarks.config.spec import RunSpec

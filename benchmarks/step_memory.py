@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,6 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
     from benchmarks.cli.given import method_names
     from benchmarks.cli.progress import Progress
     from benchmarks.config.overrides import parse_pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 
 from benchmarks.core.errors import ConfigError, RunLeftOut
@@ -17,6 +18,7 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
     from slurm.base.thread_waiting import wait_briefly
 
     wait_briefly()
+    quiet_libraries()
     with screen():
         try:
             check_checkout()
@@ -24,6 +26,11 @@ def exit_in_one_line(main: Callable[[], int]) -> None:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         sys.exit(_code(main))
+
+
+def quiet_libraries() -> None:
+    """Show no warnings that are the affair of those who write the libraries, from now on."""
+    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath|copyreg)\b.*")
 
 
 def _code(main: Callable[[], int]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +12,7 @@ from benchmarks.cli.time_left import Work
 from benchmarks.config.plugins import import_plugins
 from benchmarks.config.run import Run
 from benchmarks.core.checkout import check_checkout
+from benchmarks.core.command import quiet_libraries
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
 from benchmarks.engine.device import pick_device
 from benchmarks.engine.memory import keep_freed_memory
@@ -146,7 +146,7 @@ def _make(job: WorkerJob) -> Outcome:
     check_checkout()
     keep_freed_memory()
     import_plugins()  # those of the command, by the environment that it handed over
-    warnings.filterwarnings("ignore", module=r"(detectron2|fvcore|torch|iopath)\b.*")
+    quiet_libraries()
     try:
         run_one(job.run, RunWatcher(), job.force, begun=job.begun)
     except RunLocked as error:
