@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 import yaml
 
 from benchmarks.core.checkout import ROOT
-from benchmarks.install.project import read_toml
+from benchmarks.install.project import name_of, read_toml
+from benchmarks.tools.imports import modules
 
 PROJECT = read_toml(ROOT / "pyproject.toml")["project"]
 
@@ -47,6 +50,19 @@ def test_modules_moved_to_where_the_changelog_says() -> None:
 def exists(module: str) -> bool:
     path = ROOT / Path(*module.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_each_dependency_is_imported_by_our_code_or_says_whose_it_is() -> None:
+    found, by_others = set(), {"scipy", "pyquaternion"}  # of Optuna's plots, of cityscapesscripts' evaluation
+    for path in modules(ROOT).values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {each.name.split(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+    packages = packages_distributions()
+    used = {name_of(package) for name in found for package in packages.get(name, ())}
+    assert {name_of(line) for line in PROJECT["dependencies"]} - used == by_others
 
 
 def test_how_to_cite() -> None:

@@ -38,7 +38,7 @@ class Requirements:
 
 
 def name_of(requirement: str) -> str:
-    """The normalized package name of a requirement or of a constraint line: ``Jinja2>=3.1`` -> ``jinja2``.
+    """The normalized package name of a requirement or of a constraint line: ``PyYAML>=6`` -> ``pyyaml``.
 
     Raises:
         InstallError: the line does not start with a package name.
