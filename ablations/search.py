@@ -119,7 +119,7 @@ def described(arguments: argparse.Namespace) -> Search:
     objectives = read_objectives(arguments.objective)
     several = len(objectives) > 1
     if several and arguments.pruner not in (None, NO_PRUNER):
-        raise ConfigError(f"--pruner {arguments.pruner}: two objectives cannot be pruned by, expected {NO_PRUNER}")
+        raise ConfigError(f"--pruner is {arguments.pruner}, expected {NO_PRUNER}: two objectives are not pruned")
     pruner = arguments.pruner or (NO_PRUNER if several else "median")
     host, method = recipes(arguments.host, arguments.method)
     given = given_overrides(arguments)
@@ -189,7 +189,7 @@ def study_name(given: str | None, usual: str) -> str:
         return fitting if fitting == usual and len(usual) <= LONGEST_NAME else f"{fitting[: LONGEST_NAME - 9]}-{digest}"
     if not re.fullmatch(rf"(?=.{{1,{LONGEST_NAME}}}$)[A-Za-z0-9][A-Za-z0-9._+-]*", given):
         raise ConfigError(
-            f"--study is {given!r}, expected letters, digits and . _ + - after one of the first two, "
+            f"--study is {given!r}, expected a letter or digit, then letters, digits and . _ + -, "
             f"at most {LONGEST_NAME}"
         )
     return given

@@ -108,8 +108,8 @@ def _counted(labels: list[_Label], classes: int, workers: int | None) -> Iterato
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise DataError(
-            f"{labels[0][0]} and the labels beside it: a process that counts them died, expected memory for "
-            f"{workers} processes"
+            f"{labels[0][0]} and the labels beside it: a process that counts them died, expected enough "
+            f"memory for {workers}"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

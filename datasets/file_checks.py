@@ -71,7 +71,7 @@ def file_reports(items: Sequence[dict[str, Any]], view: Framing | None, workers:
             yield from reports
     except BrokenProcessPool as error:
         first = items[0]["file_name"]
-        raise DataError(f"{first} and those beside it: a process that reads them died, expected memory") from error
+        raise DataError(f"{first} and those beside it: a process that reads them died (out of memory?)") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -102,8 +102,8 @@ def read_label(path: str | Path, encoding: str) -> np.ndarray:
             raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding!r}")
         known = np.flatnonzero(train_id_table(encoding) != UNKNOWN)
         raise DataError(
-            f"{path}: class ids {shown} are no class's, expected {_spans(known)}, or IDS in the protocol that say what "
-            "the others are"
+            f"{path}: class ids {shown} belong to no class, expected {_spans(known)}, or IDS in the protocol "
+            "that say what the others are"
         )
     return train_ids
 

@@ -42,7 +42,7 @@ class MICSettings(TermSettings):
         check_choice("TERMS.MIC.TEACHER", self.teacher, (HOST, OWN))
         if self.teacher == HOST and self.momentum != MICSettings.momentum:
             raise MethodError(
-                f"TERMS.MIC.MOMENTUM is {self.momentum}, of a teacher of its own: expected TERMS.MIC.TEACHER {OWN!r}"
+                f"TERMS.MIC.MOMENTUM is {self.momentum}, which an own teacher has: expected TERMS.MIC.TEACHER {OWN!r}"
             )
         if self.domain == SOURCE and self.teacher == OWN:
             raise MethodError(f"TERMS.MIC.TEACHER is {OWN!r}, but source images have labels: expected {HOST!r}")

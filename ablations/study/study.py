@@ -84,7 +84,8 @@ def read_objectives(text: str) -> tuple[Objective, ...]:
             raise ConfigError(f"--objective: unknown name {name}; {hint}")
     objectives = tuple(OBJECTIVES[name] for name in dict.fromkeys(names))
     if len([objective for objective in objectives if objective.column]) != 1:
-        raise ConfigError(f"--objective {text}: expected one of {', '.join(OBJECTIVES)}; the last beside another alone")
+        scores = [name for name, objective in OBJECTIVES.items() if objective.column]
+        raise ConfigError(f"--objective {text}: expected one of {', '.join(scores)}, alone or with step-cost")
     return tuple(sorted(objectives, key=lambda objective: not objective.column))
 
 
@@ -205,7 +206,7 @@ def _load(search: Search, storage: BaseStorage) -> optuna.Study | None:
         return None
     study = optuna.load_study(study_name=search.name, storage=storage)
     if DEFINITION not in study.user_attrs and study.get_trials(deepcopy=False):
-        raise ConfigError(f"--study {search.name}: a study of this name is not of this command, expected another name")
+        raise ConfigError(f"--study {search.name}: another program made the study of this name, expected another name")
     return study
 
 

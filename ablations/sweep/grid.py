@@ -140,7 +140,7 @@ def read_grid(name: str) -> Grid:
     read = tuple(_axis(axis, f"{path}: axes") for axis in axes)
     varied = [{key for point in axis.points for key in point.changes} for axis in read]
     if len(read) == 2 and (twice := varied[0] & varied[1]):
-        raise ConfigError(f"{path}: axes: {min(twice)} is varied by both, expected by one")
+        raise ConfigError(f"{path}: axes: {min(twice)} is varied by both, expected one of them to")
     fixed = content.get("fixed") or {}
     check_keys(fixed, f"{path}: fixed")
     if both := set(fixed) & set().union(*varied):
@@ -165,7 +165,7 @@ def _axis(content: Any, where: str) -> Axis:
     content = keys_of(content, where, _AXIS_KEYS)
     name = words_of(content.get("name"), f"{where}: name")
     if name in _RESERVED:
-        raise ConfigError(f"{where}: name is {name!r}, which the table has a column of already; expected another")
+        raise ConfigError(f"{where}: name is {name!r}, which is a column of the table already, expected another name")
     where = f"{where}: {name}"
     key, values = content.get("key"), content.get("values")
     if not isinstance(values, (list, dict)) or not values:
@@ -176,7 +176,7 @@ def _axis(content: Any, where: str) -> Axis:
     points = []
     for label, value in labelled.items():
         if key is None and not isinstance(value, dict):
-            raise ConfigError(f"{where}: {label} is {value!r:.60}, expected keys and values, or the axis to have a key")
+            raise ConfigError(f"{where}: {label} is {value!r:.60}, expected keys and values, or a key of the axis")
         changes = value if key is None else {key: value}
         check_keys(changes, f"{where}: {label_of(label)}", CHOICES)
         number = float(value) if is_number(value) else None
@@ -208,7 +208,7 @@ def _published(content: Any, axes: tuple[Axis, ...], where: str) -> tuple[Publis
     for block in content:
         block = keys_of(block, where, _PUBLISHED_KEYS)
         for key in sorted(_PUBLISHED_KEYS - {"reference", "miou", "difference"} - set(block)):
-            raise ConfigError(f"{where}: {key} is missing; figures are shown beside runs of the same settings alone")
+            raise ConfigError(f"{where}: {key} is missing, expected it: figures are shown only beside runs of the same")
         miou = _figures(block.get("miou") or {}, axes, f"{where}: miou")
         difference = _figures(block.get("difference") or {}, axes, f"{where}: difference")
         for labels, figure in difference.items():

@@ -73,7 +73,7 @@ def encoding(cfg: CfgNode, role: str) -> str:
     layout = LAYOUTS.get(node.LAYOUT)
     if layout and not node.IDS:
         if cfg.DATA.CLASSES:
-            raise DataError(f"{key}: {layout.title} does not store DATA.CLASSES, expected which id is which class")
+            raise DataError(f"{key}: {layout.title} does not store DATA.CLASSES, expected each id with its class")
         return layout.label_encoding
     storage = storage_of(layout.label_encoding) if layout else GREY
     # 255 is ignored by convention; in 16 bits it is an id as any other.
@@ -110,7 +110,7 @@ def check_classes(cfg: CfgNode) -> None:
         for layout, key in ((FOLDERS, "IMAGES"), (REGISTERED, "NAME")):
             if (layout == node.LAYOUT) != bool(node[key]):
                 raise ConfigError(
-                    f"DATA.{role}.{key} is {node[key]!r}, expected it with LAYOUT {layout} and with no other "
+                    f"DATA.{role}.{key} is {node[key]!r}, which LAYOUT {layout} needs and no other takes "
                     f"(LAYOUT is {node.LAYOUT})"
                 )
         encoding(cfg, role)

@@ -40,7 +40,7 @@ def sliding(cfg: CfgNode) -> SlidingWindow | None:
     """The windows that TEST.SLIDING asks for; None where images are taken whole. Raises ConfigError."""
     if not cfg.TEST.SLIDING:
         if cfg.TEST.WINDOW or cfg.TEST.STRIDE:
-            raise ConfigError("TEST.WINDOW and TEST.STRIDE are of sliding inference: expected TEST.SLIDING True too")
+            raise ConfigError("TEST.WINDOW and TEST.STRIDE are for sliding inference: expected TEST.SLIDING True too")
         return None
     usual = halved(tuple(cfg.TEST.WINDOW or cfg.INPUT.CROP))
     return SlidingWindow(usual.window, tuple(cfg.TEST.STRIDE)) if cfg.TEST.STRIDE else usual

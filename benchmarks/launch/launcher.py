@@ -58,7 +58,7 @@ def read_launcher(arguments: argparse.Namespace) -> Launcher:
     kind: str = arguments.launcher
     parallel: int | None = arguments.parallel
     if parallel is not None and kind == INLINE:
-        raise ConfigError(f"--parallel is {parallel}, which --launcher local takes; expected it beside")
+        raise ConfigError(f"--parallel is {parallel}, expected --launcher local with it")
     if parallel is not None and parallel < 1:
         raise ConfigError(f"--parallel is {parallel}, expected at least 1")
     if kind != SLURM:
@@ -77,7 +77,7 @@ def _here(arguments: argparse.Namespace, kind: str, parallel: int | None) -> Lau
     for name in ("profile", *(key for key in _KEYS if key != "gpus"), "sbatch", "no_wait"):
         value = getattr(arguments, name, None)
         if value is not None and value is not False:
-            raise ConfigError(f"--{name.replace('_', '-')} is an option of --launcher slurm; expected that beside")
+            raise ConfigError(f"--{name.replace('_', '-')} is an option of slurm, expected --launcher slurm with it")
     gpus = 1 if arguments.gpus is None else arguments.gpus
     if gpus < 1:
         raise ConfigError(f"--gpus is {gpus}, expected at least 1")

@@ -132,7 +132,7 @@ def output_names(images: Sequence[Path]) -> list[PurePath]:
         grown = [index for group in clashes for index in group if kept[index] < len(parts[index]) - 1]
         if not grown:
             first, second = clashes[0][:2]
-            raise ConfigError(f"{images[first]} and {images[second]}: their results would have one name; give one")
+            raise ConfigError(f"{images[first]} and {images[second]}: their results have the same name; give one")
         for index in grown:
             kept[index] += 1
     return [PurePath(*part[-k:]) for part, k in zip(parts, kept, strict=True)]

@@ -140,7 +140,7 @@ def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progr
         (scratch / "streets.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         scratch.rename(out)
     except BrokenProcessPool as error:
-        raise DataError(f"{out}: a drawing process died (out of memory?), expected fewer workers to help") from error
+        raise DataError(f"{out}: a drawing process died (out of memory?); try fewer workers") from error
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:

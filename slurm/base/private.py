@@ -26,6 +26,6 @@ def make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700)
         found = folder.lstat()
     except OSError as error:
-        raise LauncherError(f"{folder}: expected to be able to make it ({error.strerror})") from None
+        raise LauncherError(f"{folder}: the folder cannot be made ({error.strerror})") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise LauncherError(f"{folder}: expected a folder of this user alone; others can write where its files go")

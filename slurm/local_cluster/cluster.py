@@ -178,7 +178,7 @@ class LocalCluster:
         while not is_so():
             self.check()
             if time.monotonic() > until:
-                raise ClusterError(f"local cluster: after {_START_SECONDS:.0f} s it is not so that {what}")
+                raise ClusterError(f"local cluster: after {_START_SECONDS:.0f} s still waiting until {what}")
             time.sleep(0.05)
 
     def _all_idle(self) -> bool:

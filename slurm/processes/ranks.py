@@ -133,7 +133,7 @@ def _meet(rank: Rank) -> dist.TCPStore:
     until = time.monotonic() + MEET_SECONDS
     while (there := store.add(_MET, 0)) < rank.ranks:
         if time.monotonic() > until:
-            raise RuntimeError(f"after {MEET_SECONDS:.0f} s {there} of {rank.ranks} are there")
+            raise RuntimeError(f"after {MEET_SECONDS:.0f} s {there} of {rank.ranks} processes have come")
         time.sleep(0.1)
     return store
 

@@ -190,7 +190,7 @@ def test_own_encoding_maps_what_it_is_told(tmp_path: Path) -> None:
     assert encoding == own_encoding(GREY, {255: IGNORE, 8: 1, 0: 0, 7: 1})  # a key of caches
     assert read_label(tmp_path / "a.png", encoding).tolist() == [[0, 1, 1, 255]]
     line = message(lambda: read_label(tmp_path / "a.png", own_encoding(GREY, {7: 1, 255: IGNORE})))
-    assert line.startswith(f"{tmp_path}/a.png: class ids 0, 8 are no class's, expected 7, 255, or IDS")
+    assert line.startswith(f"{tmp_path}/a.png: class ids 0, 8 belong to no class, expected 7, 255, or IDS")
     others = own_encoding(GREY, {7: 1}, others=IGNORE)
     assert read_label(tmp_path / "a.png", others).tolist() == [[255, 1, 255, 255]]
 

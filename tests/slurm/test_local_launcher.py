@@ -147,10 +147,10 @@ def test_a_result_that_is_more_than_plain_values_is_not_made(tmp_path: Path) -> 
 def test_a_folder_that_others_could_write_is_not_used(tmp_path: Path) -> None:
     make_private(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
-    with pytest.raises(LauncherError, match="b: expected to be able to make it"):
+    with pytest.raises(LauncherError, match="b: the folder cannot be made"):
         make_private(tmp_path / "a" / "b")  # somebody else's, or with files in it
     (tmp_path / "c").symlink_to(tmp_path / "a")
-    with pytest.raises(LauncherError, match="c: expected to be able to make it"):
+    with pytest.raises(LauncherError, match="c: the folder cannot be made"):
         make_private(tmp_path / "c")
 
 

@@ -258,7 +258,7 @@ def test_ids_that_are_a_list_are_refused_with_what_was_expected(own: Own) -> Non
 
 def test_an_id_of_no_class_is_told_with_those_that_are(own: Own) -> None:
     save_grey(own.folder / "camera/0_label.png", np.full((32, 40), 9))
-    assert "class ids 9 are no class's, expected 0 to 2, 255, or IDS in the protocol" in own.line("source-only")
+    assert "class ids 9 belong to no class, expected 0 to 2, 255, or IDS in the protocol" in own.line("source-only")
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_a_published_layout_in_own_classes(own: Own) -> None:
     own.data["SOURCE"] = {"LAYOUT": "gta", "FOLDER": "gta", "IDS": ids}
     own.check()
     del own.data["SOURCE"]["IDS"]
-    assert own.line() == "DATA.SOURCE.IDS: GTA5 does not store DATA.CLASSES, expected which id is which class"
+    assert own.line() == "DATA.SOURCE.IDS: GTA5 does not store DATA.CLASSES, expected each id with its class"
 
 
 def change(path: str, value: Any) -> Callable[[Own], None]:
@@ -222,8 +222,8 @@ def change(path: str, value: Any) -> Callable[[Own], None]:
         (change("DATA.CLASES", ["a", "b"]), "unknown key DATA.CLASES; did you mean DATA.CLASSES?"),
         (change("DATA.TARGET", None), "DATA.TARGET has no LAYOUT, expected the images to adapt to"),
         (change("DATA.TARGET.LAYOUT", "folder"), "unknown layout 'folder': did you mean 'folders'?"),
-        (change("DATA.TARGET.IMAGES", None), "DATA.TARGET.IMAGES is '', expected it with LAYOUT folders"),
-        (change("DATA.TARGET.NAME", "mine"), "DATA.TARGET.NAME is 'mine', expected it with LAYOUT registered"),
+        (change("DATA.TARGET.IMAGES", None), "DATA.TARGET.IMAGES is '', which LAYOUT folders needs"),
+        (change("DATA.TARGET.NAME", "mine"), "DATA.TARGET.NAME is 'mine', which LAYOUT registered needs"),
         (change("DATA.VAL.LABELS", None), "DATA.VAL.LABELS is empty, expected the folder or pattern of the labels"),
         (change("DATA.SOURCE.IMAGES", "img"), "/game/img: cannot be listed (No such file or directory), expected the"),
         (change("DATA.SOURCE.IMAGES", "/game"), "DATA.SOURCE.IMAGES is '/game', expected a folder or a pattern below"),
@@ -272,7 +272,7 @@ def test_an_image_without_label_and_an_id_out_of_the_table_are_named(own: Own) -
     save_grey(own.folder / "game/labels/a/2.png", np.full((32, 40), 99))
     cfg = own.resolve()
     batches = training_set(cfg, parse("dacs"), data_root(cfg))
-    with pytest.raises(DataError, match=r"game/labels/a/2.png: class ids 99 are no class.s, expected 7 to 8, 11, 255"):
+    with pytest.raises(DataError, match=r"game/labels/a/2.png: class ids 99 belong to no class, expected 7 to 8"):
         [batches[i] for i in range(2)]
     own.data["SOURCE"]["IDS"]["others"] = "ignore"
     cfg = own.resolve()

@@ -64,7 +64,7 @@ def test_who_waits_in_vain_for_the_others_says_so(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(LauncherError, match=line), joined(Rank(0, 2, 0, "127.0.0.1", port), cuda=False):
             pass
     monkeypatch.setattr(ranks, "MEET_SECONDS", 0.3)
-    line = r"after 0 s 1 of 2 are there \(MASTER_ADDR and MASTER_PORT choose another place\)"
+    line = r"after 0 s 1 of 2 processes have come \(MASTER_ADDR and MASTER_PORT choose another place\)"
     with pytest.raises(LauncherError, match=line), joined(Rank(0, 2, 0, "127.0.0.1", port), cuda=False):
         pass
 

@@ -84,7 +84,7 @@ def test_local_takes_how_many_at_a_time(parse: Parser, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ["run", "grid"])
 def test_parallel_is_not_for_inline(name: str) -> None:
-    assert refused(COMMANDS[name], ["--parallel", "2"]).startswith("--parallel is 2, which --launcher local takes")
+    assert refused(COMMANDS[name], ["--parallel", "2"]) == "--parallel is 2, expected --launcher local with it"
 
 
 OF_SLURM = {
@@ -100,17 +100,17 @@ OF_SLURM = {
 def test_options_of_slurm_without_it_are_refused_in_one_line(parse: Parser, option: str, kind: str) -> None:
     launcher = ["--launcher", kind] if kind else []
     line = refused(parse, [*launcher, option, OF_SLURM[option]])
-    assert line == f"{option} is an option of --launcher slurm; expected that beside"
+    assert line == f"{option} is an option of slurm, expected --launcher slurm with it"
 
 
 def test_no_wait_without_slurm_is_refused() -> None:
-    assert "--no-wait is an option of --launcher slurm" in refused(run.parse_arguments, ["--no-wait"])
+    assert "--no-wait is an option of slurm, expected" in refused(run.parse_arguments, ["--no-wait"])
     assert read_launcher(run.parse_arguments([*SLURM, "--no-wait"])).wait is False
 
 
 @pytest.mark.parametrize("words", [["--nodes", "0"], ["--cpus", "0"], ["--partition", ""]])
 def test_options_of_slurm_that_are_zero_or_empty_are_refused_too(words: list[str]) -> None:
-    assert "is an option of --launcher slurm" in refused(run.parse_arguments, words)
+    assert "is an option of slurm, expected --launcher slurm with it" in refused(run.parse_arguments, words)
 
 
 # SLURM
