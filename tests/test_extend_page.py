@@ -70,6 +70,7 @@ def run(words: list[str], *more: str) -> int:
         sys.argv = before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", MADE)
 def test_what_a_section_shows_works_elsewhere(section: str, elsewhere: Path) -> None:
     methods, key, values = MADE[section]
