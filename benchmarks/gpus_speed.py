@@ -43,14 +43,13 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
-    from tabulate import tabulate
-
     from benchmarks.cli.given import given_overrides, method_names, whole_numbers
     from benchmarks.cli.run_options import LOCAL
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import make_runs
     from benchmarks.launch.launcher import Launcher
     from results.records.record import FINISHED, read_record
+    from results.tables.cells import table_of
 
     numbers = whole_numbers("--gpus", arguments.gpus, 1, "1,2")
     values = {"TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters} | given_overrides(arguments)
@@ -58,7 +57,7 @@ def main() -> int:
         RunSpec(arguments.protocol, method, arguments.network, 0, values).resolve()
         for method in method_names(arguments.methods)
     ]
-    rows: list[list[Any]] = []
+    rows: list[tuple[Any, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         first: dict[str, float] = {}
         for gpus in numbers:
@@ -69,10 +68,11 @@ def main() -> int:
                     raise ConfigError(f"--gpus {gpus}: {record['reason'] if record else 'the run left no record'}")
                 method, seconds = record["spec"]["method"], record["seconds_per_iteration"]
                 share = first.setdefault(method, seconds) / seconds
-                rows.append([method, gpus, record["hardware"]["name"], seconds, share, record["peak_memory_mib"]])
+                memory = f"{record['peak_memory_mib']:.0f}"
+                rows.append((method, gpus, record["hardware"]["name"], f"{seconds:.3f}", f"{share:.2f}", memory))
     heads = ["method", "GPUs", "of", "s/iteration", f"times as fast as {numbers[0]}", "MiB a process"]
     rows.sort(key=lambda row: str(row[0]))
-    print(tabulate(rows, heads, floatfmt=("", "", "", ".3f", ".2f", ".0f")))
+    print(table_of(heads, rows, right=True))
     return 0
 
 

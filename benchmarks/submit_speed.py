@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
@@ -49,8 +49,7 @@ def main() -> int:
         raise ConfigError(f"--runs is {arguments.runs!r}, expected numbers such as 100,1000") from None
     if min([arguments.singles, *grids]) < 1:
         raise ConfigError("--runs and --singles: expected at least 1")
-    from tabulate import tabulate
-
+    from results.tables.cells import table_of
     from slurm.jobs.profile import Profile
     from slurm.local_cluster.cluster import ClusterError, LocalCluster
 
@@ -62,14 +61,17 @@ def main() -> int:
             one = measure(1, folder / "first", profile, calls)[0]  # what a first submission loads is not counted
             single, single_calls = one_by_one(arguments.singles, folder / "singles", profile, calls)
             each = single / arguments.singles
-            rows = [("first of all", 1, one, 1, None), ("one by one", arguments.singles, single, single_calls, None)]
+            rows: list[tuple[Any, ...]] = [
+                ("first of all", 1, f"{one:.2f}", 1, None),
+                ("one by one", arguments.singles, f"{single:.2f}", single_calls, None),
+            ]
             for runs in grids:
                 seconds, number = measure(runs, folder / f"grid{runs}", profile, calls)
-                rows.append(("grid", runs, seconds, number, runs * each / seconds))
+                rows.append(("grid", runs, f"{seconds:.2f}", number, f"{runs * each / seconds:.1f}"))
     except ClusterError as error:
         raise ConfigError(str(error)) from None
     heads = ["submitted", "runs", "seconds", "sbatch calls", "times as fast as one by one"]
-    print(tabulate(rows, heads, floatfmt=("", "", ".2f", "", ".1f")))
+    print(table_of(heads, rows, right=True))
     return 0
 
 

@@ -213,7 +213,7 @@ def _measure(learners: list[_Learner], busy: Event, rounds: list[str]) -> None:
 
 def _table(learners: list[_Learner], machines: list[str]) -> str:
     """Medians of seconds, and how many times as long as those of the first row of a method."""
-    from tabulate import tabulate
+    from results.tables.cells import table_of
 
     first = {learner.method: learner for learner in reversed(learners)}
     rows = []
@@ -221,13 +221,13 @@ def _table(learners: list[_Learner], machines: list[str]) -> str:
         row: list[Any] = [learner.method, learner.threads, learner.spins]
         for machine in machines:
             seconds = statistics.median(learner.seconds[machine])
-            row += [seconds, seconds / statistics.median(first[learner.method].seconds[machine])]
-            row.append(100 * statistics.median(learner.waited[machine]))
+            times = seconds / statistics.median(first[learner.method].seconds[machine])
+            row += [f"{seconds:.3f}", f"{times:.2f}", f"{100 * statistics.median(learner.waited[machine]):.0f}"]
         rows.append(row)
     heads = ["method", "threads", "spins"]
     for machine in machines:
         heads += [f"{machine}: s/step", "x first row", "% without a core"]
-    return tabulate(rows, heads, floatfmt=("", "", "", *(".3f", ".2f", ".0f") * len(machines)))
+    return table_of(heads, rows, right=True)
 
 
 if __name__ == "__main__":

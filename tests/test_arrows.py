@@ -43,6 +43,12 @@ def test_arrows_run_one_way() -> None:
     assert faults(ROOT) == []
 
 
+def test_tables_have_one_renderer() -> None:
+    texts = {name: path.read_text(encoding="utf-8") for name, path in modules(ROOT).items()}
+    importing = {name for name, text in texts.items() if "import tabulate\n" in text}
+    assert {name for name in importing if not name.startswith("benchmarks.install.")} == {"results.tables.cells"}
+
+
 def test_each_room_is_there_and_is_no_module_too() -> None:
     for folder, rooms in ROOMS.items():
         for room in filter(None, rooms):

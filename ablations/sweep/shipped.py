@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.core.yaml_file import read_yaml
+from results.tables.cells import table_of
 
 GRIDS = Path(__file__).parents[1] / "grids"
 
@@ -16,7 +17,5 @@ def grids() -> list[str]:
 
 def listing() -> str:
     """Name and title of the grids that ship."""
-    from tabulate import tabulate
-
     titles = [(name, read_yaml(GRIDS / f"{name}.yaml", "a grid")["title"]) for name in grids()]
-    return tabulate(titles, tablefmt="plain")
+    return table_of((), titles, "plain")

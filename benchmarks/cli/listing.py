@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
 from benchmarks.config.protocol_file import protocol_values, protocols
 from methods.framework.recipes import DEFAULT_HOST
 from methods.framework.shipped import declared_parts
 from methods.networks import NETWORKS
+from results.tables.cells import table_of
 
 
 def listing() -> str:
@@ -21,4 +20,4 @@ def listing() -> str:
         "networks": [(name, spec.description) for name, spec in NETWORKS.items()],
         "protocols": [(name, protocol_values(name)["DESCRIPTION"]) for name in protocols()],
     }
-    return "\n\n".join(f"{title}\n{tabulate(rows, tablefmt='plain')}" for title, rows in sections.items())
+    return "\n\n".join(f"{title}\n{table_of((), rows, 'plain')}" for title, rows in sections.items())

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from benchmarks.cli.run_options import SLURM
 from benchmarks.cli.time_left import clock
@@ -15,6 +14,7 @@ from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
 from results.records.record import DIVERGED, FINISHED, RUNNING, record_or_none
+from results.tables.cells import table_of
 from results.tables.frame import collect
 from slurm.jobs.profile import Profile
 from slurm.jobs.scheduler import Scheduler, SchedulerSilent
@@ -52,7 +52,7 @@ def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -
     waiting = f", {len(known) - ended - len(times)} in the queue" if queue else ""
     parallel = (launcher.profile.array_parallelism or len(times)) if launcher.kind == SLURM else launcher.parallel
     summary = f"{len(known)} runs, {ended} done{waiting}, {len(times)} to make; time: {_total(times, parallel)}"
-    text = f"{tabulate(lines, head, disable_numparse=True)}\n\n{summary}"
+    text = f"{table_of(head, lines)}\n\n{summary}"
     if launcher.kind == SLURM and times:
         text += f"{note}\n\n{_script(output, launcher.profile, len(times), known_size=not note)}"
     return text

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from tabulate import tabulate
 
 from benchmarks.cli.time_left import clock
 from benchmarks.state.run_states import LOST, ORDER, RunState
 from benchmarks.state.state_differences import differences
 from results.files.text import clean, one_line
 from results.records import record as records
+from results.tables.cells import table_of
 
 _HEAD = ("run", "method", "settings", "state", "iteration", "mIoU", "time left", "job", "reason")
 _COLOURS = {records.FINISHED: "green", records.RUNNING: "cyan", records.FAILED: "red", LOST: "red"}
@@ -29,7 +29,7 @@ def state_table(states: Sequence[RunState], silent: str = "") -> str:
     Runs of one method and seed are told apart by the keys in which they differ, in a column "settings".
     """
     head, rows = _table(states)
-    return f"{tabulate(rows, head, disable_numparse=True)}\n\n{summary(states, silent)}"
+    return f"{table_of(head, rows)}\n\n{summary(states, silent)}"
 
 
 def watch(look: Callable[[], tuple[list[RunState], str]], seconds: float, console: Console | None = None) -> bool:

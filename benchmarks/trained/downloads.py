@@ -9,13 +9,12 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tabulate import tabulate
-
 from benchmarks.cli.progress import Progress
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from methods.networks import NETWORKS
 from methods.networks.published_weights import PUBLISHED, PackagedFile, PublishedWeights, expected_digest, file_sha256
+from results.tables.cells import table_of
 
 CHUNK_BYTES = 1 << 20
 SILENCE_SECONDS = 30.0  # that a server may take for the next bytes
@@ -48,7 +47,7 @@ def listing() -> str:
         )
         for weights in _published().values()
     ]
-    return tabulate(rows, headers=("weights", "of", "SHA-256", "here", "networks"), tablefmt="simple")
+    return table_of(("weights", "of", "SHA-256", "here", "networks"), rows)
 
 
 def _published() -> dict[str, PublishedWeights]:

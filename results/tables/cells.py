@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -20,10 +20,24 @@ _FORMULA = "=+-@\t"  # what a spreadsheet takes for the beginning of one
 
 def tabulated(columns: Mapping[str, Sequence[str]], form: str) -> str:
     """Columns of text as tabulate's ``form``; the first is on the left, the others on the right."""
+    return table_of(list(columns), list(zip(*columns.values(), strict=True)), form, right=True)
+
+
+def table_of(heads: Sequence[str], rows: Iterable[Sequence[Any]], form: str = "simple", right: bool = False) -> str:
+    """Rows of cells under ``heads`` (empty: without), as tabulate's ``form``.
+
+    What a cell holds is shown as it is, on the left; ``right``: on the right, but in the first column. None is empty.
+    """
     escaped = markdown if form == MARKDOWN else one_line
-    cells = {escaped(head): [escaped(text) for text in texts] for head, texts in columns.items()}
-    align = ["left", *["right"] * (len(cells) - 1)]
-    return tabulate(cells, headers="keys", tablefmt=form, disable_numparse=True, colalign=align)
+    cells = [["" if cell is None else escaped(str(cell)) for cell in row] for row in rows]
+    align = ["left", *["right" if right else "left"] * (max(map(len, [heads, *cells])) - 1)]
+    return tabulate(
+        cells,
+        headers=[escaped(head) for head in heads],
+        tablefmt=form,
+        disable_numparse=True,
+        colalign=align if cells else None,
+    )
 
 
 def markdown(text: str) -> str:

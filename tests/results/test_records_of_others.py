@@ -22,7 +22,7 @@ from benchmarks.state.run_states import RunState, run_states
 from results.collect import main
 from results.files.errors import ResultsError
 from results.records.record import as_json, read_record, write_record
-from results.tables.cells import as_csv, markdown, tabulated
+from results.tables.cells import as_csv, markdown, table_of, tabulated
 from results.tables.frame import collect
 
 HOSTILE = "a\x1b[2Jb\u202ec\x07d\x85e\u2028f"  # clears the screen, turns the direction, rings, ends lines
@@ -272,3 +272,12 @@ def test_metrics_have_null_for_a_score_of_nothing(tmp_path: Path) -> None:
         hook.after_train()
     (line,) = (tmp_path / "metrics.json").read_text().splitlines()
     assert json.loads(line, parse_constant=pytest.fail) == {"iteration": 7, "loss": 1.5, "miou": None}
+
+
+def test_rows_are_shown_as_they_are() -> None:
+    lines = table_of(("name", "of"), [("1e3", None), ("two\nlines", 2)]).splitlines()
+    assert [line.split() for line in lines] == [["name", "of"], ["---------", "----"], ["1e3"], ["two", "lines", "2"]]
+    numbers = table_of(("name", "of"), [("a", 10), ("b", 2)], right=True)
+    assert numbers.splitlines()[2:] == ["a         10", "b          2"]
+    assert table_of((), [("a", "b")], "plain") == "a  b"
+    assert table_of(("name", "of"), []).splitlines()[0] == "name    of"
