@@ -133,7 +133,7 @@ def _learners(specs: list[Any], numbers: list[int], spins: list[str]) -> Iterato
 
 @contextmanager
 def _variables(threads: int, spins: str) -> Iterator[None]:
-    """Those that a process is started with; torch reads them when it is loaded."""
+    """The variables that a process is started with; torch reads them when it is loaded."""
     before = dict(os.environ)
     for name in CHOICES:
         os.environ.pop(name, None)
@@ -174,7 +174,7 @@ def _learn(spec: Any, folder: Path, pipe: Any) -> None:
 
 @contextmanager
 def _busy_cores(others: int | None) -> Iterator[Event]:
-    """While what it gives is set, so many processes (None: one a core) are busy; they end with the block."""
+    """Keep so many processes (None: one a core) busy while what it gives is set; they end with the block."""
     spawn = get_context("spawn")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = spawn.Event()

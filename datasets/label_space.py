@@ -68,7 +68,7 @@ def own_space(names: Sequence[str], colours: Sequence[str], things: Sequence[str
 
 
 def palette(classes: int) -> tuple[Colour, ...]:
-    """So many distinct colours: PASCAL VOC's (its devkit's colour map) without its black background."""
+    """Distinct colours for so many classes: PASCAL VOC's (its devkit's colour map) without its black background."""
 
     def channel(index: int, first: int) -> int:
         """Every third bit of the index, from `first`, the lowest becoming the highest of the colour."""

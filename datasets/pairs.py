@@ -121,7 +121,7 @@ def batches(dataset: PairedBatches, start: int, stop: int, workers: int, pin_mem
 
 
 class _Places(NamedTuple):
-    """Of a batch of `batch` images, the `mine` from `first` on."""
+    """The places of the `mine` images from `first` on, in a batch of `batch`."""
 
     batch: int
     first: int

@@ -132,7 +132,7 @@ def _plain_file(path: str | Path, expected: str, buffer: int) -> Iterator[Binary
 
 @lru_cache
 def _formats() -> list[str]:
-    """Those of `_FORMATS` that this Pillow reads; others, such as EPS, would start programs."""
+    """The `_FORMATS` that this Pillow reads; others, such as EPS, would start programs."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 

@@ -114,7 +114,7 @@ def read_stored(path: str | Path, encoding: str) -> np.ndarray:
 
 
 def _spans(numbers: np.ndarray) -> str:
-    """``0 to 4, 255``."""
+    """Ids as text: ``0 to 4, 255``."""
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if len(run))
 

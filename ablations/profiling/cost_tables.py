@@ -118,5 +118,5 @@ def _millions(number: int) -> str:
 
 
 def _passes(passes: dict[str, float]) -> str:
-    """``{"encoder": 1, "decoder": 2}`` -> "1, 2"."""
+    """Numbers of passes as text: ``{"encoder": 1, "decoder": 2}`` -> "1, 2"."""
     return ", ".join(f"{number:g}" for number in passes.values()) or "-"

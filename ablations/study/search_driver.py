@@ -201,7 +201,7 @@ class Driver:
                     self._tell.lose(number, reason, died=True)
 
     def _look_again(self, going: _Running) -> None:
-        """At a run whose process is not ours, or was told to stop and has to let go first."""
+        """Look at a run again whose process is not ours, or was told to stop and has to let go first."""
         if not self._is_free(going.run.folder):
             self._report(going)
             return

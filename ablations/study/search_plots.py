@@ -246,7 +246,7 @@ def importance_text(drawn: Drawn, count: int) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Optuna's lines about studies in memory, and about functions that it calls experimental."""
+    """Leave out Optuna's lines about studies in memory, and about functions that it calls experimental."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -146,7 +146,7 @@ def trials_frame(trials: Sequence[FrozenTrial], search: Search, output: Path) ->
 
 
 def _folders(trials: Sequence[FrozenTrial], output: Path) -> list[Path]:
-    """Of the trials' runs, each once."""
+    """The folders of the trials' runs, each once."""
     names = dict.fromkeys(trial.user_attrs.get(attributes.FOLDER) for trial in trials)
     return [output / name for name in names if name]
 

@@ -127,7 +127,7 @@ class Search:
 
     @cached_property
     def cfg(self) -> CfgNode:
-        """Of the run that sets nothing of the space."""
+        """The config of the run that sets nothing of the space."""
         return self.spec({}).resolve()
 
     @property

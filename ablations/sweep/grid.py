@@ -232,7 +232,7 @@ def _published(content: Any, axes: tuple[Axis, ...], where: str) -> tuple[Publis
 
 
 def _figures(content: Any, axes: Sequence[Axis], where: str) -> dict[tuple[str, ...], Any]:
-    """``{0.2: 54.3}`` or, of two axes, ``{0.4: {0.1: 54.7}}``, by labels."""
+    """Published figures by labels: of ``{0.2: 54.3}`` or, of two axes, ``{0.4: {0.1: 54.7}}``."""
     if not isinstance(content, dict):
         raise ConfigError(f"{where} is {content!r:.60}, expected values of {axes[0].name} and their figures")
     known = [point.label for point in axes[0].points]

@@ -157,7 +157,7 @@ def _shown(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, comparison: pd.
 
 
 def _published_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Nothing where nothing is published of these runs."""
+    """The columns of what is published of these runs; none where nothing is."""
     mious = [
         note or ("-" if pd.isna(miou) else f"{miou:.1f}")
         for miou, note in zip(frame["published_miou"], frame["published_note"], strict=True)

@@ -77,7 +77,7 @@ class _Section(CN):
         super().__setattr__(name, value)
 
     def flat_ranges(self) -> dict[str, Range]:
-        """Of its keys and those of the sections in it, by dotted name."""
+        """The ranges of a node's keys and of those in its sections, by dotted name."""
         found = dict(self.__dict__.get("_ranges", {}))
         for name, node in self.items():
             if isinstance(node, _Section):

@@ -41,7 +41,7 @@ def parse_pairs(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _split(words: Sequence[str]) -> list[str]:
-    """``KEY=VALUE`` in the place of a key is taken as ``KEY VALUE``; a value may have a sign of equality of its own."""
+    """Take ``KEY=VALUE`` in the place of a key as ``KEY VALUE``; a value may have a sign of equality of its own."""
     found: list[str] = []
     for word in words:
         if len(found) % 2 == 0 and re.match(r"[A-Za-z_][\w.]*=", word):
@@ -104,7 +104,7 @@ def kinds_of(key: str, default: Any) -> tuple[Any, ...]:
 
 
 def _as(kind: Any, value: Any, none: bool) -> Any:
-    """``value`` in the type ``kind``, or _OTHER. ``none``: the word none is None."""
+    """A value in the type ``kind``, or _OTHER. ``none``: the word none is None."""
     if kind is NoneType:
         return None if value is None or (none and value in ("none", "None")) else _OTHER
     if (get_origin(kind) or kind) is tuple:

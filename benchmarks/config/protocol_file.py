@@ -69,7 +69,7 @@ def _flat(values: Mapping[Any, Any], prefix: str, path: Path) -> dict[str, Any]:
 
 
 def _ids(mapping: Mapping[Any, Any], where: str) -> list[str]:
-    """``{7: road, others: ignore}`` -> ``["7=road", "others=ignore"]``, sorted, so that the order decides nothing."""
+    """Texts of ids: ``{7: road, others: ignore}`` -> ``["7=road", "others=ignore"]``, sorted: order decides nothing."""
     for stored, name in mapping.items():
         if stored != "others" and (isinstance(stored, bool) or not isinstance(stored, int)):
             raise ConfigError(f"{where}: {stored!r} is no id, expected a whole number, or others")

@@ -75,10 +75,10 @@ class Run:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """Its label space, and the class sets that are reported."""
+        """The run's label space, and the class sets that are reported."""
         return scoring(self.cfg)
 
     @property
     def label_space(self) -> LabelSpace:
-        """Its classes."""
+        """The run's classes."""
         return self.scoring.space

@@ -39,7 +39,7 @@ def former_ids(cfg: CfgNode) -> list[str]:
 
 
 def run_folder(output: Path, cfg: CfgNode) -> Path:
-    """``<output>/<protocol>/<method>/<network>/<id>``.
+    """The folder of a run: ``<output>/<protocol>/<method>/<network>/<id>``.
 
     Where the run is there already under a former id, that folder: one that is over before one that can be gone on with.
     """
@@ -98,7 +98,7 @@ def period_to_prune_by(period: int, iterations: int) -> int:
 
 
 def _given(cfg: CfgNode) -> dict[str, Any]:
-    """Without places, and without sections that the recipe, or the run, does not use."""
+    """The keys without places, and without sections that the recipe, or the run, does not use."""
     recipe = parse(cfg.METHOD)
     foreign = tuple(f"TERMS.{config_name(name)}." for name in TERMS if name not in recipe.terms)
     if not recipe.host.teacher:
@@ -127,7 +127,7 @@ def _defaults() -> dict[str, Any]:
 
 @cache
 def _defaults_of(terms: tuple[str, ...]) -> dict[str, Any]:
-    """``terms``: those that are registered by now, which have keys."""
+    """The defaults with the keys of ``terms``, those that are registered by now."""
     return flatten(get_config())
 
 

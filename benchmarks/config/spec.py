@@ -118,7 +118,7 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    """Raises ConfigError for the first value that is out of the range of its key."""
+    """Check each value. Raises ConfigError for the first that is out of the range of its key."""
     known = ranges()
     for key, value in values.items():
         if key in known and not known[key].allows(value):

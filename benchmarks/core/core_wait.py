@@ -30,7 +30,7 @@ class CoreWait:
 
 
 def _nanoseconds() -> dict[str, tuple[int, int]]:
-    """By thread, for how long it has run, and waited for a core."""
+    """How long each thread has run, and waited for a core."""
     found = {}
     with suppress(OSError):
         for thread in _THREADS.iterdir():

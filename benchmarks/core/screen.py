@@ -96,7 +96,7 @@ class _Screen:
         self._tell()
 
     def _leave(self, error: OSError) -> None:
-        """Nothing of what is in the buffer, or comes, is an error again, nor at the interpreter's end."""
+        """Let nothing that is in the buffer, or comes, be an error again, nor at the interpreter's end."""
         said = self._gone or self.unshown
         if isinstance(error, BrokenPipeError):
             self._gone = True

@@ -95,7 +95,7 @@ def _scan(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str) -> Ca
 
 
 def _registered_encoding(cfg: CfgNode, role: str) -> str:
-    """By IDS, or as the data set's metadata say: the ids are places in its stuff_classes, ignore_label is ignored."""
+    """The encoding by IDS, or by the metadata: ids are places in stuff_classes, ignore_label is ignored."""
     node, names = cfg.DATA[role], label_space(cfg).names
     if node.IDS:
         return encoding(cfg, role)

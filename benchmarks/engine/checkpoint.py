@@ -217,7 +217,7 @@ def _load(checkpointer: AtomicCheckpointer, path: Path, content: dict[str, Any])
 
 
 def _faults(name: str, part: Any, state: Any) -> Iterator[str]:
-    """In what the state of a part is not one of this part; the optimizer's moments have the parameters' shapes."""
+    """What in a state is not of this part, in words; the optimizer's moments have the parameters' shapes."""
     own = part.state_dict()
     exact = isinstance(part, nn.Module)
     yield from _differences(name, state, own, exact)

@@ -59,7 +59,7 @@ def _remove_opening(folder: Path) -> None:
 
 
 def _last_name(folder: Path) -> Path:
-    """Of the file that is opening, with a later second than the other files' where it is not later by itself."""
+    """The name of the opening file, with a later second than the other files' where it is not later by itself."""
     found = [match for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     (own,) = [match for match in found if match[2].endswith(_OPENING)]
     seconds = max([int(own[1]), *(int(other[1]) + 1 for other in found if other is not own)])

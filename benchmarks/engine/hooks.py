@@ -279,7 +279,7 @@ def keep_before(path: Path, iteration: int) -> None:
 
 
 def _iteration(line: str) -> float:
-    """Of a line of metrics.json; infinite where it is not whole."""
+    """The iteration of a line of metrics.json; infinite where it is not whole."""
     try:
         return int(json.loads(line)["iteration"]) if line.endswith("\n") else float("inf")
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):

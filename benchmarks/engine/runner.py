@@ -146,7 +146,7 @@ def _known(folder: Path) -> dict[str, Any] | None:
 def _run(
     run: Run, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``folder``: of this making; ``before``: the record of an earlier session, until the checkpoint says more."""
+    """Make the run in ``folder``; ``before``: the record of an earlier session, until the checkpoint says more."""
     cfg = run.cfg
     device = pick_device(cfg)
     if cfg.SOLVER.PRECISION == "bf16" and device.type == "cpu" and emulated_bf16():

@@ -87,7 +87,7 @@ _USUAL_ARRAY = 1001  # SLURM's own MaxArraySize
 
 
 def _state(folder: Path) -> tuple[str, bool]:
-    """In words, and whether the run is over: made again neither by this command nor by another."""
+    """The state in words, and whether the run is over: made again neither by this command nor by another."""
     record = record_or_none(folder)
     if record is None:
         return "to do", False

@@ -102,7 +102,7 @@ def _roles(run: Run) -> dict[str, bool]:
 
 
 def _fingerprint(listed: Sequence[Mapping[str, Any]]) -> Fingerprint:
-    """Raises OSError where a file is not there."""
+    """Make a fingerprint. Raises OSError where a file is not there."""
     found: Fingerprint = {"count": len(listed), "images": _digest([item["file_name"] for item in listed])}
     if listed and "sem_seg_file_name" in listed[0]:
         found["labels"] = _digest([item["sem_seg_file_name"] for item in listed])

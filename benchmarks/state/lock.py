@@ -100,7 +100,7 @@ def held_by(folder: Path) -> str:
 
 
 class _Refused(Exception):
-    """``holder`` (None: unknown) has the lock; ``note`` says more; it may be free in a moment if it ``is_passing``."""
+    """Says that ``holder`` (None: unknown) has the lock; ``note`` says more; ``is_passing``: maybe for a moment."""
 
     def __init__(self, holder: Holder | None, note: str = "", is_passing: bool = False) -> None:
         self.holder, self.note, self.is_passing = holder, note, is_passing
@@ -130,7 +130,7 @@ def _patiently(folder: Path) -> _Hold:
 
 
 def _take(folder: Path, me: Holder) -> _Hold:
-    """Raises _Refused."""
+    """Take the lock. Raises _Refused."""
     path = folder / _NAME
     with ExitStack() as stack:
         file = stack.enter_context(_opened(path))
@@ -234,7 +234,7 @@ def _is_abandoned(claim: Path, me: Holder) -> bool:
 
 
 def _refuse_if_alive(holder: Holder | None, silent: float, has_file_lock: bool | None, me: Holder) -> None:
-    """``silent``: seconds since the last sign; ``has_file_lock``: of this process, as ``file_lock`` says."""
+    """Raise where the holder lives; ``silent``: seconds since its last sign; ``has_file_lock``: of this process."""
     alive = None
     if holder is not None and holder.is_here:
         if has_file_lock and holder.has_file_lock:
@@ -260,7 +260,7 @@ def file_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool | None:
 
 
 def _write(file: FileIO, text: str) -> None:
-    """Also to the server: NFS sends what was written when a file is closed, and be it a copy of the descriptor."""
+    """Write, to the server too: NFS sends what was written when a file, or a copy of its descriptor, is closed."""
     file.write(text.encode())
     os.close(os.dup(file.fileno()))
 

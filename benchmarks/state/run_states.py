@@ -137,7 +137,7 @@ def _status(
 
 
 def _gone(folder: Path, status: str, run: SubmittedRun | None, scheduler: Scheduler) -> tuple[str, str]:
-    """Of a run that no process has, and that no job will go on with."""
+    """The state of a run that no process has, and that no job will go on with."""
     if run is None:
         reason = _GONE
     else:

@@ -69,7 +69,7 @@ def _word(value: Any) -> str:
 
 
 def _shortest(key: str, keys: Sequence[str]) -> str:
-    """As many of the key's last parts as no other key ends in."""
+    """The key's last parts, as many as no other key ends in."""
     parts = key.split(".")
     for start in range(len(parts) - 1, 0, -1):
         end = ".".join(parts[start:])
@@ -79,7 +79,7 @@ def _shortest(key: str, keys: Sequence[str]) -> str:
 
 
 def _bounded(pairs: Sequence[str]) -> str:
-    """As many as fit, and how many more there are."""
+    """The first ones that fit, and how many more there are."""
     for count in range(len(pairs), 0, -1):
         more = f", {len(pairs) - count} more" if count < len(pairs) else ""
         text = ", ".join(pairs[:count]) + more

@@ -133,7 +133,7 @@ def _written(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital, unless it begins with a symbol such as L_M, and without a full stop at the end of a cell."""
+    """A sentence with a capital, unless it begins with a symbol such as L_M, without a full stop at a cell's end."""
     return text[:1].upper() + text[1:].removesuffix(".").replace("``", "`")
 
 

@@ -133,7 +133,7 @@ def _arrow(axes: Any, start: Box, end: Box, name: str) -> None:
 
 
 def _toward(box: Box, other: Box) -> float:
-    """Where on the width of a box an arrow to another is the most upright."""
+    """The place on the width of a box where an arrow to another is the most upright."""
     return min(max(other.middle, box.left + 0.2), box.right - 0.2)
 
 

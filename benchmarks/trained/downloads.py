@@ -51,7 +51,7 @@ def listing() -> str:
 
 
 def _published() -> dict[str, PublishedWeights]:
-    """By name, with those that networks of a user's own came with."""
+    """Published weights by name, with those that networks of a user's own came with."""
     found = dict(PUBLISHED)
     for spec in NETWORKS.values():
         if spec.weights is not None:

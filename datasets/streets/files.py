@@ -218,7 +218,7 @@ def guests(style: Style, seed: int, split: int, index: int) -> frozenset[str]:
 
 
 def _paths(root: Path, split: int, index: int) -> tuple[Path, Path]:
-    """Where the image and its label go."""
+    """The paths of the image and its label."""
     if split == 0:
         return root / f"gta/images/{index + 1:05d}.png", root / f"gta/labels/{index + 1:05d}.png"
     folder, cities = ("train", TRAIN_CITIES) if split == 1 else ("val", VAL_CITIES)

@@ -50,7 +50,7 @@ def _names() -> list[str]:
 
 
 def _parts(file: Path) -> Iterator[DeclaredPart]:
-    """Raises ValueError where one is made of more than plain text."""
+    """The parts of a file. Raises ValueError where one is made of more than plain text."""
     for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(call, ast.Call) and _called(call) == "register"):
             continue

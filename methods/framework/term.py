@@ -90,7 +90,7 @@ def term(name: str) -> Callable[[type[Term[Any]]], type[Term[Any]]]:
 
 
 def _check_fields(settings: type[TermSettings]) -> None:
-    """Raises TypeError for a field that cannot be a config key: it would break every method, not this term alone."""
+    """Check the fields. Raises TypeError for one that cannot be a config key: it would break every method."""
     for name, value in asdict(settings()).items():
         if not isinstance(value, (bool, int, float, str, tuple, type(None))):
             raise TypeError(

@@ -59,7 +59,7 @@ def _deeplabv3plus(depth: int) -> NetworkSpec:
 
 
 def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
-    """As detectron2's Cityscapes config deeplab_v3_plus_R_103_os16_mg124 has it, on detectron2's ImageNet weights."""
+    """DeepLabV3+ of detectron2's Cityscapes config deeplab_v3_plus_R_103_os16_mg124, on its ImageNet weights."""
 
     def make_encoder() -> Encoder:
         from methods.networks.resnet import DETECTRON2_STRIDE_16, DilatedResNet

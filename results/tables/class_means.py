@@ -68,7 +68,7 @@ def said(runs: pd.DataFrame) -> str:
 
 
 def _left_out(runs: pd.DataFrame) -> list[list[str] | None]:
-    """Of each run; None of one that is not finished, or does not say."""
+    """The classes left out of each run; None of one that is not finished, or does not say."""
     return [
         [name for name in text.split(SEPARATOR) if name] if isinstance(text, str) and done else None
         for text, done in zip(runs["left_out"], runs["status"] == FINISHED, strict=True)

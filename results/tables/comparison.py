@@ -117,7 +117,7 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counted(comparison: pd.DataFrame, column: str, size: Any) -> str:
-    """``19``, or ``18 of 19`` where the validation labels lack a class; several numbers where methods differ."""
+    """The number of classes, ``19``, or ``18 of 19`` where labels lack a class; several where methods differ."""
     known = comparison[column].dropna() if column in comparison else pd.Series(dtype=float)
     numbers = sorted({int(number) for number in known})
     return f"{size}" if not numbers or numbers == [int(size)] else f"{' or '.join(map(str, numbers))} of {size}"

@@ -74,7 +74,7 @@ def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
 
 
 def _place(column: str) -> tuple[bool, int]:
-    """``miou_16`` before ``miou_13``, and both before ``counted_16``."""
+    """The place of a column: ``miou_16`` before ``miou_13``, and both before ``counted_16``."""
     return column.startswith(COUNTED), -int(column.rpartition("_")[2])
 
 

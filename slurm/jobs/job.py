@@ -84,7 +84,7 @@ class SlurmCall:
 
     @contextmanager
     def _asked_by_signal(self) -> Iterator[None]:
-        """While the function runs, the signal asks it to stop; if it has not in time, submitit's handler is called."""
+        """Let the signal ask the function to stop while it runs; if it has not in time, call submitit's handler."""
         requeue = signal.getsignal(SIGNAL)
 
         def at_once(number: int, frame: FrameType | None) -> None:

@@ -168,7 +168,7 @@ def check_path(path: Path) -> None:
 
 @contextmanager
 def _outside_job(profile: Profile) -> Iterator[None]:
-    """In a job, such as an interactive one, sbatch would take over what that job asked for.
+    """Leave out a job's variables: in an interactive one, sbatch would take over what that job asked for.
 
     It also prefers variables such as SBATCH_TIMELIMIT to the lines of the script: they count for what those leave open.
     """

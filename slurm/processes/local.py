@@ -174,7 +174,7 @@ def _groups(gpus: Sequence[str], size: int) -> list[str]:
 
 
 def _environment(parallel: int) -> dict[str, str]:
-    """Of each worker from its first instruction on."""
+    """The environment of each worker from its first instruction on."""
     return {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // parallel)),
         # The checkout comes first in the worker, too, and the folder it was started in is not searched.
@@ -188,7 +188,7 @@ def _cores() -> int:
 
 
 def _gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs as CUDA_VISIBLE_DEVICES names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [gpu.strip() for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
@@ -227,7 +227,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _stderr_nowhere() -> Iterator[None]:
-    """For the process that submitit puts between: when it is told to stop it prints a traceback of its own.
+    """Silence the process that submitit puts between: when it is told to stop it prints a traceback of its own.
 
     What a worker itself prints goes to its log.
     """
