@@ -113,7 +113,7 @@ def described(arguments: argparse.Namespace) -> Search:
     from ablations.study.space import NAMED, read_space
     from ablations.study.study import Search, read_objectives
     from benchmarks.cli.given import given_overrides
-    from benchmarks.config.run_id import period_to_prune_by
+    from benchmarks.config.former_ids import period_to_prune_by
     from benchmarks.config.spec import RunSpec
 
     objectives = read_objectives(arguments.objective)

@@ -18,9 +18,10 @@ from optuna.trial import TrialState
 from ablations.study.samplers import pruner
 from ablations.study.search_options import GRID
 from ablations.study.space import Dimension, grid_points
+from benchmarks.config.former_ids import former_ids
 from benchmarks.config.keys import PLACE_KEYS, flatten, get_config
 from benchmarks.config.run import Run
-from benchmarks.config.run_id import former_ids, run_id
+from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean

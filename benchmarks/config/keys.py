@@ -29,9 +29,6 @@ PLACE_KEYS = (
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
 )
-CRITERIA_KEYS = ("TEST.SOURCE_IMAGES", "TEST.CONFIDENCE_IMAGES")
-# Keys that are left out of the run's id while they are 0 or empty: a run is then what it was before there were any.
-LATER_KEYS = (*CRITERIA_KEYS, "NUMERICS", "PLUGINS", "SAMPLING.BY_AREA")
 
 
 SET_ELSEWHERE = {

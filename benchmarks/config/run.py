@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.former_ids import former_ids
 from benchmarks.config.label_space import Scoring, scoring
-from benchmarks.config.run_id import former_ids, run_folder, run_id
+from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
 from datasets.label_space import LabelSpace
 from methods.framework.recipes import Recipe, parse

@@ -25,7 +25,9 @@ from ablations.study.storage import open_storage
 from ablations.study.study import DEFINITION, FOLDER, OUTCOME, PRUNED, Search, open_study
 from ablations.study.trial_progress import TrialProgress
 from benchmarks.config.protocol_file import PROTOCOLS
+from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
+from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
@@ -384,13 +386,14 @@ def test_time_left_is_of_what_this_command_did(tmp_path: Path, monkeypatch: pyte
     def done(iterations: int) -> None:
         (tmp_path / "metrics.json").write_text(json.dumps({"iteration": iterations - 1}) + "\n")
 
+    run = Run.at(tmp_path, RunSpec("streets", "dacs", overrides={"SOLVER.ITERS": 100}).resolve())
     done(90)
     with TrialProgress(optuna.create_study(), Console(file=shown, width=200)) as progress:
         progress.begin(10, 0)
-        progress.state([(0, tmp_path, 100)])
+        progress.state([(0, run)])
         now[0] += 60
         done(91)
-        progress.state([(0, tmp_path, 100)])
+        progress.state([(0, run)])
     assert "time left 15:" in shown.getvalue()
 
 

@@ -16,8 +16,9 @@ from ablations.study.search_driver import Driver
 from ablations.study.storage import open_storage
 from ablations.study.study import DEFINITION, RUN, Search, open_study
 from ablations.study.trial_progress import TrialProgress
+from benchmarks.config.former_ids import former_ids
 from benchmarks.config.run import Run
-from benchmarks.config.run_id import former_ids, run_folder, run_id
+from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.launch import compare
 from benchmarks.launch.dry_run import dry_run
@@ -30,7 +31,7 @@ MakeConfig = Callable[..., CfgNode]
 
 def former_folder(output: Path, cfg: CfgNode) -> Path:
     """Where the run lay before: its id held its own TEST.PERIOD."""
-    return run_folder(output, cfg).with_name(former_ids(cfg)[0])
+    return run_folder(output, cfg).with_name(former_ids(cfg)[1])
 
 
 def found(cfg: CfgNode, output: Path) -> Run:
@@ -50,7 +51,7 @@ def test_a_finished_run_is_shown_and_not_made_again(
     assert "finished" in dry_run([("dacs", found(cfg, tmp_path))], tmp_path, Launcher())
     assert compare.make_runs([found(cfg, tmp_path)], tmp_path).folders == [folder]
     assert "finished before" in capsys.readouterr().out
-    assert [path.name for path in folder.parent.iterdir()] == [former_ids(cfg)[0]]
+    assert [path.name for path in folder.parent.iterdir()] == [former_ids(cfg)[1]]
 
 
 def test_one_that_was_stopped_goes_on_where_it_lies(
@@ -74,7 +75,7 @@ def test_a_finished_one_counts_before_one_that_is_not(small_config: MakeConfig, 
     cfg = small_config("dacs")
     write(new := tmp_path / "streets/dacs/daformer-lite0" / run_id(cfg), cfg, 2, RUNNING)
     assert run_folder(tmp_path, cfg) == new
-    write(old := new.with_name(former_ids(cfg)[0]), cfg, EVALUATIONS, FINISHED)
+    write(old := new.with_name(former_ids(cfg)[1]), cfg, EVALUATIONS, FINISHED)
     assert run_folder(tmp_path, cfg) == old
     write(new, cfg, EVALUATIONS, FINISHED)
     assert run_folder(tmp_path, cfg) == new
@@ -91,7 +92,7 @@ def test_a_run_is_opened_by_its_former_id(small_config: MakeConfig, tmp_path: Pa
 def test_how_often_a_run_is_evaluated_is_no_other_run(small_config: MakeConfig, tmp_path: Path) -> None:
     often, seldom = small_config("dacs", overrides={"TEST.PERIOD": 1}), small_config("dacs")
     assert run_folder(tmp_path, often) == run_folder(tmp_path, seldom)
-    assert former_ids(often)[0] != former_ids(seldom)[0]
+    assert former_ids(often)[1] != former_ids(seldom)[1]
 
 
 def test_the_base_trial_of_a_search_is_the_run_that_run_py_makes(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from PIL import Image
 from torch.nn import functional as F
 from trained_runs import network, streets_root, trained
 
+from benchmarks.config.former_ids import former_ids
 from benchmarks.config.run import Run
-from benchmarks.config.run_id import former_ids, run_id
+from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, confidence_set, data_root, held_out_set, training_set
@@ -240,15 +241,16 @@ def test_an_oracle_holds_no_source_image_out() -> None:
     ],
 )
 def test_runs_of_before_the_criteria_keep_their_ids(spec: RunSpec, expected: str) -> None:
-    """Where another key gives all runs another id on purpose, these change."""
-    assert run_id(spec.resolve()) == expected
+    """They are found under them; with criteria they are other runs."""
 
-    def with_keys(**values: int) -> str:
+    def with_keys(**values: int) -> CfgNode:
         overrides = {**spec.overrides, **{f"TEST.{key}": value for key, value in values.items()}}
-        return run_id(RunSpec(spec.protocol, spec.method, spec.network, spec.seed, overrides).resolve())
+        return RunSpec(spec.protocol, spec.method, spec.network, spec.seed, overrides).resolve()
 
-    assert with_keys(SOURCE_IMAGES=0, CONFIDENCE_IMAGES=0) == expected
-    assert with_keys(CONFIDENCE_IMAGES=1) != expected
+    assert former_ids(spec.resolve())[0] == expected
+    without, other = with_keys(SOURCE_IMAGES=0, CONFIDENCE_IMAGES=0), with_keys(CONFIDENCE_IMAGES=1)
+    assert former_ids(without)[0] == expected and run_id(without) == run_id(spec.resolve())
+    assert expected not in former_ids(other) and run_id(other) != run_id(without)
 
 
 def test_the_id_of_before_evaluation_periods_were_left_out_is_known() -> None:
