@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from methods.base.choices import check_choice
 from methods.base.errors import MethodError
-from methods.base.ranges import at_least_one, share
+from methods.base.ranges import at_least_one, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import SOURCE, TARGET, TrainingStep
 from methods.framework.term import OWN, Term, TermSettings, term
@@ -25,21 +24,20 @@ HOST = "host"
 class MICSettings(TermSettings):
     """Defaults are those published for GTA and SYNTHIA to Cityscapes; protocols set what differs on theirs.
 
-    Raises MethodError for an unknown domain or teacher, a teacher without images to label, a momentum without teacher.
+    Raises MethodError for a teacher without images to label, a momentum without teacher.
     """
 
     ratio: float = share(0.7)  # probability that a block is masked
     # Side of a masked block in pixels of the crop: 64 at full resolution, 32 where Cityscapes is halved.
     block: int = at_least_one(32)
-    domain: str = TARGET  # whose images are masked: "target", "source", or "both": half a batch of each
+    # Whose images are masked: "target", "source", or "both": half a batch of each.
+    domain: str = choice(TARGET, SOURCE, BOTH)
     augment: bool = True  # colour jitter and blur before masking; the authors leave them out on ACDC and Dark Zurich
-    teacher: str = HOST  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
+    teacher: str = choice(HOST, OWN)  # whose pseudo-labels: the "host"'s, or those of a teacher of its "own"
     momentum: float = share(0.999)  # alpha of a teacher of its own; 0: it is the student after the last step
     weighted: bool = True  # whether pseudo-labels weigh by the share of confident pixels; False: they weigh 1
 
     def __post_init__(self) -> None:
-        check_choice("TERMS.MIC.DOMAIN", self.domain, (TARGET, SOURCE, BOTH))
-        check_choice("TERMS.MIC.TEACHER", self.teacher, (HOST, OWN))
         if self.teacher == HOST and self.momentum != MICSettings.momentum:
             raise MethodError(
                 f"TERMS.MIC.MOMENTUM is {self.momentum}, which an own teacher has: expected TERMS.MIC.TEACHER {OWN!r}"

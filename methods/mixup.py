@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from methods.base.choices import check_choice
-from methods.base.ranges import above_zero, at_least_one, share
+from methods.base.ranges import above_zero, at_least_one, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, TARGET, TrainingStep, View
 from methods.framework.term import Term, TermSettings, term
@@ -21,19 +20,17 @@ GLOBAL, LOCAL = "global", "local"
 
 @dataclass(frozen=True)
 class MixupSettings(TermSettings):
-    """What is mixed, and how much. Raises MethodError for an unknown scope or view."""
+    """What is mixed, and how much."""
 
-    scope: str = GLOBAL  # "global": Eq. 9 everywhere; "local": Eq. 8 at masked tokens, with another sample's features
-    view: str = MIXED  # whose features are mixed: "mixed" shares the host's pass, "target" costs a pass of its own
+    # "global": Eq. 9 everywhere; "local": Eq. 8 at masked tokens, with another sample's features.
+    scope: str = choice(GLOBAL, LOCAL)
+    # Whose features are mixed: "mixed" shares the host's pass, "target" costs a pass of its own.
+    view: str = choice(MIXED, TARGET)
     # With "global": alpha of Beta(alpha, alpha), of which the shares are drawn. Manifold Mixup's authors run 2 for
     # hidden layers (and 1 for images).
     alpha: float = above_zero(2.0)
     ratio: float = share(0.4)  # with "local": probability that a token is masked, MRM's
     resolution: int = at_least_one(16)  # with "local": side of the token grid, MRM's
-
-    def __post_init__(self) -> None:
-        check_choice("TERMS.MIXUP.SCOPE", self.scope, (GLOBAL, LOCAL))
-        check_choice("TERMS.MIXUP.VIEW", self.view, (MIXED, TARGET))
 
 
 @term("mixup")

@@ -11,9 +11,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from methods.base.choices import check_choice
 from methods.base.errors import MethodError
-from methods.base.ranges import at_least_one, at_least_zero, share
+from methods.base.ranges import at_least_one, at_least_zero, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, SOURCE, TARGET, TrainingStep, View
 from methods.framework.term import Term, TermSettings, term
@@ -21,7 +20,7 @@ from methods.networks import Segmentor
 from methods.parts.masking import fuse
 from methods.parts.rebuilder import Rebuilder
 from methods.parts.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
-from methods.parts.token_masks import BLOCK, CONFIDENCE, RANDOM, STRATEGIES, TokenMasker
+from methods.parts.token_masks import BLOCK, CONFIDENCE, STRATEGIES, TokenMasker
 
 BOTH, ENCODER, DECODER = "both", "encoder", "decoder"
 CLASSES, PIXELS, TEACHER, STUDENT, MASK_ONLY = (
@@ -39,20 +38,21 @@ class MRMSettings(TermSettings):
     """Defaults are the published ones.
 
     Raises:
-        MethodError: an unknown choice, or choices that make no sense together.
+        MethodError: choices that make no sense together.
     """
 
     # How tokens are masked: "random", "block", "confidence" or "class" (methods/parts/token_masks.py).
-    strategy: str = RANDOM
+    strategy: str = choice(*STRATEGIES)
     ratio: float = share(0.4)  # probability that a token is masked, or the share that is
     # Side of a block in tokens, with "block": 16 tokens of the 256, the least of BEiT (Bao et al., 2022).
     block: int = at_least_one(4)
     # Which images of the target domain: "mixed" shares the host's pass, "target" costs a pass of its own.
-    view: str = MIXED
-    domain: str = TARGET  # whose features are masked: "target", "source" (by its labels) or "both"
-    trained: str = BOTH  # what the loss trains of the student: "encoder", "decoder" or "both"
+    view: str = choice(MIXED, TARGET)
+    # Whose features are masked: "target", "source" (by its labels) or "both".
+    domain: str = choice(TARGET, SOURCE, BOTH)
+    trained: str = choice(BOTH, ENCODER, DECODER)  # what the loss trains of the student: "encoder", "decoder" or "both"
     # What is learned: "pixel-classification", "pixel-regression", "teacher-feature", "student-feature" or "mask-only".
-    objective: str = CLASSES
+    objective: str = choice(*DECODED, PIXELS, TEACHER, STUDENT)
     learning_rate: float = at_least_zero(2e-4)  # learning rate of the Rebuilder
     dim: int = at_least_one(512)  # width of the Rebuilder's tokens: a multiple of 4 and of heads
     blocks: int = at_least_one(2)  # Transformer blocks of the Rebuilder
@@ -60,11 +60,6 @@ class MRMSettings(TermSettings):
     resolution: int = at_least_one(16)  # side of the token grid
 
     def __post_init__(self) -> None:
-        check_choice("TERMS.MRM.STRATEGY", self.strategy, STRATEGIES)
-        check_choice("TERMS.MRM.VIEW", self.view, (MIXED, TARGET))
-        check_choice("TERMS.MRM.DOMAIN", self.domain, (TARGET, SOURCE, BOTH))
-        check_choice("TERMS.MRM.TRAINED", self.trained, (BOTH, ENCODER, DECODER))
-        check_choice("TERMS.MRM.OBJECTIVE", self.objective, (*DECODED, PIXELS, TEACHER, STUDENT))
         if self.strategy == CONFIDENCE and self.domain != TARGET:
             raise MethodError(
                 f"TERMS.MRM.STRATEGY is {CONFIDENCE!r} and TERMS.MRM.DOMAIN {self.domain!r}: source labels have no "

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from methods.base.choices import check_choice
-from methods.base.ranges import at_least_one, at_least_zero, share
+from methods.base.ranges import at_least_one, at_least_zero, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, TARGET, TrainingStep, View
 from methods.framework.term import OWN, Term, TermSettings, term
@@ -20,15 +19,12 @@ from methods.parts.masking import bernoulli_mask, resize_mask
 
 @dataclass(frozen=True)
 class MRMInputSettings(TermSettings):
-    """Defaults are those of MRM in latent space, which Table 6 compares with. MethodError for an unknown view."""
+    """Defaults are those of MRM in latent space, which Table 6 compares with."""
 
     ratio: float = share(0.4)  # probability that a patch is masked
-    view: str = MIXED  # whose images are masked: "mixed" or "target"
+    view: str = choice(MIXED, TARGET)  # whose images are masked: "mixed" or "target"
     learning_rate: float = at_least_zero(2e-4)  # learning rate of the mask token
     resolution: int = at_least_one(16)  # patches a side
-
-    def __post_init__(self) -> None:
-        check_choice("TERMS.MRM_INPUT.VIEW", self.view, (MIXED, TARGET))
 
 
 @term("mrm-input")

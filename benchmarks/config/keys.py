@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
-from benchmarks.config.ranges import choice, pixels_at, size
-from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, ranges_of, share
+from benchmarks.config.ranges import pixels_at, size
+from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS

@@ -7,12 +7,6 @@ from typing import Any
 from methods.base.ranges import within
 
 
-def choice(default: str, *others: str) -> Any:
-    """One of a few words."""
-    *first, last = words = (default, *others)
-    return within(default, f"{', '.join(first)} or {last}", lambda value: value in words)
-
-
 def size(default: tuple[int, ...], least: int = 1) -> Any:
     """A width and a height in pixels of at least ``least``; or nothing, where that is the default."""
     sides = "a width and a height in pixels" + (f" of at least {least}" if least > 1 else "")

@@ -18,6 +18,7 @@ from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
+from benchmarks.core.nearest import did_you_mean
 from datasets.rare_classes import RareClasses, of_crop
 from methods.framework.recipes import parse
 from methods.framework.term import TERMS
@@ -49,7 +50,7 @@ class RunSpec:
         _refuse(self.overrides, self.network)
         # Recipes go by what the data are, whoever says so: by things and ignored rows of a pair as by the protocol's.
         apply(cfg, {key: value for key, value in self.overrides.items() if key.startswith("DATA.")}, "KEY VALUE")
-        _check_values(flatten(cfg.DATA, "DATA."))
+        check_values(flatten(cfg.DATA, "DATA."))
         apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         apply(cfg, self.overrides, "KEY VALUE")
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
@@ -94,7 +95,7 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     recipe = parse(cfg.METHOD)
     # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
     seen = {f"TERMS.{config_name(name)}" for name in recipe.terms} | {key.rpartition(".")[0] for key in overrides}
-    _check_values(
+    check_values(
         {
             key: value
             for key, value in flatten(cfg).items()
@@ -117,12 +118,13 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     sliding(cfg)
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
+def check_values(values: Mapping[str, Any]) -> None:
     """Check each value. Raises ConfigError for the first that is out of the range of its key."""
     known = ranges()
     for key, value in values.items():
         if key in known and not known[key].allows(value):
-            raise ConfigError(f"{key} is {value!r}, expected {known[key].expected}")
+            hint = did_you_mean(value, words, "", quote="'") if (words := known[key].words) else ""
+            raise ConfigError("; ".join(filter(None, (f"{key} is {value!r}, expected {known[key].expected}", hint))))
 
 
 @cache

@@ -115,8 +115,6 @@ def _values(key: str, default: Any) -> str:
         return "a path, `~` is the home folder" + " (or a name)" * (key == "WEIGHTS")
     allowed, kinds = keys.ranges().get(key), kinds_of(key, default)
     limits = allowed.expected if allowed else ""
-    if kinds == (str,) and keys.setting_type(key):
-        return "one of the words named"
     if not limits:
         return " or ".join(kind_in_words(kind, default) for kind in kinds)
     if int in kinds and not isinstance(default, tuple):

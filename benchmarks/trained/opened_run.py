@@ -16,10 +16,11 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from benchmarks.cli.run_options import STUDENT, TEACHER
-from benchmarks.config.keys import get_config
+from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.plugins import OPTION, unknown_plugins
 from benchmarks.config.run import Run
 from benchmarks.config.sliding_window import SlidingWindow
+from benchmarks.config.spec import check_values
 from benchmarks.config.stored_config import without_unused_terms
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import withhold_module
@@ -192,6 +193,10 @@ def _read_config(path: Path) -> CfgNode:
         raise ConfigError(f"{path}: {told[:200]}; expected {expected}") from None
     if without and cfg.NETWORK not in NETWORKS:
         raise ConfigError(f"{path}: unknown network {cfg.NETWORK!r}; expected {expected}")
+    try:
+        check_values(flatten(cfg.HRDA, "HRDA."))  # of what decides the network: it is built
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if without:
         _LOGGER.warning("%s: made with code of the digest %s, and of none given now", path, ", ".join(without))
     cfg.freeze()

@@ -4,6 +4,7 @@
     block: int = at_least_one(4)
     margins: tuple[float, ...] = at_least_zero((0.1, 0.2))  # each of them
     limit: float | None = above_zero(None)  # or None
+    view: str = choice("mixed", "target")
 
 A field without a range may have any value of its type. Runs are checked where their config is made, before anything is
 trained; a term that a run does not have says nothing about it.
@@ -20,12 +21,14 @@ from typing import Any, NamedTuple
 class Range(NamedTuple):
     """A test, ``holds``, and the words for what passes it, as in "expected a number from 0 to 1".
 
-    ``whole``: of a tuple as it is, else of each of its items. None is in every range.
+    ``whole``: of a tuple as it is, else of each of its items. None is in every range. ``words``: all that are in it,
+    where these are few.
     """
 
     expected: str
     holds: Callable[[Any], bool]
     whole: bool = False
+    words: tuple[str, ...] = ()
 
     def allows(self, value: Any) -> bool:
         """Whether the value is in the range."""
@@ -36,6 +39,13 @@ class Range(NamedTuple):
 def within(default: Any, expected: str, holds: Callable[[Any], bool], whole: bool = False) -> Any:
     """A field of a settings dataclass with this default and `Range`."""
     return field(default=default, metadata={"range": Range(expected, holds, whole)})
+
+
+def choice(default: str, *others: str) -> Any:
+    """One of a few words."""
+    *first, last = words = (default, *others)
+    allowed = Range(f"{', '.join(first)} or {last}", lambda value: value in words, words=words)
+    return field(default=default, metadata={"range": allowed})
 
 
 def at_least_one(default: Any) -> Any:

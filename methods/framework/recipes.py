@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from methods.base.choices import nearest
 from methods.base.errors import MethodError
 
 DEFAULT_HOST = "dacs"
@@ -126,8 +126,7 @@ def parse(text: str) -> Recipe:
 def _part(name: str, text: str) -> MethodPart:
     if name in PARTS:
         return PARTS[name]
-    near = difflib.get_close_matches(name, PARTS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {_names(PARTS)}"
+    hint = nearest(name, PARTS) or f"known: {_names(PARTS)}"
     raise MethodError(f"unknown method {name!r}{f' in {text!r}' if text != name else ''}; {hint}")
 
 

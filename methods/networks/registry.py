@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from methods.base.choices import nearest
 from methods.base.errors import MethodError
 from methods.networks.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
 
@@ -107,5 +107,4 @@ def _resolve(name: str, spec: NetworkSpec, weights: str) -> str | None:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {matches[0]!r}?" if matches else ""
+    return f", {hint}" if (hint := nearest(name, known)) else ""

@@ -136,5 +136,3 @@ def test_settings_that_cannot_be_say_so() -> None:
     segmentor = build_segmentor("daformer-lite0", 19, "none")
     with pytest.raises(MethodError, match=r"TERMS\.MRM\.DIM is 30"):
         MRM(MRMSettings(dim=30), segmentor, (64, 64))
-    with pytest.raises(MethodError, match=r"TERMS\.MRM\.VIEW is 'sideways'"):
-        MRM(MRMSettings(view="sideways"), segmentor, (64, 64))

@@ -417,6 +417,19 @@ def test_an_unknown_name_suggests_the_nearest(spec: RunSpec, error: type[Excepti
         ({"TEST.CLASSES": 18}, "TEST.CLASSES is 18, expected 19: the classes that a source of layout gta labels"),
         ({"TERMS.MRM.RATIO": 1.01}, "TERMS.MRM.RATIO is 1.01, expected a number from 0 to 1"),
         ({"TERMS.MIC.RATIO": -0.1}, "TERMS.MIC.RATIO is -0.1, expected a number from 0 to 1"),
+        ({"TERMS.MIXUP.VIEW": "sauce"}, "TERMS.MIXUP.VIEW is 'sauce', expected mixed or target"),
+        *(
+            ({f"TERMS.{key}": word}, f"TERMS.{key} is {word!r}, expected {words}; did you mean {near!r}?")
+            for key, word, words, near in (
+                ("MIC.TEACHER", "hosts", "host or own", "host"),
+                ("MIC.DOMAIN", "sorce", "target, source or both", "source"),
+                ("MIXUP.SCOPE", "globl", "global or local", "global"),
+                ("MRM_INPUT.VIEW", "targte", "mixed or target", "target"),
+                ("MRM.STRATEGY", "blocks", "random, block, confidence or class", "block"),
+                ("MRM.DOMAIN", "sauce", "target, source or both", "source"),
+                ("MRM.TRAINED", "encode", "both, encoder or decoder", "encoder"),
+            )
+        ),
         ({"TERMS.MIC.WEIGHT": -1}, "TERMS.MIC.WEIGHT is -1.0, expected a finite number of at least 0"),
     ],
 )

@@ -398,6 +398,8 @@ def test_damaged_runs_are_told_in_one_line(predict: Command, tmp_path: Path) -> 
     assert_one_line(predict(*words), "config.yaml")
     (run / "config.yaml").write_text("NETWROK: daformer-lite0")
     assert_one_line(predict(*words), "config.yaml", "NETWROK")
+    (run / "config.yaml").write_text("METHOD: dacs\nHRDA: {ENABLED: true, CONTEXT_SCALE: 0.0}")
+    assert_one_line(predict(*words), "config.yaml: HRDA.CONTEXT_SCALE is 0.0, expected one over a whole number")
 
 
 def test_a_window_that_the_network_does_not_take_is_told_in_one_line(predict: Command, tmp_path: Path) -> None:
