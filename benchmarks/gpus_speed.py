@@ -7,6 +7,7 @@ saves.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from os.path import expanduser
@@ -64,12 +65,12 @@ def main() -> int:
             made = make_runs(configs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus))
             for run in made.folders:
                 record = read_record(run)
-                if record is None or record["status"] != FINISHED:
-                    raise ConfigError(f"--gpus {gpus}: {record['reason'] if record else 'the run left no record'}")
-                method, seconds = record["spec"]["method"], record["seconds_per_iteration"]
+                if record is None or record.status != FINISHED:
+                    raise ConfigError(f"--gpus {gpus}: {record.reason if record else 'the run left no record'}")
+                method, seconds = record.spec.method, record.seconds_per_iteration or math.nan
                 share = first.setdefault(method, seconds) / seconds
-                memory = f"{record['peak_memory_mib']:.0f}"
-                rows.append((method, gpus, record["hardware"]["name"], f"{seconds:.3f}", f"{share:.2f}", memory))
+                memory = f"{record.peak_memory_mib or math.nan:.0f}"
+                rows.append((method, gpus, record.hardware.name, f"{seconds:.3f}", f"{share:.2f}", memory))
     heads = ["method", "GPUs", "of", "s/iteration", f"times as fast as {numbers[0]}", "MiB a process"]
     rows.sort(key=lambda row: str(row[0]))
     print(table_of(heads, rows, right=True))

@@ -169,7 +169,7 @@ def _learn(spec: Any, folder: Path, pipe: Any) -> None:
             self._begun, self._wait = time.perf_counter(), CoreWait()
 
     record = run_one(Run.at(folder, spec.resolve()), Paced())
-    print(f"{spec.method}: {record['status']}, {record['reason']}", file=sys.stderr, flush=True)
+    print(f"{spec.method}: {record.status}, {record.reason}", file=sys.stderr, flush=True)
 
 
 @contextmanager

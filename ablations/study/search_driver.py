@@ -169,7 +169,7 @@ class Driver:
                 return
         # What failed once is tried again, as by every other command.
         known = record_or_none(folder) if self._is_free(folder) else None
-        if known and known["status"] != records.FAILED and self._tell.tell_if_over([number], folder):
+        if known and known.status != records.FAILED and self._tell.tell_if_over([number], folder):
             return
         self._progress.say(f"trial {number}: {self._tell.named(number)}, started")
         self._running.append(_Running(run, [number], None))
@@ -206,7 +206,7 @@ class Driver:
             self._report(going)
             return
         record = record_or_none(going.run.folder)
-        stopped = going.pruned and (record is None or record["status"] not in (records.FINISHED, records.DIVERGED))
+        stopped = going.pruned and (record is None or not record.is_over)
         if stopped:
             for number in going.trials:
                 self._stop(going.run.folder, number, PRUNED, f"at iteration {going.pruned}")
@@ -225,7 +225,7 @@ class Driver:
     def _report(self, going: _Running) -> None:
         """Tell the study the scores of a run so far, and stop it where the pruner says so."""
         record = record_or_none(going.run.folder)
-        if record is None or record["status"] != records.RUNNING:
+        if record is None or record.status != records.RUNNING:
             return
         last = max(self._tell.scores(number, record) for number in going.trials)
         if last <= going.told:

@@ -29,7 +29,7 @@ from ablations.study.study import (
 from ablations.study.trial_progress import TrialProgress
 from benchmarks.core.errors import ConfigError
 from results.records import record as records
-from results.records.record import record_or_none
+from results.records.record import Record, record_or_none
 
 _MOST_DEATHS = 3  # of workers of one setting, before it is given up
 _FAILED_AT_FIRST = 3  # failed trials without one that worked: something else is wrong
@@ -69,14 +69,14 @@ class TrialReporter:
         for name, value in attributes.items():
             self._storage.set_trial_user_attr(self._id(number), name, value)
 
-    def scores(self, number: int, record: dict[str, Any]) -> int:
+    def scores(self, number: int, record: Record) -> int:
         """Pass the scores of a record on to the study; returns the iteration of the last one, 0 for none."""
         if len(self._search.objectives) > 1:
             return 0  # such a study takes none on the way
         column, last = self._search.objectives[0].column, 0
         known = self.trial(number).intermediate_values
-        for point in record.get("curve", []):
-            iteration, score = int(point["iteration"]), point.get(column)
+        for point in record.curve:
+            iteration, score = point.iteration, getattr(point, column)
             if score is None or not math.isfinite(score):
                 continue
             last = iteration
@@ -89,7 +89,7 @@ class TrialReporter:
         record = record_or_none(folder)
         if record is None:
             return False
-        status, reason = record["status"], str(record.get("reason", ""))
+        status, reason = record.status, record.reason
         if status == records.FINISHED:
             for number in numbers:
                 self._complete(number, record)
@@ -97,14 +97,14 @@ class TrialReporter:
             for number in numbers:
                 self.scores(number, record)
                 self.prune(number, DIVERGED, reason)
-        elif status == records.FAILED and not reason.startswith(records.LOST):
+        elif status == records.FAILED and not record.is_lost:
             for number in numbers:
                 self.fail(number, reason)
         else:
             return False
         return True
 
-    def _complete(self, number: int, record: dict[str, Any]) -> None:
+    def _complete(self, number: int, record: Record) -> None:
         known = [self._value(objective, number, record) for objective in self._search.objectives]
         values = [value for value in known if value is not None]
         if len(values) < len(known):
@@ -117,10 +117,10 @@ class TrialReporter:
         shown = ", ".join(f"{objective.name} {value:.4g}" for objective, value in named)
         self._progress.over(number, f"{self.named(number)}: {shown}")
 
-    def _value(self, objective: Objective, number: int, record: dict[str, Any]) -> float | None:
+    def _value(self, objective: Objective, number: int, record: Record) -> float | None:
         if not objective.column:
             return self._counter.method(self._search.spec(self.trial(number).params).resolve()).step_macs / GIGA
-        score = record["curve"][-1].get(objective.column)
+        score = getattr(record.curve[-1], objective.column)
         return float(score) if score is not None and math.isfinite(score) else None
 
     def prune(self, number: int, outcome: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from benchmarks.config.deciding import PERIOD, digits, first_defaults, idle_keys, same, used_values
 from benchmarks.config.former_ids import former_ids
 from results.records.record import FILE as RECORD
-from results.records.record import is_over, record_or_none
+from results.records.record import record_or_none
 
 
 def run_id(cfg: CfgNode) -> str:
@@ -49,5 +49,5 @@ def run_folder(output: Path, cfg: CfgNode) -> Path:
         return usual
     folders = (usual, *(group / each for each in former_ids(cfg)))
     there = [folder for folder in folders if (folder / RECORD).is_file()]
-    over = [folder for folder in there if is_over(record_or_none(folder))]
+    over = [folder for folder in there if (record := record_or_none(folder)) and record.is_over]
     return next(iter([*over, *there]), usual)

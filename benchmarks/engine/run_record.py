@@ -16,14 +16,16 @@ from benchmarks.config.run import Run
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
+from results.records.record import PENDING, Record
+from results.records.scores import CLASS_IOU, HEADLINE, Scores
 
 PLUGINS = "plugins"  # in a record: digest and name of each that was imported, where there was one
 
 
-def initial_record(run: Run) -> dict[str, Any]:
-    """What the record of a run that has not begun can say, but for its status."""
+def initial_record(run: Run) -> Record:
+    """The record of a run that has not begun."""
     cfg = run.cfg
-    return {
+    content = {
         "id": run.known_as,
         "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
         "oracle": run.recipe.oracle,
@@ -35,7 +37,9 @@ def initial_record(run: Run) -> dict[str, Any]:
         "deterministic": cfg.SOLVER.DETERMINISTIC,
         "hardware": {"name": ""},
         "reason": "",
+        "status": PENDING,
     } | ({PLUGINS: named} if (named := {plugin.digest: plugin.name for plugin in plugins()}) else {})
+    return Record.of(content)
 
 
 def parameters(trainer: Trainer) -> dict[str, int]:
@@ -71,8 +75,8 @@ def result(evaluation: Evaluation) -> dict[str, Any]:
     for model, scores in evaluation.last.items():
         known = _known_values(scores)
         iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
-        means = {name.removeprefix("mIoU-"): value for name, value in known.items() if name.startswith("mIoU-")}
-        found[model] = {"miou": known["mIoU"], "miou_by_classes": means, "iou": iou}
+        means = {int(name.removeprefix("mIoU-")): value for name, value in known.items() if name.startswith("mIoU-")}
+        found[model] = Scores(known["mIoU"], {HEADLINE: means}, {CLASS_IOU: iou}).as_json()
     if evaluation.criteria:
         found["criteria"] = _known_values(evaluation.criteria)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,13 @@ from benchmarks.state.run_files import unfit_file
 from datasets.pairs import batches
 from results.files.errors import ResultsError
 from results.records.record import (
-    DATA,
     DIVERGED,
     FAILED,
     FINISHED,
     PENDING,
     RUNNING,
     STOPPED,
-    is_over,
+    Record,
     read_record,
     write_record,
     write_text,
@@ -71,7 +70,7 @@ class RunWatcher(Watcher):
     def evaluated(self, miou: float) -> None: ...
 
 
-def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = False) -> dict[str, Any]:
+def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = False) -> Record:
     """Make the run in its folder, or pick it up where it stopped, and return its record.
 
     A finished run is returned as it is, unless ``force``, which starts anew: beside what is there, in whose place the
@@ -93,7 +92,7 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
     folder = run.folder
     check_ranks(run.cfg, comm.get_world_size())
     with ExitStack() as stack:
-        record: dict[str, Any] | None = None
+        record: Record | None = None
         refused: RunLeftOut | None = None
         place, over, data = folder, False, dict[str, Any]()
         if comm.is_main_process():
@@ -103,10 +102,10 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
                 if force:
                     place = again.newest(folder) if begun else again.begin(folder)
                 record = _known(place)
-                if not is_over(record):
+                if record is None or not record.is_over:
                     if unfit := unfit_file(place):
-                        reason = {"status": FAILED, "reason": unfit, "result": None}
-                        record, over = (record or initial_record(run)) | reason, True
+                        known = record or initial_record(run)
+                        record, over = known.changed(status=FAILED, reason=unfit, result=None), True
                         _write(place, record)
                     else:
                         listings = Listings()  # of now: a command may have begun days ago
@@ -118,8 +117,8 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
                 refused = error
             except (ConfigError, ResultsError) as error:
                 refused = RunRefused(str(error))
-                if record is not None and record["status"] == PENDING:
-                    _write(place, record | {"status": STOPPED, "reason": str(error)})
+                if record is not None and record.status == PENDING:
+                    _write(place, record.changed(status=STOPPED, reason=str(error)))
         record, refused, place, over = from_rank_0((record, refused, place, over))
         if refused is not None:
             raise refused
@@ -128,13 +127,13 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         with log_file(place / log), deterministic(run.cfg.SOLVER.DETERMINISTIC):
-            record = _run(run, place, watcher, data, record or {})
+            record = _run(run, place, watcher, data, record)
         if comm.is_main_process():
             again.settle(folder)
         return record
 
 
-def _known(folder: Path) -> dict[str, Any] | None:
+def _known(folder: Path) -> Record | None:
     """The run's record; one that cannot be read is none, so that the run is made good."""
     try:
         return read_record(folder)
@@ -144,8 +143,8 @@ def _known(folder: Path) -> dict[str, Any] | None:
 
 
 def _run(
-    run: Run, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Mapping[str, Any]
-) -> dict[str, Any]:
+    run: Run, folder: Path, watcher: RunWatcher, data: dict[str, Any], before: Record | None
+) -> Record:
     """Make the run in ``folder``; ``before``: the record of an earlier session, until the checkpoint says more."""
     cfg = run.cfg
     device = pick_device(cfg)
@@ -155,26 +154,26 @@ def _run(
             "long as with fp32"
         )
     git, diff = code_state()
-    record = initial_record(run) | {key: before[key] for key in _MEASURED if key in before}
-    record |= {DATA: data, "hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
+    measured_before = {key: before.content[key] for key in _MEASURED if before and key in before.content}
+    made_by = {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
+    record = initial_record(run).changed(status=RUNNING, data=data, **measured_before, **made_by)
     trainer: Trainer | None = None
     outcome: dict[str, Any]
 
     def note() -> None:
         assert trainer is not None
-        _write(folder, record | measured(trainer, device) | {"status": RUNNING})
+        _write(folder, record.changed(**measured(trainer, device)))
 
     try:
         if comm.is_main_process():
             write_text(folder / "config.yaml", stored(cfg))
             if diff:
                 write_text(folder / "code.diff", diff, mode=0o600)  # it may hold what was not to be published
-        _write(folder, record | {"status": RUNNING})
+        _write(folder, record)
         start_peak(device)
         trainer, evaluation = _prepare(run, folder, device, watcher, note)
-        record["parameters"] = parameters(trainer)
-        record["resumed_at"] = trainer.start_iter
-        record["session_began"] = time.time()
+        begun = {"resumed_at": trainer.start_iter, "session_began": time.time()}
+        record = record.changed(parameters=parameters(trainer), **begun)
         note()  # of a resumed run: what its checkpoint knows
         watcher.started(trainer.start_iter, trainer.progress.curve[-1]["miou"] if trainer.progress.curve else None)
         trainer.train(trainer.start_iter, trainer.max_iter)
@@ -190,21 +189,20 @@ def _run(
         outcome = {"status": FAILED, "reason": other or f"{type(error).__name__}: {error}"}
         if comm.get_world_size() > 1:
             if other or not is_loss_of_another(error):
-                _write(folder, record | outcome)
+                _write(folder, record.changed(**outcome))
             raise
-    if trainer is not None:
-        record |= measured(trainer, device)
-    record |= outcome
+    record = record.changed(**(measured(trainer, device) if trainer is not None else {}), **outcome)
     try:
         _write(folder, record)
     except OSError as error:  # a full disk: what can be told is told here
-        record = {key: value for key, value in record.items() if key != "result"} | {"status": FAILED}
-        record["reason"] = record["reason"] or f"{type(error).__name__}: {error}"
-        _LOGGER.warning("%s: failed, %s; its record could not be written (%s)", folder, record["reason"], error)
+        reason = record.reason or f"{type(error).__name__}: {error}"
+        record = Record.of({key: value for key, value in record.content.items() if key != "result"})
+        record = record.changed(status=FAILED, reason=reason)
+        _LOGGER.warning("%s: failed, %s; its record could not be written (%s)", folder, reason, error)
     return record
 
 
-def _write(folder: Path, record: dict[str, Any]) -> None:
+def _write(folder: Path, record: Record) -> None:
     if comm.is_main_process():
         write_record(folder, record)
 

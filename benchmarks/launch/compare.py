@@ -33,7 +33,7 @@ from benchmarks.state.again import newest, settle_if_any
 from benchmarks.state.fingerprint import Listings
 from results.files.errors import ResultsError
 from results.records.images import about_images
-from results.records.record import DIVERGED, FAILED, FINISHED, is_over, read_record, record_or_none
+from results.records.record import DIVERGED, FAILED, FINISHED, Record, read_record, record_or_none
 from results.tables.class_means import said
 from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import from_folders
@@ -180,8 +180,8 @@ def make_runs(
     with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in jobs]) as progress:
         for index, record in over.items():
             progress.end(index)
-            how = f"mIoU {_miou(record)}" if record["status"] == FINISHED else str(record["reason"])
-            progress.say(f"{jobs[index].label}: {record['status']} before, {how}")
+            how = f"mIoU {_miou(record)}" if record.status == FINISHED else record.reason
+            progress.say(f"{jobs[index].label}: {record.status} before, {how}")
         if here:
             made = run_inline(lambda index: _make(index, jobs[index], progress), missing)
             left_out = [error for error in made if error]
@@ -259,7 +259,7 @@ def _make_folder(output: Path) -> None:
         raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
 
 
-def _over(folder: Path) -> dict[str, Any] | None:
+def _over(folder: Path) -> Record | None:
     """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
     try:
         with suppress(RunLocked, OSError):  # a kill came between its end and its place
@@ -267,19 +267,19 @@ def _over(folder: Path) -> dict[str, Any] | None:
     except ResultsError:
         return None  # which of two makings is the run cannot be read: `run_one` refuses it with the reason
     record = record_or_none(folder)
-    return record if is_over(record) else None
+    return record if record is not None and record.is_over else None
 
 
-def _left(job: WorkerJob) -> dict[str, Any] | None:
+def _left(job: WorkerJob) -> Record | None:
     """What a run that another process made has left."""
     try:
         return read_record(newest(job.run.folder) if job.force else job.run.folder)
     except ResultsError as error:
-        return {"status": FAILED, "reason": str(error)}
+        return Record.of({"status": FAILED, "reason": str(error)})
 
 
-def _miou(record: Mapping[str, Any]) -> str:
-    miou = ((record.get("result") or {}).get("student") or {}).get("miou")
+def _miou(record: Record) -> str:
+    miou = record.result.student.headline
     return "-" if miou is None else f"{miou:.1f}"
 
 
@@ -297,13 +297,13 @@ def _make(index: int, job: WorkerJob, progress: RunProgress) -> RunLeftOut | Non
     return None
 
 
-def _tell(job: WorkerJob, record: Mapping[str, Any] | None, progress: RunProgress) -> None:
+def _tell(job: WorkerJob, record: Record | None, progress: RunProgress) -> None:
     """Say how a run ended; without a record, which a full disk has no place for, that there is none."""
     if record is None:
         progress.say(f"{job.label}: left no record (see {job.run.folder / 'log.txt'})")
-    elif record["status"] == FINISHED:
-        progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record['wall_seconds'])}")
+    elif record.status == FINISHED:
+        progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record.wall_seconds or 0.0)}")
     else:
         place = newest(job.run.folder) if job.force else job.run.folder
         kept = "" if place == job.run.folder else "; what was there before is kept"
-        progress.say(f"{job.label}: {record['status']}, {record['reason']} (see {place / 'log.txt'}){kept}")
+        progress.say(f"{job.label}: {record.status}, {record.reason} (see {place / 'log.txt'}){kept}")

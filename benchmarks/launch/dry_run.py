@@ -91,11 +91,10 @@ def _state(folder: Path) -> tuple[str, bool]:
     record = record_or_none(folder)
     if record is None:
         return "to do", False
-    status = record["status"]
-    if status == FINISHED:
-        miou = record["result"]["student"]["miou"]
+    if record.status == FINISHED:
+        miou = record.result.student.headline
         return f"{FINISHED}, mIoU {'-' if miou is None else f'{miou:.1f}'}", True
-    return "begun" if status == RUNNING else str(status), status == DIVERGED
+    return "begun" if record.status == RUNNING else str(record.status), record.status == DIVERGED
 
 
 def _paces(output: Path) -> pd.Series:

@@ -120,7 +120,7 @@ def mark_pending(job: WorkerJob) -> None:
         known = records.record_or_none(place)
         records.write_text(place / "config.yaml", stored(job.run.cfg))
         record = validated_anew(known) if known else initial_record(job.run)
-        records.write_record(place, record | {"status": records.PENDING, "reason": ""})
+        records.write_record(place, record.changed(status=records.PENDING, reason=""))
 
 
 def submitter(output: Path, profile: Profile) -> Submitter:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from benchmarks.cli.progress import Progress
 from benchmarks.cli.time_left import Work
@@ -19,7 +19,7 @@ from benchmarks.engine.memory import keep_freed_memory
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.state.again import newest
 from benchmarks.state.outcome import iteration, mark_lost
-from results.records.record import PENDING, RUNNING, record_or_none
+from results.records.record import PENDING, RUNNING, Record, record_or_none
 from slurm.base.outcome import Lost
 from slurm.processes.local import LocalPool, LocalWatcher, run_local
 from slurm.processes.ranks import Rank, RanksFailed, is_loss_of_another, joined, run_ranks, slurm_rank
@@ -167,7 +167,7 @@ class WorkerProgress(LocalWatcher["Outcome"]):
     def __init__(self, jobs: Sequence[WorkerJob], say: Callable[[str], None], ended: Callable[[int], None]) -> None:
         self._jobs, self._say, self._ended = jobs, say, ended
         self.left_out: list[RunLeftOut] = []
-        self._before: dict[int, dict[str, Any] | None] = {}  # records of runs that workers make anew, as they were
+        self._before: dict[int, Record | None] = {}  # records of runs that workers make anew, as they were
         self._over = 0
         self._progress = Progress()
         self._works = self._progress.works = [Work(job.run.cfg.SOLVER.ITERS, job.label) for job in jobs]
@@ -231,5 +231,5 @@ class WorkerProgress(LocalWatcher["Outcome"]):
         self._say("; ".join(filter(None, parts)))
 
 
-def _has_end(record: Mapping[str, Any] | None) -> bool:
-    return record is not None and record["status"] not in (PENDING, RUNNING)
+def _has_end(record: Record | None) -> bool:
+    return record is not None and record.status not in (PENDING, RUNNING)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from benchmarks.state.lock import locked
 from results.records.record import (
     FILE,
     RUNNING,
-    is_over,
+    Record,
     read_record,
     record_or_none,
     write_record,
@@ -45,7 +44,7 @@ def newest(folder: Path) -> Path:
     return folder / _AGAIN if _is_folder(folder / _AGAIN) else folder
 
 
-def newest_record(folder: Path) -> dict[str, Any] | None:
+def newest_record(folder: Path) -> Record | None:
     """The record of `newest`; None where it has none, or one that cannot be read."""
     return record_or_none(newest(folder))
 
@@ -58,15 +57,15 @@ def settle(folder: Path) -> None:
     again, whole = folder / _AGAIN, folder / _WHOLE
     if not _is_folder(whole):
         record = newest_record(folder)
-        if newest(folder) == folder or not is_over(record):
+        if newest(folder) == folder or record is None or not record.is_over:
             return
         write_text(again / _NAMES, json.dumps([path.name for path in again.iterdir() if path.name != _NAMES]))
         again.rename(whole)  # from here on there is no way back
     names = _names(whole)
     if (whole / FILE).exists():
-        record = read_record(whole) or {}
+        record = read_record(whole) or Record.of({"status": RUNNING})
         # No reader takes what it finds meanwhile for a whole run.
-        write_record(folder, {**record, "status": RUNNING, "result": None})
+        write_record(folder, record.changed(status=RUNNING, result=None))
         for path in folder.iterdir():
             if _is_ours(path) and path.name not in names:
                 remove(path)

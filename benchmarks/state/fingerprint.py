@@ -21,7 +21,7 @@ from benchmarks.data.data_sets import items
 from benchmarks.data.from_config import data_root
 from benchmarks.state.outcome import validation_may_be_mended
 from datasets.errors import DataError
-from results.records.record import DATA, FINISHED, is_over, record_or_none
+from results.records.record import FINISHED, record_or_none
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go
 
@@ -65,17 +65,14 @@ class Listings:
         """
         folder = place or run.folder
         record = record_or_none(folder)
-        then = record.get(DATA) if record else None
-        if record is None or not isinstance(then, Mapping) or not then:
-            return
-        if not is_over(record) and not any(folder.glob("model_*.pth")):
+        if record is None or not record.data or (not record.is_over and not any(folder.glob("model_*.pth"))):
             return
         for role, now in self.of(run).items():
-            what = difference(then.get(role), now)
+            what = difference(record.data.get(role), now)
             if what and not (role == "VAL" and validation_may_be_mended(record)):
                 node = run.cfg.DATA[role]
                 raise ConfigError(
-                    f"{folder}: the run was {'made' if record['status'] == FINISHED else 'begun'} with other {what} of "
+                    f"{folder}: the run was {'made' if record.status == FINISHED else 'begun'} with other {what} of "
                     f"DATA.{role} ({node.NAME or node.FOLDER or node.IMAGES}): expected those, another --output, or "
                     "--force to make it anew"
                 )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.core.errors import RunLocked
 from benchmarks.state.again import newest
 from benchmarks.state.lock import locked
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text
-from results.records.record import DATA, FAILED, LOST, PENDING, RUNNING, STOPPED, read_record, write_record
+from results.records.record import FAILED, LOST, PENDING, RUNNING, STOPPED, Record, read_record, write_record
 
 
 def iteration(folder: Path) -> int:
@@ -46,27 +45,26 @@ def mark_begun(folder: Path) -> None:
     _mark(folder, (FAILED, STOPPED), RUNNING, "")
 
 
-def validation_may_be_mended(record: Mapping[str, Any]) -> bool:
+def validation_may_be_mended(record: Record) -> bool:
     """Whether a run failed by itself: perhaps of its validation images, which decide nothing of what it has learned."""
-    return record["status"] == FAILED and not str(record.get("reason", "")).startswith(LOST)
+    return record.status == FAILED and not record.is_lost
 
 
-def validated_anew(record: dict[str, Any]) -> dict[str, Any]:
+def validated_anew(record: Record) -> Record:
     """The record of a run that is about to go on: one that failed forgets which images it was validated on."""
-    data = record.get(DATA)
-    if not (validation_may_be_mended(record) and isinstance(data, Mapping)):
+    if not (validation_may_be_mended(record) and record.data):
         return record
-    return record | {DATA: {role: known for role, known in data.items() if role != "VAL"}}
+    return record.changed(data={role: known for role, known in record.data.items() if role != "VAL"})
 
 
 def _mark(folder: Path, found: Sequence[str], status: str, reason: str, force: bool = False) -> bool:
     try:
         with locked(folder):
             place = newest(folder) if force else folder
-            record: dict[str, Any] | None = read_record(place)
-            if record is None or record["status"] not in found:
+            record = read_record(place)
+            if record is None or record.status not in found:
                 return False
-            write_record(place, validated_anew(record) | {"status": status, "reason": reason})
+            write_record(place, validated_anew(record).changed(status=status, reason=reason))
             return True
     except (RunLocked, ResultsError, OSError):  # a full disk has no place for it
         return False

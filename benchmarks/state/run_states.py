@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.state import again
 from benchmarks.state.lock import held_by
@@ -18,6 +17,7 @@ from results.files.errors import ResultsError
 from results.files.text import one_line
 from results.records import record as records
 from results.records.folders import run_folders
+from results.records.record import Record
 from slurm.jobs import scheduler as queue
 from slurm.jobs.scheduler import JobState, Scheduler, SchedulerSilent
 
@@ -86,26 +86,24 @@ def _state(
     folder: Path, run: SubmittedRun | None, jobs: Mapping[str, JobState], scheduler: Scheduler
 ) -> RunState:
     try:
-        record = records.read_record(folder) or {}
+        record = records.read_record(folder) or Record.of({"status": records.PENDING})
     except ResultsError as error:
-        record = {"status": records.FAILED, "reason": str(error)}
+        record = Record.of({"status": records.FAILED, "reason": str(error)})
     job = jobs.get(run.job) if run else None
     place, anew = folder, again.newest_record(folder)
     if anew and again.newest(folder) != folder and ((job is not None and job.is_alive) or _holder(folder)):
         place, record = again.newest(folder), anew  # by --force, beside the one that is kept until it is over
     status, reason = _status(folder, record, run, job, scheduler)
-    planned = int(record.get("max_iterations", run.iterations if run else 0))
-    done = min(planned, max(iteration(place), int(record.get("iterations", 0))))
-    curve = record.get("curve") or []
-    spec = record.get("spec") or {}
+    planned, spec = record.max_iterations or (run.iterations if run else 0), record.spec
+    done = min(planned, max(iteration(place), record.iterations))
     return RunState(
         folder,
-        one_line(f"{spec.get('method')} seed {spec.get('seed')}" if spec else str(run.label) if run else folder.name),
+        one_line(f"{spec.method} seed {spec.seed}" if spec.method else str(run.label) if run else folder.name),
         status,
         run.job if run else "",
         done,
         planned,
-        curve[-1].get("miou") if curve else None,
+        record.curve[-1].miou if record.curve else None,
         _seconds_left(place, record, done) if status == records.RUNNING else None,
         one_line(reason),
         job is not None and job.is_alive,
@@ -113,11 +111,11 @@ def _state(
 
 
 def _status(
-    folder: Path, record: Mapping[str, Any], run: SubmittedRun | None, job: JobState | None, scheduler: Scheduler
+    folder: Path, record: Record, run: SubmittedRun | None, job: JobState | None, scheduler: Scheduler
 ) -> tuple[str, str]:
     """Status and reason."""
-    status, reason = str(record.get("status", records.PENDING)), str(record.get("reason") or "")
-    if status in (records.FINISHED, records.DIVERGED):
+    status, reason = record.status, record.reason
+    if record.is_over:
         return status, reason
     if job is not None and job.is_alive:
         if job.state == queue.PENDING:
@@ -127,8 +125,7 @@ def _status(
     if not folder.is_dir():
         return LOST, "its folder is gone"
     if status not in (records.RUNNING, records.PENDING):
-        lost = status == records.FAILED and reason.startswith(records.LOST)
-        return (LOST, reason.removeprefix(records.LOST)) if lost else (status, reason)
+        return (LOST, reason.removeprefix(records.LOST)) if record.is_lost else (status, reason)
     if holder := _holder(folder):
         return records.RUNNING, holder
     if run is not None and job is None:
@@ -164,13 +161,15 @@ def _holder(folder: Path) -> str:
         return ""
 
 
-def _seconds_left(folder: Path, record: Mapping[str, Any], done: int) -> float | None:
+def _seconds_left(folder: Path, record: Record, done: int) -> float | None:
+    if record.resumed_at is None or record.session_began is None or not record.max_iterations:
+        return None
+    worked = done - record.resumed_at
     try:
-        worked = done - int(record["resumed_at"])
-        seconds = (folder / "metrics.json").stat().st_mtime - float(record["session_began"])
-    except (KeyError, TypeError, OSError):
+        seconds = (folder / "metrics.json").stat().st_mtime - record.session_began
+    except OSError:
         return None
     if worked <= 0 or seconds <= 0:
         return None
     age = time.time() - (folder / "metrics.json").stat().st_mtime
-    return max(0.0, (int(record["max_iterations"]) - done) * seconds / worked - age)
+    return max(0.0, (record.max_iterations - done) * seconds / worked - age)

@@ -109,7 +109,7 @@ def _describe(run: TrainedRun, model: str) -> dict[str, Any]:
     values = flatten(cfg)
     return {
         "schema": SCHEMA,
-        "run": run.record.get("id", run.folder.name),
+        "run": run.record.id if run.record else run.folder.name,
         "model": model,
         "config": {key: list(values[key]) if isinstance(values[key], tuple) else values[key] for key in keys},
         "class_names": list(space.names),

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from benchmarks.evaluation.inference import predict_classes, predict_image
 from methods.networks import NETWORKS, Segmentor
 from results.files.bounded_yaml import load
 from results.files.plain_file import read_plain_text
-from results.records.record import FINISHED, RUNNING, read_record
+from results.records.record import FINISHED, RUNNING, Record, read_record
 
 EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
 _KEYS_SHOWN = 3
@@ -41,19 +41,20 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun(Run):
-    """A run that was read back from its folder. ``record`` is empty where it left none."""
+    """A run that was read back from its folder. ``record`` is None where it left none."""
 
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None = None
 
     @property
     def finished(self) -> bool:
-        return self.record.get("status") == FINISHED
+        return self.record is not None and self.record.status == FINISHED
 
     @property
     def status(self) -> str:
         """How the record left it, in words: a killed run cannot say that it is not running any more."""
-        status: str = self.record.get("status", "not begun")
-        return "interrupted or still running" if status == RUNNING else status
+        if self.record is None:
+            return "not begun"
+        return "interrupted or still running" if self.record.status == RUNNING else str(self.record.status)
 
     def checkpoint(self) -> Path:
         """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none.
@@ -82,7 +83,7 @@ def open_run(name: str, runs: Path, modules: Sequence[str] = ()) -> TrainedRun:
     folder = _find(name, runs)
     cfg = _read_config(folder / "config.yaml")
     withhold_module(cfg, folder / "config.yaml", modules)
-    return replace(TrainedRun.at(folder, cfg), record=read_record(folder) or {})
+    return replace(TrainedRun.at(folder, cfg), record=read_record(folder))
 
 
 def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:

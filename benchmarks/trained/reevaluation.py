@@ -31,7 +31,8 @@ from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
-from results.records.record import DATA, as_json, write_text
+from results.records.record import Record, as_json, write_text
+from results.records.scores import CLASS_IOU, HEADLINE
 from results.tables.run_table import render_table
 
 FILE = "evaluation.json"
@@ -67,7 +68,6 @@ def reevaluate(
         ConfigError, DataError or MethodError: one line that says what is wrong.
     """
     own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
-    recorded = run.record.get(DATA) or {}
     file = checkpoint or run.checkpoint()
     cfg, images = with_place(run.cfg, device), with_place(_images(run, protocol), data_root=data_root)
     if official and label_space(cfg) != CITYSCAPES:
@@ -85,13 +85,13 @@ def reevaluate(
         "window": list(windows.window) if windows else None,
         "stride": list(windows.stride) if windows else None,
         **scores,
-        "equals_record": _equal(scores, run.record, model, scored) if own else None,
+        "equals_record": _equal(scores, run.record, model, scored) if own and run.record else None,
         OFFICIAL: theirs,
         "hardware": hardware(place),
         "versions": versions(),
     }
     now = Listings().of_role(images, "VAL", labelled=True) if own else None
-    if other := difference(recorded.get("VAL"), now):
+    if other := difference(run.record.data.get("VAL") if run.record else None, now):
         entry |= {"equals_record": None}
     print(_table(scores, theirs, scored))
     about = f"{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run, other)}"
@@ -167,19 +167,20 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _equal(scores: Scores, record: Mapping[str, Any], model: str, scored: Scoring) -> bool | None:
+def _equal(scores: Scores, record: Record, model: str, scored: Scoring) -> bool | None:
     """Whether all scores that the record has are the same, to the last bit; None if it has none of this model.
 
     Means of before that count a class without labelled pixels are of more classes: of those the IoU alone are compared.
     """
-    recorded = record["result"].get(model)
-    if recorded is None:
+    recorded = record.result.of(model)
+    if not recorded.by_class:
         return None
     # Records made before class sets were added hold the headline alone.
-    means = recorded.get("miou_by_classes", {})
-    if "validation" not in record:
-        means = {number: mean for number, mean in means.items() if not _counted_more(scores, int(number), scored)}
-    return scores["iou"] == recorded["iou"] and all(scores["miou_by_classes"].get(n) == m for n, m in means.items())
+    means = recorded.means.get(HEADLINE, {})
+    if record.validation is None:
+        means = {number: mean for number, mean in means.items() if not _counted_more(scores, number, scored)}
+    same = all(scores["miou_by_classes"].get(str(number)) == mean for number, mean in means.items())
+    return scores["iou"] == recorded.by_class.get(CLASS_IOU) and same
 
 
 def _counted_more(scores: Mapping[str, Any], number: int, scored: Scoring) -> list[str]:
@@ -195,22 +196,23 @@ def _tested(images: CfgNode, windows: SlidingWindow | None) -> str:
 
 
 def _verdict(entry: Mapping[str, Any], run: TrainedRun, other: str) -> str:
-    if not run.finished:
+    record = run.record
+    if record is None or not run.finished:
         return f"The run is {run.status}: there is no record to compare with."
     if other:
         return f"NOT compared with the record, which is of other {other} of DATA.VAL."
     if entry["equals_record"] is None:
         return "Nothing of the same weights and images is in the record to compare with."
     if entry["equals_record"]:
-        more = () if "validation" in run.record else _counted_more(entry, run.cfg.TEST.CLASSES, scoring(run.cfg))
+        more = () if record.validation else _counted_more(entry, run.cfg.TEST.CLASSES, scoring(run.cfg))
         but = f" Its mean, made before, counts {', '.join(more)} too, which no label has." if more else ""
         return f"Equal to the record, bit for bit.{but}"
-    recorded = run.record["result"][entry["model"]]
-    pairs = [(entry["iou"][name], value) for name, value in recorded["iou"].items()]
+    recorded = record.result.of(entry["model"]).by_class[CLASS_IOU]
+    pairs = [(entry["iou"][name], value) for name, value in recorded.items()]
     apart = max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=math.nan)
     if run.cfg.DATA.STREETS.VERSION not in (0, datasets.streets.VERSION):
         return "NOT equal to the record, whose images another version of the drawing code made."
-    then, now = run.record.get("hardware"), entry["hardware"]
+    then, now = record.content.get("hardware"), entry["hardware"]
     where = "on the same hardware" if then == now else f"made on {_place(then)}, this on {_place(now)}"
     return f"NOT equal to the record: IoU of a class differs by up to {apart:.2g} points; {where}."
 

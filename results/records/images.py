@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from results.files.text import one_line
-from results.records.record import DATA, FINISHED, record_or_none
+from results.records.record import FINISHED, Record, record_or_none
 
 
 class MadeOf:
@@ -17,20 +16,19 @@ class MadeOf:
         self._found: dict[tuple[str, str, str], set[str]] = {}
         self._finished = self._silent = 0
 
-    def add(self, record: Mapping[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """Count runs; those that are not finished are no figures, and do not count."""
-        if record["status"] != FINISHED:
+        if record.status != FINISHED:
             return
         self._finished += 1
-        data, spec = record.get(DATA), record.get("spec")
-        if not isinstance(data, dict) or not isinstance(spec, dict):
+        if record.content.get("data") is None:
             self._silent += 1
             return
-        for role, known in data.items():
+        for role, known in record.data.items():
             if isinstance(known, dict):
                 for what in ("images", "labels"):
                     if what in known:
-                        key = (str(spec.get("protocol")), role, what)
+                        key = (record.spec.protocol, role, what)
                         self._found.setdefault(key, set()).add(str(known[what]))
 
     def told(self, unrecorded: bool = True) -> str:

@@ -5,56 +5,163 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text, replacing
 from results.files.text import clean
+from results.records.scores import Result, Validation
+from results.records.typed_json import typed
 
 SCHEMA = 1
 FILE = "record.json"
 
-PENDING, RUNNING, FINISHED = "pending", "running", "finished"
-FAILED, DIVERGED, STOPPED = "failed", "diverged", "stopped"
-STATUSES = (PENDING, RUNNING, FINISHED, FAILED, DIVERGED, STOPPED)
-"""A pending run was submitted to a queue and has not begun, or not yet gone on. A stopped run was ended on purpose
-before its last iterate, as a search prunes runs; it can be taken up again."""
+
+class Status(str, Enum):
+    """How a run stands, as its record says.
+
+    A pending run was submitted to a queue and has not begun, or not yet gone on. A stopped run was ended on purpose
+    before its last iterate, as a search prunes runs; it can be taken up again.
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+PENDING, RUNNING, FINISHED, FAILED, DIVERGED, STOPPED = Status
 
 DATA = "data"  # key of the fingerprints of what a run was made of: {"SOURCE": {"count", "images", "labels"}, ...}
 
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 
-_TEXT, _WHOLE, _NUMBER, _FLAG = "text", "a whole number", "a number", "true or false"
-_ANY = "*"  # stands for every key
-_SCORES = {"miou": _NUMBER, "miou_by_classes": {_ANY: _NUMBER}, "iou": {_ANY: _NUMBER}}
-# What tables and states make use of, where a record has it.
-_FIELDS: Mapping[str, Any] = {
-    "id": _TEXT,
-    "spec": {"protocol": _TEXT, "method": _TEXT, "network": _TEXT, "seed": _WHOLE},
-    "reason": _TEXT,
-    "oracle": _FLAG,
-    "classes": _WHOLE,
-    "iterations": _WHOLE,
-    "max_iterations": _WHOLE,
-    "resumed_at": _WHOLE,
-    "session_began": _NUMBER,
-    "seconds_per_iteration": _NUMBER,
-    "peak_memory_mib": _NUMBER,
-    "wall_seconds": _NUMBER,
-    "precision": _TEXT,
-    "hardware": {"name": _TEXT},
-    "parameters": {"inference": _WHOLE},
-    "curve": [{"iteration": _WHOLE, "miou": _NUMBER}],
-    "result": {
-        "student": _SCORES,
-        "teacher": _SCORES,
-        "criteria": {"source_miou": _NUMBER, "confidence": _NUMBER},
-    },
-}
 _DEEPEST = 50  # levels
-_LARGEST = 2**53  # of a whole number that a float still tells from the next
-_HUGE = 1e300  # beyond it sums of numbers are infinite
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a run is of."""
+
+    protocol: str = ""
+    method: str = ""
+    network: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run was made on."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many parameters a network has."""
+
+    inference: int | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation on the way; scores in percent, the confidence in [0, 1], None where they were not measured."""
+
+    iteration: int = 0
+    miou: float | None = None
+    source_miou: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What record.json says of a run. What the file does not have is as the default, and named by `lacks`.
+
+    Attributes:
+        content: the object in the file, keys that this version does not know included: what is written again.
+        status, reason: why it failed or diverged, or by what it was stopped.
+        iterations, max_iterations: done and planned.
+        oracle: whether the method learns from target labels.
+        classes: size of the class set of the headline.
+        resumed_at, session_began: iteration and time (seconds since 1970) of the last start.
+        data: fingerprints of what it was made of, by SOURCE, TARGET and VAL.
+        validation: what the validation labels lack; None where the record does not say.
+    """
+
+    content: dict[str, Any] = field(repr=False)
+    status: Status
+    id: str = ""
+    spec: Spec = Spec()
+    reason: str = ""
+    oracle: bool = False
+    classes: int = 0
+    iterations: int = 0
+    max_iterations: int = 0
+    resumed_at: int | None = None
+    session_began: float | None = None
+    seconds_per_iteration: float | None = None
+    peak_memory_mib: float | None = None
+    wall_seconds: float | None = None
+    precision: str = ""
+    hardware: Hardware = Hardware()
+    parameters: Parameters = Parameters()
+    curve: list[Point] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    validation: Validation | None = None
+    result: Result = field(default_factory=Result)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Record:
+        """The record of what a file has, without the schema; NaN and infinite numbers become None.
+
+        Raises:
+            ValueError: a field is of another kind than tables take; its line names the field.
+        """
+        content = _finite(content)
+        try:
+            status = Status(content.get("status"))
+        except ValueError:
+            expected = ", ".join(Status)
+            raise ValueError(f"status is {_short(content.get('status'))}, expected one of {expected}") from None
+        return typed(cls, {**content, "status": status, "content": content})
+
+    def changed(self, **values: Any) -> Record:
+        """The record with other values of these keys, as the file has them."""
+        return self.of({**self.content, **values})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is made by no command again: it is finished, or has diverged."""
+        return self.status in (FINISHED, DIVERGED)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its process was gone, as somebody else found."""
+        return self.status == FAILED and self.reason.startswith(LOST)
+
+    @property
+    def lacks(self) -> str:
+        """The first key that each record has from the beginning, and this one has not: "spec.seed"; or ""."""
+        for name in _NEEDED:
+            *outer, last = name.split(".")
+            node = self.content.get(outer[0]) if outer else self.content
+            if not isinstance(node, Mapping) or last not in node:
+                return name
+        return ""
+
+
+_NEEDED = (
+    "id", "spec.protocol", "spec.method", "spec.network", "spec.seed", "oracle", "classes", "iterations",
+    "max_iterations", "hardware.name", "precision",
+)  # fmt: skip
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
@@ -79,12 +186,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write ``record`` as the run folder's record.json; the schema version is added, and NaN becomes null."""
-    write_text(folder / FILE, as_json({"schema": SCHEMA, **record}))
+def write_record(folder: Path, record: Record) -> None:
+    """Write ``record`` as the run folder's record.json; the schema version is added."""
+    write_text(folder / FILE, as_json({"schema": SCHEMA, **record.content}))
 
 
-def record_or_none(folder: Path) -> dict[str, Any] | None:
+def record_or_none(folder: Path) -> Record | None:
     """Read as `read_record`, with None for a damaged record too: it counts as none where nobody is told of it."""
     try:
         return read_record(folder)
@@ -92,12 +199,7 @@ def record_or_none(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def is_over(record: Mapping[str, Any] | None) -> bool:
-    """Whether a run is made by no command again: it is finished, or has diverged."""
-    return record is not None and record["status"] in (FINISHED, DIVERGED)
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> Record | None:
     """The record of a run folder, or None where there is none yet.
 
     Its texts have no characters that steer a terminal, and NaN, which older versions wrote, is None.
@@ -108,20 +210,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE
     try:
-        record = _cleaned(json.loads(read_plain_text(path), parse_constant=lambda _: None), 0)
+        content = _cleaned(json.loads(read_plain_text(path), parse_constant=lambda _: None), 0)
     except FileNotFoundError:
         return None
     except RecursionError:
         raise ResultsError(f"{path}: expected a JSON record (it is too deep)") from None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: expected a JSON record ({error})") from None
-    found = record.pop("schema", None) if isinstance(record, dict) else type(record).__name__
+    found = content.pop("schema", None) if isinstance(content, dict) else type(content).__name__
     if found != SCHEMA:
         raise ResultsError(f"{path}: expected a record of schema {SCHEMA}, found {_short(found)}")
-    if record.get("status") not in STATUSES:
-        raise ResultsError(f"{path}: status is {_short(record.get('status'))}, expected one of {', '.join(STATUSES)}")
-    _check(record, _FIELDS, "", path)
-    return record
+    try:
+        return Record.of(content)
+    except ValueError as error:
+        raise ResultsError(f"{path}: {error}") from None
 
 
 def _cleaned(value: Any, depth: int) -> Any:
@@ -132,37 +234,6 @@ def _cleaned(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return {clean(key): _cleaned(each, depth + 1) for key, each in value.items()}
     return [_cleaned(each, depth + 1) for each in value] if isinstance(value, list) else value
-
-
-def _check(value: Any, kind: Any, name: str, path: Path) -> None:
-    """Raise ResultsError for a field, or one in it, that is not of its kind; null stands for one that is not known."""
-    if isinstance(kind, str):
-        fits, expected = (value is None and kind != _WHOLE) or _is(value, kind), kind
-    elif isinstance(kind, list):
-        fits, expected = value is None or isinstance(value, list), "a list"
-    else:
-        fits, expected = value is None or isinstance(value, dict), "an object"
-    if not fits:
-        raise ResultsError(f"{path}: {name} is {_short(value)}, expected {expected}")
-    if isinstance(value, list):
-        for number, each in enumerate(value):
-            if each is None:
-                raise ResultsError(f"{path}: {name}[{number}] is null, expected an object")
-            _check(each, kind[0], f"{name}[{number}]", path)
-    elif isinstance(value, dict):
-        for key in value if _ANY in kind else kind.keys() & value.keys():
-            _check(value[key], kind.get(key, kind.get(_ANY)), f"{name}.{key}".lstrip("."), path)
-        for size in value if name.endswith("miou_by_classes") else ():
-            if not (size.isascii() and size.isdigit() and len(size) < 9):
-                raise ResultsError(f"{path}: {name} has {_short(size)}, expected a number of classes")
-
-
-def _is(value: Any, kind: str) -> bool:
-    if kind in (_TEXT, _FLAG):
-        return isinstance(value, str if kind == _TEXT else bool)
-    if isinstance(value, bool) or not isinstance(value, int if kind == _WHOLE else (int, float)):
-        return False
-    return 0 <= value < _LARGEST if kind == _WHOLE else -_HUGE < value < _HUGE
 
 
 def _short(value: Any) -> str:

@@ -8,11 +8,12 @@ had an IoU, so that of such a class the 0 counted: two of them may be of differe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from results.records.record import FINISHED, read_record
+from results.records.record import FINISHED, Record, read_record
+from results.records.scores import CLASS_IOU
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +22,14 @@ SEPARATOR = "; "
 """Between the names of classes in a column."""
 
 
-def left_out(record: Mapping[str, Any], size: int) -> list[str] | None:
+def left_out(record: Record, size: int) -> list[str] | None:
     """The classes of a class set of ``size`` classes that its mean does not count, by name.
 
     None where a record of before does not say: of a set that is not all of its classes.
     """
-    if validation := record.get("validation"):
-        return list(validation["left_out"][str(size)])
-    iou = ((record.get("result") or {}).get("student") or {}).get("iou") or {}
+    if record.validation is not None:
+        return record.validation.left_out.get(size)
+    iou = record.result.student.by_class.get(CLASS_IOU, {})
     return [name for name, value in iou.items() if value is None] if len(iou) == size else None
 
 
@@ -82,8 +83,9 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _mean_without(folder: Path, names: set[str]) -> float:
     record = read_record(folder)
     assert record is not None
-    iou = record["result"]["student"].get("iou") or {}
+    iou = record.result.student.by_class.get(CLASS_IOU, {})
     kept = [value for name, value in iou.items() if name not in names]
-    if len(iou) != record["classes"] or not kept or None in kept:
+    known = [value for value in kept if value is not None]
+    if len(iou) != record.classes or not kept or len(known) < len(kept):
         return math.nan
-    return float(sum(kept) / len(kept))
+    return float(sum(known) / len(known))

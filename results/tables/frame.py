@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from results.files.text import one_line
 from results.records.columns import BY_CLASSES, COLUMNS, COUNTED
 from results.records.folders import run_folders
 from results.records.images import MadeOf
-from results.records.record import FILE, read_record
+from results.records.record import FILE, Record, read_record
+from results.records.scores import HEADLINE
 from results.tables.class_means import SEPARATOR, left_out
 
 if TYPE_CHECKING:
@@ -61,8 +63,6 @@ def from_folders(
                     made_of.add(record)
         except ResultsError as error:
             say(f"left out: {error}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            say(f"left out: {folder / FILE}: a field is missing or of another kind ({error})")
     further = {key for row in rows for key in row} - set(COLUMNS)
     return pd.DataFrame(rows, columns=[*COLUMNS, *sorted(further, key=_place)])
 
@@ -78,40 +78,36 @@ def _place(column: str) -> tuple[bool, int]:
     return column.startswith(COUNTED), -int(column.rpartition("_")[2])
 
 
-def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    spec, result = record["spec"], record.get("result") or {}
-    student, teacher = result.get("student") or {}, result.get("teacher") or {}
-    criteria = result.get("criteria") or {}
-    classes, means = record["classes"], student.get("miou_by_classes") or {}
+def _row(folder: Path, record: Record) -> dict[str, Any]:
+    if lacks := record.lacks:
+        raise ResultsError(f"{folder / FILE}: has no {lacks}, expected the record of a run")
+    classes, result = record.classes, record.result
+    means = result.student.means.get(HEADLINE, {})
     without = left_out(record, classes)
-    others = {int(size): left_out(record, int(size)) or () for size in means if int(size) != classes}
+    others = {size: left_out(record, size) or () for size in means if size != classes}
     return {
-        "run": record["id"],
-        "protocol": spec["protocol"],
-        "method": spec["method"],
-        "network": spec["network"],
-        "seed": spec["seed"],
-        "status": record["status"],
-        "reason": record.get("reason", ""),
-        "oracle": record["oracle"],
+        "run": record.id,
+        **asdict(record.spec),
+        "status": str(record.status),
+        "reason": record.reason,
+        "oracle": record.oracle,
         "classes": classes,
         "counted": None if without is None else classes - len(without),
         "left_out": None if without is None else SEPARATOR.join(without),
-        "miou": student.get("miou"),
-        "teacher_miou": teacher.get("miou"),
-        "source_miou": criteria.get("source_miou"),
-        "confidence": criteria.get("confidence"),
-        "iterations": record["iterations"],
-        "max_iterations": record["max_iterations"],
-        "seconds_per_iteration": record.get("seconds_per_iteration"),
-        "peak_memory_mib": record.get("peak_memory_mib"),
-        "wall_seconds": record.get("wall_seconds"),
-        "parameters": (record.get("parameters") or {}).get("inference"),
-        "hardware": record["hardware"]["name"],
-        "precision": record["precision"],
+        "miou": result.student.headline,
+        "teacher_miou": result.teacher.headline,
+        **asdict(result.criteria),
+        "iterations": record.iterations,
+        "max_iterations": record.max_iterations,
+        "seconds_per_iteration": record.seconds_per_iteration,
+        "peak_memory_mib": record.peak_memory_mib,
+        "wall_seconds": record.wall_seconds,
+        "parameters": record.parameters.inference,
+        "hardware": record.hardware.name,
+        "precision": record.precision,
         "folder": str(folder),
         # A record of before there were several has the headline alone.
-        f"{BY_CLASSES}{classes}": student.get("miou"),
-        **{f"{BY_CLASSES}{int(size)}": miou for size, miou in means.items()},
+        f"{BY_CLASSES}{classes}": result.student.headline,
+        **{f"{BY_CLASSES}{size}": miou for size, miou in means.items()},
         **{f"{COUNTED}{size}": size - len(names) for size, names in others.items() if names},
     }

@@ -18,6 +18,7 @@ from full_disk import refuse_new_files
 from matplotlib import cbook, pyplot
 from matplotlib.figure import Figure
 from PIL import Image
+from record_files import write_record
 from trained_runs import Ended, assert_one_line, call
 
 import ablations.run
@@ -33,7 +34,7 @@ from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
 from results import plots
 from results.plots import Mark, plot_heat_map, plot_line, plot_points
-from results.records.record import read_record, write_record
+from results.records.record import Record, read_record
 
 Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; words are the status of a run without one
 
@@ -339,7 +340,7 @@ def command(
 ) -> Callable[..., Ended]:
     """The command with runs that are written in place of trained; those of seed 1 at ratio 0.9 diverge."""
 
-    def write(run: Any, watcher: Any, *_: Any) -> dict[str, Any] | None:
+    def write(run: Any, watcher: Any, *_: Any) -> Record | None:
         cfg, folder = run.cfg, run.folder
         diverged = cfg.TERMS.MRM.RATIO == 0.9 and cfg.SEED == 1
         watcher.started(0)

@@ -11,6 +11,7 @@ import pytest
 from counted_costs import COUNTER
 from fake_runs import EVALUATIONS, FakePool, score, write
 from optuna.trial import FrozenTrial, TrialState
+from record_files import read_record
 
 from ablations.profiling.step_cost import GIGA
 from ablations.search import described, parse_arguments
@@ -21,7 +22,7 @@ from ablations.study.trial_progress import TrialProgress
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
-from results.records.record import DIVERGED, STOPPED, read_record
+from results.records.record import DIVERGED, STOPPED
 
 Make = Callable[..., optuna.Study]
 

@@ -16,6 +16,7 @@ import pytest
 from fake_runs import EVALUATIONS, FakePool, Fate, write
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
+from record_files import read_record, write_record
 from rich.console import Console
 
 from ablations.search import described, parse_arguments
@@ -31,7 +32,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
-from results.records.record import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
+from results.records.record import FAILED, FINISHED, RUNNING, STOPPED
 from slurm.base.outcome import Lost
 from slurm.processes.local import LocalPool
 

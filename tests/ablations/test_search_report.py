@@ -19,6 +19,7 @@ from full_disk import largest_file
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from PIL import Image
+from record_files import read_record, write_record
 
 import ablations.run
 from ablations.study.search_report import ORACLE, SearchReport, write_search_report
@@ -43,7 +44,7 @@ from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
 from benchmarks.cli.given import given_overrides, seeds
 from benchmarks.config.run_id import run_folder, run_id
-from results.records.record import DATA, read_record, write_record
+from results.records.record import DATA
 
 RATIO = Dimension("mask-ratio", "TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), 0.4, ())
 LAMBDA = Dimension("lambda", "TERMS.MRM.WEIGHT", FloatDistribution(0.03, 10, log=True), 1.0, ())

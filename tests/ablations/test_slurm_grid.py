@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from conftest import SMALL, pairs
 from held_runs import PATIENCE, held_run, wait_for
+from record_files import read_record
 
 from benchmarks.core.checkout import ROOT
 from benchmarks.state.submissions import submitted_runs
-from results.records.record import read_record
 from results.tables.frame import collect
 from slurm.local_cluster.cluster import LocalCluster
 

@@ -351,7 +351,7 @@ def test_weights_of_a_whole_segmentor_are_loaded(small_config: MakeConfig, tmp_p
 @pytest.mark.parametrize("method", METHODS)
 def test_two_steps_train_every_part(small_config: MakeConfig, tmp_path: Path, method: str) -> None:
     cfg = small_config(method, overrides={"SOLVER.ITERS": 2, "SOLVER.WARMUP_ITERS": 0})
-    record = run_one(Run.at(tmp_path, cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path, cfg), RunWatcher()).content
     assert (record["status"], record["reason"]) == ("finished", "")
     start, end = build_student(cfg), torch.load(tmp_path / "model_final.pth", weights_only=True)
     unchanged = [name for name, value in start.named_parameters() if torch.equal(value, end["model"][name])]
@@ -361,7 +361,7 @@ def test_two_steps_train_every_part(small_config: MakeConfig, tmp_path: Path, me
 @pytest.mark.slow
 def test_two_steps_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> None:
     overrides = {"SOLVER.ITERS": 2, "DATA.STREETS.VAL_IMAGES": 1, "NETWORK": "deeplabv2-r50"}
-    record = run_one(Run.at(tmp_path, small_config("hrda", overrides=overrides)), RunWatcher())
+    record = run_one(Run.at(tmp_path, small_config("hrda", overrides=overrides)), RunWatcher()).content
     assert (record["status"], record["reason"]) == ("finished", "")
 
 

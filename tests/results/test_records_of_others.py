@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from detectron2.utils.events import EventStorage
 from fake_queue import Queue
+from record_files import read_record, write_record
 from written_runs import write_run
 
 from benchmarks.engine.hooks import MetricsHook
@@ -21,7 +22,7 @@ from benchmarks.launch.state_table import state_table
 from benchmarks.state.run_states import RunState, run_states
 from results.collect import main
 from results.files.errors import ResultsError
-from results.records.record import as_json, read_record, write_record
+from results.records.record import as_json
 from results.tables.cells import as_csv, markdown, table_of, tabulated
 from results.tables.frame import collect
 

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from record_files import read_record, write_record
 
 from results.files.errors import ResultsError
+from results.records import record as records
 from results.records.columns import COLUMNS
-from results.records.record import SCHEMA, read_record, write_record, write_text
+from results.records.record import SCHEMA, Status, write_text
 from results.tables.class_means import said
 from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import collect, from_folders
@@ -144,6 +146,38 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = read_record(tmp_path)
     assert again is not None and again["status"] == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]  # nothing temporary is left
+
+
+def test_what_a_record_says_is_read_once_and_what_is_not_known_is_kept(tmp_path: Path) -> None:
+    """A key of a newer version, a model without scores, and a null: each is written again as it was."""
+    content = record(classes=16, later={"a": [1]}, job=None, curve=[{"iteration": 250, "miou": 40.0, "later": 1.0}])
+    content["result"]["student"] |= {"miou_by_classes": {"16": 50.0, "13": 55.5}, "later": True}
+    write_record(tmp_path, content)
+    found = records.read_record(tmp_path)
+    assert found is not None and found.status is Status.FINISHED and found.is_over and not found.lacks
+    assert (found.spec.method, found.classes, found.hardware.name) == ("dacs", 16, "CPU of a laptop")
+    student, teacher = found.result.student, found.result.teacher
+    assert student.headline == 50.0 and student.means == {"mIoU": {16: 50.0, 13: 55.5}} and teacher.means == {}
+    assert student.by_class == {"IoU": {"road": 90.0, "train": None}}
+    assert (found.curve[0].iteration, found.curve[0].miou, found.curve[0].source_miou) == (250, 40.0, None)
+    assert (found.result.criteria.confidence, found.validation, found.data) == (None, None, {})
+    stopped = found.changed(status=Status.STOPPED, reason="by hand")
+    records.write_record(tmp_path, stopped)
+    assert read_record(tmp_path) == content | {"status": "stopped", "reason": "by hand"}
+    assert list(stopped.content) == list(content)
+    assert not stopped.is_over and records.read_record(tmp_path) == stopped
+
+
+@pytest.mark.parametrize("name", ["id", "spec", "spec.seed", "hardware.name", "max_iterations"])
+def test_a_record_that_lacks_what_every_run_has_is_named_in_tables(tmp_path: Path, name: str) -> None:
+    content = record()
+    *outer, last = name.split(".")
+    del (content[outer[0]] if outer else content)[last]
+    write_record(tmp_path, content)
+    told: list[str] = []
+    assert collect(tmp_path, told.append).empty
+    lacks = "spec.protocol" if name == "spec" else name
+    assert told == [f"left out: {tmp_path / 'record.json'}: has no {lacks}, expected the record of a run"]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

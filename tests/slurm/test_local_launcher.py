@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import SMALL
 from full_disk import largest_file
+from record_files import read_record, write_record
 from submitit.core.utils import JobPaths
 
 from benchmarks.config.run import Run
@@ -23,7 +24,6 @@ from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.workers import WorkerJob, WorkerProgress
 from benchmarks.state.lock import locked
 from benchmarks.state.outcome import iteration, mark_lost
-from results.records.record import read_record, write_record
 from slurm.base.errors import LauncherError
 from slurm.base.outcome import Lost, error_of_another_task, read_outcome
 from slurm.base.private import make_private

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_files import read_record
 
 from benchmarks import submit_speed
 from benchmarks.config.run import Run
@@ -22,7 +23,7 @@ from benchmarks.core.checkout import ROOT
 from benchmarks.launch.on_slurm import make_on_slurm
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.submissions import submitted_runs
-from results.records.record import PENDING, read_record
+from results.records.record import PENDING
 from slurm.base.errors import LauncherError
 from slurm.base.outcome import Lost
 from slurm.jobs import pool

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from record_files import write_record
+
 from benchmarks.state.run_states import RunState, run_states
 from benchmarks.state.submissions import note_submission
-from results.records.record import write_record
 from slurm.jobs.scheduler import GONE, JobState, Scheduler, SchedulerSilent
 
 

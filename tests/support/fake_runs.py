@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
+from record_files import read_record, write_record
 
 from benchmarks.launch.workers import WorkerJob
-from results.records.record import DIVERGED, FAILED, FINISHED, RUNNING, read_record, write_record
+from results.records.record import DIVERGED, FAILED, FINISHED, RUNNING
 from slurm.base.outcome import Lost
 
 EVALUATIONS = 5

@@ -47,7 +47,7 @@ def make(cfg: CfgNode, folder: Path, watcher: RunWatcher | None = None) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmarks.engine.trainer, "LOG_PERIOD", LOG_PERIOD)
         patch.setattr(benchmarks.engine.hooks, "LOG_PERIOD", LOG_PERIOD)
-        return run_one(Run.at(folder, cfg), watcher or RunWatcher())
+        return run_one(Run.at(folder, cfg), watcher or RunWatcher()).content
 
 
 def config(method: str, **overrides: Any) -> CfgNode:

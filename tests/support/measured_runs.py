@@ -64,5 +64,5 @@ def measured() -> Reading:
     folder = Path(tempfile.mkdtemp(prefix="segshift-measured-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     watcher = Reading(folder)
-    assert run_one(Run.at(folder, config()), watcher)["status"] == "finished"
+    assert run_one(Run.at(folder, config()), watcher).content["status"] == "finished"
     return watcher

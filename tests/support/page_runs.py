@@ -67,7 +67,7 @@ def make_stage(folder: Path) -> Stage:
     where = {"DATA.ROOT": str(folder / "DATA")}
     cfg = RunSpec("gta-cityscapes", "dacs", "daformer-lite0", 0, small | ONE_STEP | sizes | where).resolve()
     run = run_folder(folder / "runs", cfg)
-    assert run_one(Run.at(run, cfg), RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(run, cfg), RunWatcher()).content["status"] == "finished"
     names = {
         "RUN": run.relative_to(folder).as_posix(),
         "3f2a": run.name[:4],

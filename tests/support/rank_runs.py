@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from conftest import SMALL
 from detectron2.config import CfgNode
+from record_files import read_record
 
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.launch.workers import WorkerJob, make_run
-from results.records.record import read_record
 
 
 def config(method: str = "dacs", **more: Any) -> CfgNode:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from record_files import read_record
 
 from ablations.study.study import FOLDER, LOST, OUTCOME, RETRY_OF
-from results.records.record import FINISHED, read_record
+from results.records.record import FINISHED
 
 STUDY = "mine"
 

@@ -83,7 +83,7 @@ def _make(cfg: CfgNode, folder: Path) -> Seen:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "update", step)
         patch.setattr(Trainer, "training_step", keep)
-        record = run_one(Run.at(folder, cfg), RunWatcher())
+        record = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert record["status"] == "finished", record["reason"]
     seen.trained.extend(comm.all_gather(trained))
     seen.images.extend(comm.all_gather(images))

@@ -44,7 +44,7 @@ def trained(method: str = "dacs") -> Path:
     rates = {"SOLVER.ENCODER_LR": 0.01, "SOLVER.DECODER_LR": 0.05, "TEST.PERIOD": 4}
     cfg = RunSpec("streets", method, None, 0, SMALL | rates).resolve()
     folder = run_folder(runs, cfg)
-    assert run_one(Run.at(folder, cfg), RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(folder, cfg), RunWatcher()).content["status"] == "finished"
     return folder
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from results.records.record import write_record
+from record_files import write_record
 
 
 def write_run(folder: Path, method: str, seed: int, miou: float | None, ratio: float | None, **changes: Any) -> None:

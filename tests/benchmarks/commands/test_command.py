@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from detectron2.config import CfgNode
 from full_disk import refuse_new_files
+from record_files import write_record
 
 from benchmarks.cli.given import method_names, seeds
 from benchmarks.config.run import Run
@@ -27,7 +28,7 @@ from benchmarks.launch.launcher import Launcher
 from datasets.errors import DataError
 from methods.base.errors import MethodError
 from results.files.errors import ResultsError
-from results.records.record import write_record
+from results.records.record import Record
 
 SCRIPT = ROOT / "benchmarks" / "run.py"
 
@@ -308,7 +309,7 @@ class Runs:
         self.raised: dict[str, Exception] = {}
         self.checked: list[list[str]] = []  # names of each look before the first run
 
-    def __call__(self, run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
+    def __call__(self, run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> Record:
         cfg, folder = run.cfg, run.folder
         name = f"{cfg.METHOD} {cfg.SEED}"
         self.made.append(name)
@@ -335,7 +336,7 @@ class Runs:
         record |= self.endings.get(name, {})
         folder.mkdir(parents=True, exist_ok=True)
         write_record(folder, record)
-        return record
+        return Record.of(record)
 
 
 @pytest.fixture
@@ -445,9 +446,9 @@ def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
     """The first leaves no record; the second cannot even begin."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.txt")
 
-    def no_place(run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> dict[str, Any]:
+    def no_place(run: Run, watcher: RunWatcher, force: bool = False, *_: Any) -> Record:
         if run.cfg.METHOD == "dacs":
-            return {"status": "failed", "reason": f"OSError: {full.strerror}"}
+            return Record.of({"status": "failed", "reason": f"OSError: {full.strerror}"})
         return runs(run, watcher, force)
 
     monkeypatch.setattr(compare, "run_one", no_place)

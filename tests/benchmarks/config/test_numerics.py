@@ -64,7 +64,7 @@ def test_an_old_run_opens_as_what_it_was_and_is_not_gone_on_with(small_config: M
     (folder / "config.yaml").write_text(yaml.safe_dump(written))
     old = open_run(str(folder), tmp_path).cfg
     assert run_id(old) == folder.name != run_id(cfg)
-    record = run_one(Run.at(folder, old), RunWatcher())
+    record = run_one(Run.at(folder, old), RunWatcher()).content
     assert record["status"] == "failed"
     assert "NUMERICS is before there were any, mrm 2 in this version of the code" in record["reason"]
     assert not list(folder.glob("*.pth"))

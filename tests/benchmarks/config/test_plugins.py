@@ -17,6 +17,7 @@ import pytest
 import yaml
 from conftest import SMALL, pairs
 from plugged_in import forgotten
+from record_files import read_record
 
 from benchmarks.config import plugins
 from benchmarks.config.plugins import VARIABLE, import_plugins, used_plugins
@@ -33,7 +34,7 @@ from benchmarks.launch.on_slurm import submitter
 from benchmarks.launch.workers import WorkerJob, make_run_in_job
 from benchmarks.trained.opened_run import load_segmentor, open_run
 from datasets.errors import DataError
-from results.records.record import FAILED, FINISHED, read_record
+from results.records.record import FAILED, FINISHED
 from slurm.jobs.profile import Profile
 from slurm.jobs.submission import Submitter
 
@@ -250,9 +251,9 @@ def test_the_key_is_set_by_the_option_alone() -> None:
 
 def test_a_record_names_all_that_were_imported(elsewhere: Path) -> None:
     cfg = RunSpec("streets", "dacs").resolve()
-    assert "plugins" not in initial_record(Run.at(elsewhere, cfg))
+    assert "plugins" not in initial_record(Run.at(elsewhere, cfg)).content
     import_plugins(["entropy.py"])
-    assert initial_record(Run.at(elsewhere, cfg))["plugins"] == {digest(METHOD): "entropy.py"}
+    assert initial_record(Run.at(elsewhere, cfg)).content["plugins"] == {digest(METHOD): "entropy.py"}
     assert cfg.PLUGINS == ()
 
 
@@ -264,7 +265,7 @@ def test_a_run_that_was_begun_with_another_version_is_not_gone_on_with(
     cfg.defrost()
     cfg.PLUGINS = ("0123456789abcdef",)
     cfg.freeze()
-    record = run_one(Run.at(elsewhere / "run", cfg), RunWatcher())
+    record = run_one(Run.at(elsewhere / "run", cfg), RunWatcher()).content
     assert record["status"] == FAILED
     assert f"PLUGINS is 0123456789abcdef, {digest(METHOD)} of the plug-ins as they are now" in record["reason"]
 

@@ -147,7 +147,7 @@ def test_images_for_the_test_server_have_no_label(root: Path, protocol: str, fol
 @pytest.mark.parametrize("protocol", ["cityscapes-acdc", "cityscapes-darkzurich"])
 def test_two_steps_on_adverse_conditions(root: Path, tmp_path: Path, protocol: str) -> None:
     cfg = RunSpec(protocol, "dacs", "daformer-lite0", overrides={**SMALL, "DATA.ROOT": str(root)}).resolve()
-    record = run_one(Run.at(run_folder(tmp_path, cfg), cfg), RunWatcher())
+    record = run_one(Run.at(run_folder(tmp_path, cfg), cfg), RunWatcher()).content
     assert record["status"] == "finished", record["reason"]
     assert list(record["result"]["student"]["miou_by_classes"]) == ["19"]
 

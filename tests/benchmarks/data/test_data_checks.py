@@ -150,7 +150,7 @@ def test_a_class_that_never_occurs_is_a_warning_by_name(own: Own, caplog: pytest
 def test_a_record_says_which_classes_the_validation_labels_lack(own: Own, tmp_path: Path) -> None:
     for path in own.folder.glob("camera/*_label.png"):
         save_grey(path, np.full((32, 40), 1))
-    record = run_one(Run.at(tmp_path / "run", own.resolve("source-only", **ONE_STEP)), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", own.resolve("source-only", **ONE_STEP)), RunWatcher()).content
     assert record["validation"] == {
         "labelled_pixels": {"ground": 0, "house": 3 * 32 * 40, "sky": 0},
         "left_out": {"3": ["ground", "sky"]},

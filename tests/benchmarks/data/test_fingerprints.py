@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_runs import EVALUATIONS, FakePool, write
 from own_files import ONE_STEP, Own
+from record_files import read_record, write_record
 from tiny_files import save_grey, save_image
 from trained_runs import Command, assert_one_line, commands_in
 
@@ -34,17 +35,7 @@ from benchmarks.state.outcome import mark_begun, mark_lost
 from benchmarks.trained.opened_run import open_run
 from benchmarks.trained.reevaluation import reevaluate
 from results.records.images import about_images
-from results.records.record import (
-    DATA,
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    PENDING,
-    RUNNING,
-    STOPPED,
-    read_record,
-    write_record,
-)
+from results.records.record import DATA, DIVERGED, FAILED, FINISHED, PENDING, RUNNING, STOPPED
 
 
 @pytest.fixture
@@ -258,7 +249,7 @@ def test_training_writes_it_down_and_does_not_go_on_with_others(
     own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = own.resolve("source-only", **ONE_STEP)
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert record["status"] == FINISHED, record["reason"]
     assert record[DATA] == Listings().of(Run.at(tmp_path, cfg)) and set(record[DATA]) == {"SOURCE", "VAL"}
     # Scored again on other images, it is not compared with its record.

@@ -59,7 +59,7 @@ def test_the_example_runs_for_two_steps(examples: Path, tmp_path: Path, name: st
     cfg = resolved(examples / f"{name}.yaml", "dacs+mrm", **{"TERMS.MRM.DIM": 32, "TERMS.MRM.HEADS": 2})
     folder = run_folder(tmp_path, cfg)
     assert folder.parent == tmp_path / name / "dacs+mrm/daformer-lite0"
-    record = run_one(Run.at(folder, cfg), RunWatcher())
+    record = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert record["status"] == "finished", record["reason"]
     assert record["spec"]["protocol"] == name
     assert (record["classes"], record["class_sets"]) == (5, [5])

@@ -76,7 +76,7 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_two_steps(recipe: str, protocol: str, root: Path, tmp_path: Path) -> None:
     cfg = shrunk(protocol, recipe, root)
-    record = run_one(Run.at(tmp_path, cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path, cfg), RunWatcher()).content
     if recipe == "target-only" and protocol in (OWN, "cityscapes-darkzurich"):  # their training images have no labels
         assert record["status"] == "failed" and "target-only learns from target labels, but" in record["reason"]
         return

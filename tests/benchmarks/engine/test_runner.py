@@ -12,6 +12,7 @@ import torch
 import yaml
 from detectron2.config import CfgNode
 from fake_runs import write
+from record_files import read_record
 from scores import assert_scores
 
 import benchmarks.engine.hooks
@@ -28,7 +29,6 @@ from benchmarks.engine.trainer import Trainer
 from benchmarks.state.lock import locked
 from datasets.errors import DataError
 from datasets.label_space import CITYSCAPES
-from results.records.record import read_record
 
 MakeConfig = Callable[..., CfgNode]
 
@@ -73,7 +73,7 @@ def _log_every_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def finished(small_config: MakeConfig, tmp_path: Path) -> tuple[CfgNode, Path, dict[str, Any]]:
     cfg, folder = small_config("dacs+mrm"), tmp_path / "run"
-    return cfg, folder, run_one(Run.at(folder, cfg), RunWatcher())
+    return cfg, folder, run_one(Run.at(folder, cfg), RunWatcher()).content
 
 
 def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
@@ -114,10 +114,10 @@ def test_finished_run_is_not_made_again_unless_forced(finished: tuple[CfgNode, P
     cfg, folder, record = finished
     stamp = (folder / "model_final.pth").stat().st_mtime_ns
     weights = final(folder)["model"]
-    assert run_one(Run.at(folder, cfg), RunWatcher()) == record
+    assert run_one(Run.at(folder, cfg), RunWatcher()).content == record
     assert (folder / "model_final.pth").stat().st_mtime_ns == stamp
     (folder / "left-over").touch()
-    again = run_one(Run.at(folder, cfg), RunWatcher(), force=True)
+    again = run_one(Run.at(folder, cfg), RunWatcher(), force=True).content
     assert (folder / "model_final.pth").stat().st_mtime_ns > stamp
     assert again["result"] == record["result"]
     assert not (folder / "left-over").exists()
@@ -139,7 +139,7 @@ def test_killed_run_goes_on_to_the_same_end(
     with pytest.raises(Killed):
         run_one(Run.at(folder, cfg), Killing())
     assert json.loads((folder / "record.json").read_text())["status"] == "running"
-    resumed = run_one(Run.at(folder, cfg), RunWatcher())
+    resumed = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert resumed["resumed_at"] == (0 if after < 3 else 2)  # the checkpoint at 2 comes after the watcher's word
     saved, expected = final(folder), final(whole)
     for state in (saved, expected):
@@ -168,7 +168,7 @@ def test_killed_in_the_last_evaluation(
     with pytest.raises(Killed):
         run_one(Run.at(folder, cfg), RunWatcher())
     monkeypatch.undo()
-    resumed = run_one(Run.at(folder, cfg), RunWatcher())
+    resumed = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert resumed["resumed_at"] == 4
     assert (resumed["result"], resumed["iterations"]) == (record["result"], 4)
 
@@ -182,11 +182,11 @@ def test_failed_run_says_why_and_is_tried_again(
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(Trainer, "run_step", broken)
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert (record["status"], record["reason"]) == ("failed", "RuntimeError: out of luck")
     assert "Traceback" in (tmp_path / "run" / "log.txt").read_text()
     monkeypatch.undo()
-    assert run_one(Run.at(tmp_path / "run", cfg), RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content["status"] == "finished"
 
 
 def test_a_run_that_cannot_go_on_keeps_what_it_has_measured(
@@ -202,7 +202,7 @@ def test_a_run_that_cannot_go_on_keeps_what_it_has_measured(
         raise DataError("the images are gone")
 
     monkeypatch.setattr(benchmarks.engine.runner, "validation_set", gone)
-    record = run_one(Run.at(folder, cfg), RunWatcher())
+    record = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert (record["status"], record["reason"]) == ("failed", "DataError: the images are gone")
     assert [record[key] for key in ("curve", "iterations")] == [before[key] for key in ("curve", "iterations")]
     assert read_record(folder) == record
@@ -210,10 +210,10 @@ def test_a_run_that_cannot_go_on_keeps_what_it_has_measured(
 
 def test_diverged_run_is_recorded_and_kept(small_config: MakeConfig, tmp_path: Path) -> None:
     cfg = small_config("source-only", overrides={"SOLVER.ENCODER_LR": 1e30, "SOLVER.DECODER_LR": 1e30})
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert record["status"] == "diverged"
     assert "loss_supervised is nan at iteration" in record["reason"]
-    assert run_one(Run.at(tmp_path / "run", cfg), RunWatcher()) == record
+    assert run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content == record
 
 
 def test_two_processes_do_not_write_one_folder(small_config: MakeConfig, tmp_path: Path) -> None:
@@ -224,8 +224,9 @@ def test_two_processes_do_not_write_one_folder(small_config: MakeConfig, tmp_pat
 
 
 def test_loader_workers_and_bf16(small_config: MakeConfig, tmp_path: Path) -> None:
-    plain = run_one(Run.at(tmp_path / "plain", small_config("dacs")), RunWatcher())
-    loaded = run_one(Run.at(tmp_path / "loaded", small_config("dacs", overrides={"NUM_WORKERS": 2})), RunWatcher())
+    plain = run_one(Run.at(tmp_path / "plain", small_config("dacs")), RunWatcher()).content
+    several = small_config("dacs", overrides={"NUM_WORKERS": 2})
+    loaded = run_one(Run.at(tmp_path / "loaded", several), RunWatcher()).content
     assert loaded["result"] == plain["result"]
     assert plain["id"] == loaded["id"]
 
@@ -238,7 +239,7 @@ def test_bf16_trains_and_is_said_to_be_slow_where_the_processor_lacks_it(
     monkeypatch.setattr(bf16, "CPUINFO", tmp_path / "cpuinfo")
     small = {"SOLVER.ITERS": 1, "INPUT.CROP": (32, 32), "DATA.STREETS.SIZE": (64, 32)}
     cfg = small_config("dacs", overrides=small | {"SOLVER.PRECISION": "bf16"})
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert (record["status"], record["precision"]) == ("finished", "bf16")
     assert record["id"] != run_id(small_config("dacs", overrides=small))
     told = [line.getMessage() for line in caplog.records if "bf16" in line.getMessage()]
@@ -271,7 +272,7 @@ def test_mismatched_source_label_fails_the_run_in_one_line(
     small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = small_config("source-only", overrides={"INPUT.CROP": (512, 512)})
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert record["status"] == "failed"
     assert record["reason"].startswith("DataError: ") and "512" in record["reason"] and "\n" not in record["reason"]
 
@@ -306,5 +307,5 @@ def test_the_watcher_of_a_resumed_run_is_told_its_last_miou(
     cfg = small_config("source-only")
     with pytest.raises(Killed):
         run_one(Run.at(tmp_path / "run", cfg), Seeing())
-    curve = run_one(Run.at(tmp_path / "run", cfg), Seeing())["curve"]
+    curve = run_one(Run.at(tmp_path / "run", cfg), Seeing()).content["curve"]
     assert told == [(0, None), (2, curve[0]["miou"])]

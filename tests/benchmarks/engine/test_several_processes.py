@@ -16,10 +16,10 @@ import pytest
 import torch
 from conftest import SMALL
 from detectron2.config import CfgNode
+from record_files import read_record
 from shared_runs import Seen, make_and_see, normalised, shared_norm
 
 from benchmarks.config.spec import RunSpec
-from results.records.record import read_record
 from slurm.processes.ranks import run_ranks
 
 # Every term, with the choices of it that look at more than one image; dropout and drop path are on. Networks of batch

@@ -128,7 +128,7 @@ def test_the_student_is_measured_where_there_is_no_teacher_and_no_target_label_i
     own.data["TARGET"] = {"LAYOUT": "folders", "FOLDER": "street", "IMAGES": "*_rgb.png", "LABELS": "*_label.png"}
     cfg = own.resolve("source-only", **ONE_STEP, **{"TEST.CONFIDENCE_IMAGES": 2})
     check_data(cfg, parse("source-only"))
-    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", cfg), RunWatcher()).content
     assert record["status"] == "finished", record["reason"]
     assert set(record["result"]) == {"student", "criteria"} and set(record["result"]["criteria"]) == {"confidence"}
     saved = torch.load(tmp_path / "run/model_final.pth", weights_only=True)["model"]

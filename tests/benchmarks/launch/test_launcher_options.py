@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_queue import Queue, make
+from record_files import write_record
 
 from ablations import run as grid
 from ablations import search
@@ -23,7 +24,6 @@ from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher, read_launcher, read_profile_options
-from results.records.record import write_record
 from slurm.base.errors import LauncherError
 from slurm.jobs.profile import Profile
 from slurm.processes import local

@@ -12,13 +12,14 @@ import pytest
 from held_runs import PATIENCE, held, wait_for
 from killed_runs import assert_same, state
 from rank_runs import config, whole
+from record_files import read_record
 
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
 from benchmarks.launch.on_slurm import make_on_slurm
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.submissions import submitted_runs
-from results.records.record import LOST, read_record
+from results.records.record import LOST
 from slurm.jobs import pool
 from slurm.jobs.profile import Profile
 from slurm.local_cluster.cluster import LocalCluster

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from detectron2.config import CfgNode
+from record_files import read_record, write_record
 
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
@@ -23,7 +24,6 @@ from benchmarks.launch.workers import WorkerJob
 from benchmarks.state import again
 from benchmarks.state.lock import locked
 from benchmarks.state.outcome import mark_lost
-from results.records.record import read_record, write_record
 from results.tables.frame import collect
 
 
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def made(small_config: Callable[..., CfgNode], tmp_path: Path) -> tuple[CfgNode, Path]:
     cfg, folder = small_config("source-only", overrides={"SOLVER.ITERS": 2}), tmp_path / "run"
-    assert run_one(Run.at(folder, cfg), RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(folder, cfg), RunWatcher()).content["status"] == "finished"
     return cfg, folder
 
 
@@ -59,13 +59,13 @@ def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(Trainer, "run_step", broken)
-    assert run_one(Run.at(folder, cfg), RunWatcher(), force=True)["status"] == "failed"
+    assert run_one(Run.at(folder, cfg), RunWatcher(), force=True).content["status"] == "failed"
     assert contents(folder) == before
     assert list(collect(folder.parent)["status"]) == ["finished"]
     monkeypatch.undo()
     (folder / "of the old one").touch()
     (folder / "link").symlink_to(folder.parent)
-    new = run_one(Run.at(folder, cfg), RunWatcher(), force=True)
+    new = run_one(Run.at(folder, cfg), RunWatcher(), force=True).content
     assert read_record(folder) == new and new["status"] == "finished"
     left = {path.name for path in folder.iterdir()}
     assert not {"of the old one", "link"} & left and [name for name in left if name[0] == "."] == [".lock"]
@@ -81,7 +81,7 @@ def test_a_run_of_a_queue_that_is_made_anew_goes_on_when_its_job_is_started_agai
     with pytest.raises(KeyboardInterrupt):
         run_one(Run.at(folder, cfg), Stopping(), force=True, begun=True)
     left = again.newest_record(folder)
-    assert left is not None and left["status"] == "running" and contents(folder) == before
+    assert left is not None and left.status == "running" and contents(folder) == before
     assert mark_lost(folder, "its node is gone", force=True)
     assert contents(folder) == before
     (again.newest(folder) / "of the first start").touch()
@@ -153,7 +153,7 @@ def test_a_command_shows_no_run_of_two_makings_of_which_one_cannot_be_read(
     folder = run_folder(tmp_path, cfg)
     whole = folder / ".again-whole"
     whole.mkdir(parents=True)
-    write_record(folder, {**initial_record(Run.at(folder, cfg)), "status": "finished", "result": None})
+    write_record(folder, {**initial_record(Run.at(folder, cfg)).content, "status": "finished", "result": None})
     (whole / "record.json").write_text("{")
     with pytest.raises(RunRefused, match=r"\.again-whole/record\.json"):
         make_runs([Run.at(folder, cfg)], tmp_path)

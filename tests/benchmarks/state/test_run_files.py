@@ -37,7 +37,7 @@ def test_what_is_appended_to_is_a_plain_file(
 ) -> None:
     path = tmp_path / "run" / name
     target = put(path, kind)
-    record = run_one(Run.at(path.parent, small_config("source-only")), RunWatcher())
+    record = run_one(Run.at(path.parent, small_config("source-only")), RunWatcher()).content
     assert record["status"] == "failed" and record["reason"].startswith(f"{path} is {kind}, expected a plain file")
     assert target.read_text() == "mine\n"
     assert {each.name for each in path.parent.iterdir()} == {name, ".lock", "record.json"}
@@ -48,7 +48,7 @@ def test_a_folder_in_place_of_a_file_is_one_line(
     name: str, small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
     put(tmp_path / "run" / name, "a folder")
-    record = run_one(Run.at(tmp_path / "run", small_config("source-only")), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", small_config("source-only")), RunWatcher()).content
     assert record["status"] == "failed" and f"{name} is a folder, expected a plain file" in record["reason"]
 
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_that_is_a_pipe_keeps_nobody_waiting(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
     put(tmp_path / "run" / "model_0000001.pth", "a pipe")
-    record = run_one(Run.at(tmp_path / "run", small_config("source-only")), RunWatcher())
+    record = run_one(Run.at(tmp_path / "run", small_config("source-only")), RunWatcher()).content
     assert record["status"] == "failed" and "model_0000001.pth is a pipe" in record["reason"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from fake_queue import Queue, make, one
+from record_files import read_record, write_record
 from rich.console import Console
 
 from benchmarks.config.run import Run
@@ -29,7 +30,6 @@ from benchmarks.state.lock import locked
 from benchmarks.state.run_states import _LATE, RunState, run_states
 from benchmarks.state.submissions import note_submission, submitted_runs
 from datasets.errors import DataError
-from results.records.record import read_record, write_record
 from slurm.jobs.profile import Profile, read_profile
 from slurm.jobs.scheduler import GONE, SchedulerSilent
 

@@ -60,7 +60,7 @@ def test_a_stopped_run_is_counted_and_taken_up_to_the_same_end(tmp_path: Path) -
     assert on_disk(tmp_path) == stopped
 
     watcher = Reading(tmp_path)
-    again, whole = run_one(Run.at(tmp_path, config()), watcher), on_disk(run.folder)
+    again, whole = run_one(Run.at(tmp_path, config()), watcher).content, on_disk(run.folder)
     assert watcher.begun["iterations"] == again["resumed_at"] == 2
     assert (watcher.begun["status"], watcher.begun["reason"]) == ("running", "")
     assert watcher.begun["curve"] == whole["curve"][:1]  # the checkpoint's

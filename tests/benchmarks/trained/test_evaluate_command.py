@@ -29,6 +29,7 @@ from benchmarks.trained import reevaluation
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.label_space import LabelSpace, own_space
+from results.records.record import Record
 
 ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
 
@@ -99,14 +100,14 @@ def test_a_record_of_before_is_equal_but_for_a_mean_over_more_classes() -> None:
     iou = {"road": 60.0, "sky": 30.0, "car": 0.0}
     pixels = {"road": 5, "sky": 5, "car": 0}
     scores = {"iou": iou, "miou_by_classes": {"3": 45.0}, "labelled_pixels": pixels}
-    record: dict[str, Any] = {"result": {"student": {"iou": iou, "miou_by_classes": {"3": 30.0}}}}
+    result = {"student": {"iou": iou, "miou_by_classes": {"3": 30.0}}}
+    record = Record.of({"status": "finished", "result": result})
     assert reevaluation._equal(scores, record, "student", scored) is True
     assert reevaluation._counted_more(scores, 3, scored) == ["car"]
     assert reevaluation._equal(scores | {"iou": iou | {"sky": 31.0}}, record, "student", scored) is False
-    record["validation"] = {"labelled_pixels": pixels, "left_out": {"3": ["car"]}}
-    assert reevaluation._equal(scores, record, "student", scored) is False  # now both means are by one rule
+    new = record.changed(validation={"labelled_pixels": pixels, "left_out": {"3": ["car"]}})
+    assert reevaluation._equal(scores, new, "student", scored) is False  # now both means are by one rule
     every = scores | {"labelled_pixels": pixels | {"car": 1}}
-    del record["validation"]
     assert reevaluation._equal(every, record, "student", scored) is False
 
 
@@ -240,7 +241,7 @@ def trained_on_published(folder: Path, source: str) -> Path:
     overrides = keys | sizes | {"DATA.ROOT": str(root), "NUM_WORKERS": 0}
     cfg = RunSpec(f"{source}-cityscapes", "source-only", "daformer-lite0", 0, overrides).resolve()
     run = run_folder(folder, cfg)
-    assert run_one(Run.at(run, cfg), RunWatcher())["status"] == "finished"
+    assert run_one(Run.at(run, cfg), RunWatcher()).content["status"] == "finished"
     return run
 
 

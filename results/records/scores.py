@@ -1,0 +1,99 @@
+"""Scores by what they are of: a metric, a model, and a class set or a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from results.records.typed_json import typed
+
+HEADLINE = "mIoU"  # the metric that runs are compared by
+CLASS_IOU = "IoU"
+STUDENT, TEACHER = "student", "teacher"
+
+Means = dict[str, dict[int, "float | None"]]
+"""By metric and size of the class set, which a metric has one value of; None for what could not be measured."""
+ByClass = dict[str, dict[str, "float | None"]]
+"""By metric and class, of metrics that have a value of each class."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one model on one set of images.
+
+    Attributes:
+        headline: HEADLINE's over the class set that comes first.
+        faults: why a metric has no value, by its name.
+    """
+
+    headline: float | None = None
+    means: Means = field(default_factory=dict)
+    by_class: ByClass = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], name: str = "") -> Scores:
+        """What `as_json` made; where earlier versions wrote down no class sets, there are none.
+
+        Raises:
+            ValueError: a value is of another kind, in one line that begins with ``name`` and its key.
+        """
+        file = typed(_InFile, content, name)
+        means = {HEADLINE: file.miou_by_classes} if file.miou_by_classes else {}
+        by_class = {CLASS_IOU: file.iou} if file.iou else {}
+        return cls(file.miou, means | file.metrics, by_class | file.metrics_by_class, file.faults)
+
+    def as_json(self) -> dict[str, Any]:
+        """As record.json and evaluation.json have them: HEADLINE and CLASS_IOU under keys of their own."""
+        means, by_class = dict(self.means), dict(self.by_class)
+        found: dict[str, Any] = {
+            "miou": self.headline,
+            "miou_by_classes": {str(size): value for size, value in means.pop(HEADLINE, {}).items()},
+            "iou": by_class.pop(CLASS_IOU, {}),
+        }
+        further = {
+            "metrics": {name: {str(size): each for size, each in values.items()} for name, values in means.items()},
+            "metrics_by_class": by_class,
+            "faults": self.faults,
+        }
+        return found | {key: value for key, value in further.items() if value}
+
+
+@dataclass(frozen=True)
+class _InFile:
+    miou: float | None = None
+    miou_by_classes: dict[int, float | None] = field(default_factory=dict)
+    iou: dict[str, float | None] = field(default_factory=dict)
+    metrics: dict[str, dict[int, float | None]] = field(default_factory=dict)
+    metrics_by_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What was measured without target labels: mIoU on the source in percent, confidence in [0, 1]."""
+
+    source_miou: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scores of a finished run; a model that was not scored has none."""
+
+    student: Scores = field(default_factory=Scores)
+    teacher: Scores = field(default_factory=Scores)
+    criteria: Criteria = Criteria()
+
+    def of(self, model: str) -> Scores:
+        """Those of STUDENT or TEACHER."""
+        return {STUDENT: self.student, TEACHER: self.teacher}[model]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the validation labels have: pixels by class, and the classes without any, by size of the class set."""
+
+    labelled_pixels: dict[str, int] = field(default_factory=dict)
+    left_out: dict[int, list[str]] = field(default_factory=dict)

@@ -1,0 +1,83 @@
+"""Values of JSON, checked against the types of dataclasses: what is of another kind is named."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+_T = TypeVar("_T")
+_LARGEST = 2**53  # of a whole number that a float still tells from the next
+_HUGE = 1e300  # beyond it sums of numbers are infinite
+_hints: Callable[[Any], dict[str, Any]] = lru_cache(get_type_hints)
+_EXPECTED: Mapping[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def typed(kind: type[_T], content: Mapping[str, Any], name: str = "") -> _T:
+    """A dataclass of ``content``'s values; a key that is not there, or is null, leaves the default of its field.
+
+    Field types are str, bool, int, float, Any, a dataclass, list[...] and dict[str or int, ...] of these (keys of JSON
+    that are digits become int), and ``X | None``; a class can have a ``from_json(content, name)`` of its own. Keys that
+    are no fields are not looked at.
+
+    Raises:
+        ValueError: "spec.seed is 'x', expected a whole number", the name beginning with ``name``.
+    """
+    hints, dotted = _hints(kind), f"{name}." if name else ""
+    found = {
+        each.name: _value(hints[each.name], content[each.name], f"{dotted}{each.name}")
+        for each in fields(kind)  # type: ignore[arg-type]
+        if each.name in content
+    }
+    return kind(**{key: value for key, value in found.items() if value is not None})
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """None for null, but for a whole number, which is known wherever it is written."""
+    if get_origin(kind) is types.UnionType:
+        kind = next(each for each in get_args(kind) if each is not types.NoneType)
+    if kind is Any or (value is None and kind is not int) or isinstance(value, Enum):
+        return value
+    if get_origin(kind) is list:
+        if not isinstance(value, list):
+            raise _other(name, value, "a list")
+        return [_item(get_args(kind)[0], each, f"{name}[{number}]") for number, each in enumerate(value)]
+    if get_origin(kind) is dict or is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise _other(name, value, "an object")
+        if isinstance(kind, type):
+            return kind.from_json(value, name) if hasattr(kind, "from_json") else typed(kind, value, name)
+        of_key, of_value = get_args(kind)
+        return {_key(of_key, key, name): _value(of_value, each, f"{name}.{key}") for key, each in value.items()}
+    if not _is(value, kind):
+        raise _other(name, value, _EXPECTED[kind])
+    return value
+
+
+def _item(kind: Any, value: Any, name: str) -> Any:
+    if value is None and is_dataclass(kind):
+        raise ValueError(f"{name} is null, expected an object")
+    return _value(kind, value, name)
+
+
+def _key(kind: Any, key: str, name: str) -> str | int:
+    if kind is not int:
+        return key
+    if not (key.isascii() and key.isdigit() and len(key) < 9):
+        raise ValueError(f"{name} has {key!r:.60}, expected a number of classes")
+    return int(key)
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind in (str, bool):
+        return isinstance(value, kind)
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        return False
+    return 0 <= value < _LARGEST if kind is int else -_HUGE < value < _HUGE
+
+
+def _other(name: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f"{name} is {value!r:.60}, expected {expected}")
