@@ -106,14 +106,14 @@ def _compared(rows: Sequence[Row], all_runs: pd.DataFrame) -> pd.DataFrame:
         runs.append(over_the_same_classes(found, all_runs).assign(method=str(index)))
     known = [found for found in runs if len(found)]
     lines: dict[str, dict[Any, Any]] = {}
-    columns: list[str] = []
+    columns: list[Any] = []
     if known:
         together = pd.concat(known, ignore_index=True)
         comparison = compare(together)
         if not len(runs[0]):  # the first that has records is no reference
             comparison["difference"], comparison["difference_n"] = math.nan, 0
         lines = {str(line["method"]): line for line in comparison.to_dict("records")}
-        columns = list(map(str, comparison.columns))
+        columns = list(comparison.columns)
     made = []
     for index, row in enumerate(rows):
         line = lines.get(str(index), {**blank, "classes": row.cfg.TEST.CLASSES})

@@ -59,7 +59,7 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE.py|MODULE",
-        help="code of yours that registers methods or networks, imported first; can be repeated, and stand in "
+        help="code of yours that registers methods, networks or metrics, imported first; can be repeated, and stand in "
         "$SEGSHIFT_PLUGINS (examples/own_method)",
     )
 

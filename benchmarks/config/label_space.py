@@ -31,6 +31,10 @@ class Scoring:
     space: LabelSpace
     class_sets: tuple[int, ...]
 
+    def names(self, size: int) -> list[str]:
+        """The classes of a class set."""
+        return [self.space.names[train_id] for train_id in self.space.class_sets[size]]
+
 
 def label_space(cfg: CfgNode) -> LabelSpace:
     """The classes of DATA.CLASSES, or those of Cityscapes where it is empty. Raises DataError naming the key."""

@@ -1,4 +1,4 @@
-"""Methods and networks of the user's own: files and modules that are imported before a config is made."""
+"""Methods, networks and metrics of the user's own: files and modules that are imported before a config is made."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.config.metrics import METRICS
 from benchmarks.core.errors import ConfigError
 from datasets.user_code import import_user_code
 from methods.framework.recipes import PARTS, parse
@@ -20,7 +21,7 @@ from methods.networks import NETWORKS
 
 OPTION, VARIABLE = "--plugin", "SEGSHIFT_PLUGINS"
 FOLDER = "plugins"  # of files, in a copy of the code
-_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"method": PARTS, "term": TERMS, "network": NETWORKS}
+_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"method": PARTS, "term": TERMS, "network": NETWORKS, "metric": METRICS}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _import(text: str, key: str) -> None:
     if place in _imported:
         return
     before = {kind: dict(registry) for kind, registry in _REGISTRIES.items()}
-    module = import_user_code(text, Path(), key, "methods or networks")
+    module = import_user_code(text, Path(), key, "methods, networks or metrics")
     registered = frozenset(
         (kind, name)
         for kind, registry in _REGISTRIES.items()

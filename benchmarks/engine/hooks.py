@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +19,15 @@ from benchmarks.config.sliding_window import sliding
 from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.engine.event_files import EventFiles
 from benchmarks.engine.trainer import LOG_PERIOD, Trainer
-from benchmarks.evaluation.evaluator import PIXELS, evaluate
+from benchmarks.evaluation.evaluator import Evaluated, evaluate
 from benchmarks.evaluation.target_free import Criteria
 from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
 from results.records.record import write_text
+from results.records.scores import HEADLINE, STUDENT, TEACHER
 from slurm.base.interruption import Interrupted, asked_to_stop
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
@@ -52,9 +56,8 @@ class Evaluation:
     """Scores the student, and at the last iterate the teacher too; keeps the curve and the last scores.
 
     Attributes:
-        last: ``{"student": scores, "teacher": scores}`` of the last evaluation, in percent.
+        last: of the last evaluation, by STUDENT and TEACHER, what was scored.
         criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
-        labelled_pixels: of each class in the labels, by name; empty before the first evaluation.
     """
 
     def __init__(
@@ -70,26 +73,29 @@ class Evaluation:
         self._trainer, self._dataset, self._criteria = trainer, dataset, criteria
         self._watcher, self._note = watcher, note
         self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
-        self.last: dict[str, dict[str, float]] = {}
+        self.last: dict[str, Evaluated] = {}
         self.criteria: dict[str, float] = {}
-        self.labelled_pixels: dict[str, int] = {}
 
     def __call__(self) -> dict[str, dict[str, float]]:
         trainer, watcher = self._trainer, self._watcher
         done = min(trainer.iter + 1, trainer.max_iter)
-        self.last = {"student": self._score(trainer.student)}
+        self.last = {STUDENT: self._score(trainer.student)}
         if done == trainer.max_iter and trainer.teacher is not None:
-            self.last["teacher"] = self._score(trainer.teacher.segmentor)
+            self.last[TEACHER] = self._score(trainer.teacher.segmentor)
         labeller = trainer.student if trainer.teacher is None else trainer.teacher.segmentor
         self.criteria = self._criteria.measure(trainer.student, labeller, watcher.evaluating)
-        miou = self.last["student"]["mIoU"]
+        scalars = {model: found.scores.scalars() for model, found in self.last.items()}
+        if done == trainer.max_iter:  # once
+            for fault in self.last[STUDENT].scores.faults.values():
+                _LOGGER.warning("%s", fault)
+        miou = scalars[STUDENT][HEADLINE]
         trainer.progress.add(done, miou, self.criteria)
         self._note()
         watcher.evaluated(miou)
-        return self.last | ({"criteria": self.criteria} if self.criteria else {})
+        return scalars | ({"criteria": self.criteria} if self.criteria else {})
 
-    def _score(self, segmentor: Segmentor) -> dict[str, float]:
-        found = evaluate(
+    def _score(self, segmentor: Segmentor) -> Evaluated:
+        return evaluate(
             segmentor,
             self._dataset,
             self._scoring,
@@ -98,10 +104,6 @@ class Evaluation:
             self._windows,
             self._watcher.evaluating,
         )
-        self.labelled_pixels = {
-            name.removeprefix(PIXELS): int(count) for name, count in found.items() if name.startswith(PIXELS)
-        }
-        return {name: value for name, value in found.items() if not name.startswith(PIXELS)}
 
 
 class EvaluationHook(hooks.EvalHook):

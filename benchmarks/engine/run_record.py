@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
 from results.records.record import PENDING, Record
-from results.records.scores import CLASS_IOU, HEADLINE, Scores
+from results.records.scores import STUDENT
 
 PLUGINS = "plugins"  # in a record: digest and name of each that was imported, where there was one
 
@@ -70,31 +68,13 @@ def measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
 
 
 def result(evaluation: Evaluation) -> dict[str, Any]:
-    """Scores in percent by model, where a class that occurs nowhere has none; and the criteria, if any was measured."""
-    found: dict[str, Any] = {}
-    for model, scores in evaluation.last.items():
-        known = _known_values(scores)
-        iou = {name.removeprefix("IoU-"): value for name, value in known.items() if name.startswith("IoU-")}
-        means = {int(name.removeprefix("mIoU-")): value for name, value in known.items() if name.startswith("mIoU-")}
-        found[model] = Scores(known["mIoU"], {HEADLINE: means}, {CLASS_IOU: iou}).as_json()
-    if evaluation.criteria:
-        found["criteria"] = _known_values(evaluation.criteria)
-    return found
+    """Scores by model; and the criteria, if any was measured."""
+    scores = {model: found.scores.as_json() for model, found in evaluation.last.items()}
+    return scores | ({"criteria": evaluation.criteria} if evaluation.criteria else {})
 
 
 def validation(evaluation: Evaluation, cfg: CfgNode) -> dict[str, Any]:
     """Pixels of each class in the validation labels, and by class set the classes without any: no mean counts them."""
-    pixels, scored = evaluation.labelled_pixels, scoring(cfg)
-    left_out = {
-        str(number): [
-            scored.space.names[train_id]
-            for train_id in scored.space.class_sets[number]
-            if not pixels[scored.space.names[train_id]]
-        ]
-        for number in scored.class_sets
-    }
+    pixels, scored = evaluation.last[STUDENT].labelled_pixels, scoring(cfg)
+    left_out = {str(size): [name for name in scored.names(size) if not pixels[name]] for size in scored.class_sets}
     return {"labelled_pixels": pixels, "left_out": left_out}
-
-
-def _known_values(scores: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}

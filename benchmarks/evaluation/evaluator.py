@@ -1,10 +1,10 @@
-"""mIoU by an accumulated confusion matrix, through detectron2's evaluators."""
+"""Scores by an accumulated confusion matrix, through detectron2's evaluators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +12,21 @@ from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 
 from benchmarks.config.label_space import Scoring
+from benchmarks.config.metrics import score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.evaluation.inference import predict_image
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
+from results.records.scores import Scores
 
-PIXELS = "pixels-"
-"""Begins the name of the pixels of a class in the labels, beside the scores."""
+
+class Evaluated(NamedTuple):
+    """The scores of a network, and how many pixels the labels have of each class, by name."""
+
+    scores: Scores
+    labelled_pixels: dict[str, int]
 
 
 class SegmentationEvaluator(DatasetEvaluator):
@@ -44,20 +50,12 @@ class SegmentationEvaluator(DatasetEvaluator):
             prediction = output["sem_seg"].argmax(dim=0).cpu().numpy()
             self.confusion += confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
 
-    def evaluate(self) -> dict[str, dict[str, float]]:
-        """The scores: ``{"sem_seg": {"mIoU": ..., "mIoU-16": ..., "IoU-road": ..., "pixels-road": ..., ...}}``.
-
-        In percent, and pixels in the labels. "mIoU" is that of the first class set. NaN for a class that is nowhere, 0
-        for one that no label has and that is predicted somewhere: neither counts in a mean.
-        """
+    def evaluate(self) -> Evaluated:
+        """Return the scores of all counts, those of other processes included."""
         self.confusion = np.sum(comm.all_gather(self.confusion), axis=0)
-        iou = 100 * intersection_over_union(self.confusion)
-        space, numbers = self._scoring.space, self._scoring.class_sets
-        means = {f"mIoU-{n}": 100 * mean_iou(self.confusion, space.class_sets[n]) for n in numbers}
-        scores = {f"IoU-{name}": float(iou[index]) for index, name in enumerate(space.names)}
-        labelled = self.confusion.sum(axis=1)
-        pixels = {f"{PIXELS}{name}": int(labelled[index]) for index, name in enumerate(space.names)}
-        return {"sem_seg": {"mIoU": means[f"mIoU-{numbers[0]}"], **means, **scores, **pixels}}
+        pixels = map(int, self.confusion.sum(axis=1))
+        names = self._scoring.space.names
+        return Evaluated(score(self.confusion, self._scoring), dict(zip(names, pixels, strict=True)))
 
 
 def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -68,24 +66,6 @@ def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) ->
     return counts.reshape(classes + 1, classes)[:classes]
 
 
-def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
-    """(K,) TP / (TP + FP + FN) in [0, 1]; NaN where a class is neither labelled nor predicted."""
-    hits = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
-
-
-def mean_iou(confusion: np.ndarray, scored: Sequence[int]) -> float:
-    """Mean over the scored classes that the labels have, in [0, 1]; NaN if they have none.
-
-    So it is over the same classes for all methods. A class that no label has would be 0 where a method predicts it
-    somewhere and NaN where it does not, and count for the one alone. Where all occur, as in Cityscapes, it is the
-    published mean.
-    """
-    labelled = [train_id for train_id in scored if confusion[train_id].sum() > 0]
-    return float(np.mean(intersection_over_union(confusion)[labelled])) if labelled else float("nan")
-
-
 def evaluate(
     segmentor: Segmentor,
     dataset: EvaluationSet,
@@ -94,8 +74,8 @@ def evaluate(
     workers: int,
     windows: SlidingWindow | None = None,
     seen: Callable[[int, int], None] | None = None,
-) -> dict[str, float]:
-    """Score a segmentor in eval mode; every module's mode is put back afterwards. As ``SegmentationEvaluator`` has it.
+) -> Evaluated:
+    """Score a segmentor in eval mode; every module's mode is put back afterwards.
 
     Several processes share the images, and all get the scores of all: the counts are summed.
 
@@ -104,7 +84,8 @@ def evaluate(
     with eval_mode(segmentor):
         predict = _Predictor(segmentor, device, windows)
         images = SharedLoader(dataset, workers, seen)
-        return inference_on_dataset(predict, images, SegmentationEvaluator(scoring))["sem_seg"]
+        found: Any = inference_on_dataset(predict, images, SegmentationEvaluator(scoring))
+        return found
 
 
 @contextmanager

@@ -38,10 +38,9 @@ class Criteria:
         """
         measured = {}
         if self._held_out is not None:
-            scores = evaluate(
-                student, self._held_out, self._scoring, self._device, self._workers, self._windows, seen
-            )
-            measured["source_miou"] = scores["mIoU"]
+            found = evaluate(student, self._held_out, self._scoring, self._device, self._workers, self._windows, seen)
+            miou = found.scores.headline
+            measured["source_miou"] = math.nan if miou is None else miou
         if self._unlabelled is not None:
             measured["confidence"] = confidence(
                 labeller, self._unlabelled, self._device, self._workers, self._windows, seen

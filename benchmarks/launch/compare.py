@@ -18,6 +18,7 @@ from benchmarks.cli.run_options import INLINE, SLURM
 from benchmarks.cli.run_progress import RunProgress
 from benchmarks.cli.time_left import clock
 from benchmarks.config.keys import PLACE_KEYS, flatten
+from benchmarks.config.metrics import check_metrics
 from benchmarks.config.published_network import other_networks
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
@@ -216,6 +217,7 @@ def check_runs(runs: Sequence[Run], launcher: Launcher) -> None:
         check_ranks(run.cfg, launcher.ranks)
     with shown("drawing streets") as progress:
         data_root(runs[0].cfg, progress)
+    check_metrics(runs[0].scoring)
     # Seeds change nothing of this.
     runs = _distinct(runs, lambda run, cfg: {**cfg, "SEED": 0})
     for run in _distinct(runs, lambda run, cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
@@ -302,6 +304,8 @@ def _tell(job: WorkerJob, record: Record | None, progress: RunProgress) -> None:
     if record is None:
         progress.say(f"{job.label}: left no record (see {job.run.folder / 'log.txt'})")
     elif record.status == FINISHED:
+        for fault in record.result.student.faults.values():
+            progress.say(f"{job.label}: {fault}")
         progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record.wall_seconds or 0.0)}")
     else:
         place = newest(job.run.folder) if job.force else job.run.folder

@@ -16,13 +16,14 @@ from detectron2.config import CfgNode
 import datasets.streets
 from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import Scoring, label_space, scoring
+from benchmarks.config.metrics import METRICS, check_metrics
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
 from benchmarks.data.data_sets import allow_module, items
 from benchmarks.engine.device import pick_device
-from benchmarks.evaluation.evaluator import PIXELS, SegmentationEvaluator
+from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator
 from benchmarks.state.fingerprint import Listings, difference
 from benchmarks.state.provenance import hardware, versions
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
@@ -32,18 +33,12 @@ from datasets.loading import in_order
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
 from results.records.record import Record, as_json, write_text
-from results.records.scores import CLASS_IOU, HEADLINE
+from results.records.scores import CLASS_IOU, HEADLINE, Scores
 from results.tables.run_table import render_table
 
 FILE = "evaluation.json"
 SCHEMA = 1
 OFFICIAL = "cityscapesscripts"
-
-Scores = dict[str, Any]
-"""{"miou_by_classes": {"19": ...}, "iou": {"road": ...}}, in percent; None for what occurs nowhere.
-
-Ours have {"labelled_pixels": {"road": ...}}, too. A class without has no part in a mean (`evaluation.mean_iou`)."""
-
 
 def reevaluate(
     run: TrainedRun,
@@ -65,7 +60,7 @@ def reevaluate(
     and the same weights.
 
     Raises:
-        ConfigError, DataError or MethodError: one line that says what is wrong.
+        ConfigError, DataError or MethodError: one line that says what is wrong; of a metric when all is written.
     """
     own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
     file = checkpoint or run.checkpoint()
@@ -74,8 +69,9 @@ def reevaluate(
         raise ConfigError(f"--{OFFICIAL} scores Cityscapes' {len(CITYSCAPES.names)} classes, not those of DATA.CLASSES")
     place = pick_device(cfg)
     scored, windows = scoring(cfg), sliding(cfg)
+    check_metrics(scored)
     predictor = Predictor(load_segmentor(run, model, file), place, windows)
-    scores, theirs = _score(predictor, images, scored, cfg.NUM_WORKERS, official)
+    found, theirs = _score(predictor, images, scored, cfg.NUM_WORKERS, official)
     entry = {
         "model": model,
         "protocol": images.PROTOCOL,
@@ -84,20 +80,23 @@ def reevaluate(
         "resize": list(images.TEST.RESIZE) or None,
         "window": list(windows.window) if windows else None,
         "stride": list(windows.stride) if windows else None,
-        **scores,
-        "equals_record": _equal(scores, run.record, model, scored) if own and run.record else None,
-        OFFICIAL: theirs,
+        **_in_file(found.scores),
+        "labelled_pixels": found.labelled_pixels,
+        "equals_record": _equal(found, run.record, model, scored) if own and run.record else None,
+        OFFICIAL: None if theirs is None else _in_file(theirs),
         "hardware": hardware(place),
         "versions": versions(),
     }
     now = Listings().of_role(images, "VAL", labelled=True) if own else None
     if other := difference(run.record.data.get("VAL") if run.record else None, now):
         entry |= {"equals_record": None}
-    print(_table(scores, theirs, scored))
-    about = f"{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, run, other)}"
+    print(_table(found, theirs, scored))
+    about = f"{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, found, run, other)}"
     print(f"\n{one_line(about)}")
     _add(run.folder / FILE, entry)
     print(f"written: {run.folder / FILE}")
+    for fault in found.scores.faults.values():
+        raise ConfigError(f"{fault}; the others are written")
     return entry
 
 
@@ -118,7 +117,7 @@ def _images(run: TrainedRun, protocol: str | None) -> CfgNode:
 
 def _score(
     predictor: Predictor, cfg: CfgNode, scored: Scoring, workers: int, official: bool
-) -> tuple[Scores, Scores | None]:
+) -> tuple[Evaluated, Scores | None]:
     """Our scores on the images of ``cfg``, and cityscapesscripts' where asked for."""
     with shown("drawing streets") as drawing:
         root = data.data_root(cfg, drawing)
@@ -135,58 +134,52 @@ def _score(
                 files.add(record, train_ids, item["label"].numpy())
             progress.advance()
         theirs = official_iou(files.pairs) if files is not None else None
-    ours = evaluator.evaluate()["sem_seg"]
-    means = {name.removeprefix("mIoU-"): value for name, value in ours.items() if name.startswith("mIoU-")}
-    iou = {name.removeprefix("IoU-"): value for name, value in ours.items() if name.startswith("IoU-")}
-    pixels = {name.removeprefix(PIXELS): int(count) for name, count in ours.items() if name.startswith(PIXELS)}
-    scores = _scores(means, iou) | {"labelled_pixels": pixels}
+    ours = evaluator.evaluate()
     if theirs is None:
-        return scores, None
-    sets = {str(number): scored.space.class_sets[number] for number in scored.class_sets}
-    values, names = list(theirs.values()), scored.space.names
-    their_means = {
-        number: _mean([values[train_id] for train_id in train_ids if pixels[names[train_id]]])
-        for number, train_ids in sets.items()
+        return ours, None
+    iou = {name: value if math.isfinite(value) else None for name, value in theirs.items()}
+    means = {
+        size: _mean([iou[name] for name in scored.names(size) if ours.labelled_pixels[name]])
+        for size in scored.class_sets
     }
-    return scores, _scores(their_means, theirs)
+    return ours, Scores(means[scored.class_sets[0]], {HEADLINE: means}, {CLASS_IOU: iou})
 
 
-def _scores(means: Mapping[str, float], iou: Mapping[str, float]) -> Scores:
-    return {
-        "miou_by_classes": {number: _known(value) for number, value in means.items()},
-        "iou": {name: _known(value) for name, value in iou.items()},
-    }
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else math.nan
+def _in_file(scores: Scores) -> dict[str, Any]:
+    """The class set that comes first is among the others."""
+    return {key: value for key, value in scores.as_json().items() if key != "miou"}
 
 
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _equal(found: Evaluated, record: Record, model: str, scored: Scoring) -> bool | None:
+    """Whether all scores that the record has, of metrics that are known now, are the same, to the last bit.
 
-
-def _equal(scores: Scores, record: Record, model: str, scored: Scoring) -> bool | None:
-    """Whether all scores that the record has are the same, to the last bit; None if it has none of this model.
-
-    Means of before that count a class without labelled pixels are of more classes: of those the IoU alone are compared.
+    None if it has none of this model. Means of before that count a class without labelled pixels are of more classes:
+    of those the IoU alone are compared.
     """
-    recorded = record.result.of(model)
+    scores, recorded = found.scores, record.result.of(model)
     if not recorded.by_class:
         return None
     # Records made before class sets were added hold the headline alone.
-    means = recorded.means.get(HEADLINE, {})
+    means = {name: dict(values) for name, values in recorded.means.items()}
     if record.validation is None:
-        means = {number: mean for number, mean in means.items() if not _counted_more(scores, number, scored)}
-    same = all(scores["miou_by_classes"].get(str(number)) == mean for number, mean in means.items())
-    return scores["iou"] == recorded.by_class.get(CLASS_IOU) and same
+        known = means.get(HEADLINE, {})
+        means[HEADLINE] = {size: mean for size, mean in known.items() if not _counted_more(found, size, scored)}
+    same_means = all(scores.means[name].get(size) == mean for name in means.keys() & METRICS.keys()
+                     for size, mean in means[name].items())  # fmt: skip
+    by_class = recorded.by_class
+    return same_means and all(scores.by_class[name] == by_class[name] for name in by_class.keys() & METRICS.keys())
 
 
-def _counted_more(scores: Mapping[str, Any], number: int, scored: Scoring) -> list[str]:
+def _counted_more(found: Evaluated, size: int, scored: Scoring) -> list[str]:
     """The classes of a class set that a mean of before counted as 0: predicted, and in no label."""
-    names = (scored.space.names[train_id] for train_id in scored.space.class_sets.get(number, ()))
-    return [name for name in names if not scores["labelled_pixels"][name] and scores["iou"][name] is not None]
+    names = scored.names(size) if size in scored.space.class_sets else []
+    iou = found.scores.by_class[CLASS_IOU]
+    return [name for name in names if not found.labelled_pixels[name] and iou[name] is not None]
 
 
 def _tested(images: CfgNode, windows: SlidingWindow | None) -> str:
@@ -195,7 +188,7 @@ def _tested(images: CfgNode, windows: SlidingWindow | None) -> str:
     return f"Images {size}, {by}."
 
 
-def _verdict(entry: Mapping[str, Any], run: TrainedRun, other: str) -> str:
+def _verdict(entry: Mapping[str, Any], found: Evaluated, run: TrainedRun, other: str) -> str:
     record = run.record
     if record is None or not run.finished:
         return f"The run is {run.status}: there is no record to compare with."
@@ -204,11 +197,12 @@ def _verdict(entry: Mapping[str, Any], run: TrainedRun, other: str) -> str:
     if entry["equals_record"] is None:
         return "Nothing of the same weights and images is in the record to compare with."
     if entry["equals_record"]:
-        more = () if record.validation else _counted_more(entry, run.cfg.TEST.CLASSES, scoring(run.cfg))
+        more = () if record.validation else _counted_more(found, run.cfg.TEST.CLASSES, scoring(run.cfg))
         but = f" Its mean, made before, counts {', '.join(more)} too, which no label has." if more else ""
         return f"Equal to the record, bit for bit.{but}"
     recorded = record.result.of(entry["model"]).by_class[CLASS_IOU]
-    pairs = [(entry["iou"][name], value) for name, value in recorded.items()]
+    iou = found.scores.by_class[CLASS_IOU]
+    pairs = [(iou[name], value) for name, value in recorded.items()]
     apart = max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=math.nan)
     if run.cfg.DATA.STREETS.VERSION not in (0, datasets.streets.VERSION):
         return "NOT equal to the record, whose images another version of the drawing code made."
@@ -221,26 +215,29 @@ def _place(hardware: Mapping[str, Any] | None) -> str:
     return f"{hardware['name']} with {hardware['threads']} threads" if hardware else "unknown hardware"
 
 
-def _table(scores: Scores, theirs: Scores | None, scored: Scoring) -> str:
+def _table(found: Evaluated, theirs: Scores | None, scored: Scoring) -> str:
     """A row for each class of the run's sets: what its source does not label it cannot have learned."""
-    names = scored.space.names
+    names, ours = scored.space.names, found.scores
     told = {train_id for number in scored.class_sets for train_id in scored.space.class_sets[number]}
-    sets = list(scores["miou_by_classes"])
-    heads = [*(names[i] for i in sorted(told)), *(f"mIoU, {_counted(scores, size, scored)} classes" for size in sets)]
-    table = {"class": heads}
-    for head, column in {"IoU": scores, OFFICIAL: theirs}.items():
-        if column is not None:
-            values = [column["iou"][names[i]] for i in sorted(told)]
-            table[head] = list(map(_percent, [*values, *(column["miou_by_classes"][size] for size in sets)]))
+    classes = [names[i] for i in sorted(told)]
+    sets = [(name, size) for name, values in ours.means.items() for size in values]
+    table = {"class": [*classes, *(f"{name}, {_counted(found, size, scored)} classes" for name, size in sets)]}
+    for head, column in {**dict.fromkeys(ours.by_class, ours), OFFICIAL: theirs}.items():
+        if column is None:
+            continue
+        of_classes = column.by_class[CLASS_IOU if column is theirs else head]
+        # Of a class set a score is in the first column; a further one is of classes alone.
+        means = column.means if head in (CLASS_IOU, OFFICIAL) else {}
+        values = [of_classes[name] for name in classes] + [means.get(name, {}).get(size) for name, size in sets]
+        table[head] = list(map(_percent, values))
     left_out = ", ".join(name for i, name in enumerate(names) if i not in told)
     note = f"\n\nLeft out, in no class set of the run: {one_line(left_out)}" if left_out else ""
     return render_table(table, "table") + note
 
 
-def _counted(scores: Scores, number: str, scored: Scoring) -> str:
-    names = [scored.space.names[train_id] for train_id in scored.space.class_sets[int(number)]]
-    counted = sum(scores["labelled_pixels"][name] > 0 for name in names)
-    return number if counted == len(names) else f"{counted} of {number}"
+def _counted(found: Evaluated, size: int, scored: Scoring) -> str:
+    counted = sum(found.labelled_pixels[name] > 0 for name in scored.names(size))
+    return f"{size}" if counted == size else f"{counted} of {size}"
 
 
 def _percent(value: float | None) -> str:

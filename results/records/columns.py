@@ -2,8 +2,46 @@
 
 from __future__ import annotations
 
-COUNTED = "counted_"  # begins the name of the column of how many classes of another class set count
-BY_CLASSES = "miou_"  # begins the name of a column of another class set, which is followed by its size
+from dataclasses import dataclass
+
+from results.records.scores import HEADLINE, STUDENT
+
+DEVIATION, N, COUNTED = "deviation", "n", "counted"
+
+
+@dataclass(frozen=True)
+class ScoreKey:
+    """A column of scores, which a table has beside `COLUMNS`. Its heading in CSV is made here alone.
+
+    Attributes:
+        metric: as it is registered, "mIoU"; "" for how many classes of a set count.
+        classes: size of the class set; None: of the run's first.
+        model: STUDENT or TEACHER.
+        statistic: of several runs, DEVIATION or N; COUNTED; "" for the value itself, or its mean.
+    """
+
+    metric: str
+    classes: int | None
+    model: str = STUDENT
+    statistic: str = ""
+
+    def __str__(self) -> str:
+        """``miou_16``, ``deviation_16``, ``n_16``, ``counted_16``; ``name_16``, ``name_n_16``, ``teacher_name``."""
+        metric = "" if self.metric == HEADLINE and self.statistic else self.metric.lower()
+        model = "" if self.model == STUDENT else self.model
+        return "_".join(filter(None, (model, metric, self.statistic, str(self.classes or ""))))
+
+    @property
+    def title(self) -> str:
+        """As people read it: ``mIoU (16)``."""
+        return f"{self.metric} ({self.classes})"
+
+    @property
+    def place(self) -> tuple[bool, bool, str, str, int]:
+        """Sorts HEADLINE before others, large class sets before small ones, and how many classes count last."""
+        return self.statistic == COUNTED, self.metric != HEADLINE, self.metric, self.model, -(self.classes or 0)
+
+
 COLUMNS = {
     "run": "the run's id: a hash of what decides its numbers",
     "protocol": "name of the benchmark protocol",

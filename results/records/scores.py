@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,13 @@ class Scores:
         means = {HEADLINE: file.miou_by_classes} if file.miou_by_classes else {}
         by_class = {CLASS_IOU: file.iou} if file.iou else {}
         return cls(file.miou, means | file.metrics, by_class | file.metrics_by_class, file.faults)
+
+    def scalars(self) -> dict[str, float]:
+        """Under the names that metrics.json has: ``mIoU`` for the first class set, ``mIoU-16``, ``IoU-road``."""
+        found = {HEADLINE: self.headline}
+        found |= {f"{name}-{size}": value for name, each in self.means.items() for size, value in each.items()}
+        found |= {f"{name}-{label}": value for name, each in self.by_class.items() for label, value in each.items()}
+        return {name: math.nan if value is None else value for name, value in found.items()}
 
     def as_json(self) -> dict[str, Any]:
         """As record.json and evaluation.json have them: HEADLINE and CLASS_IOU under keys of their own."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from results.files.errors import ResultsError
-from results.records.columns import BY_CLASSES, COUNTED
+from results.records.columns import COUNTED, DEVIATION, N, ScoreKey
 from results.records.record import FINISHED, write_text
+from results.records.scores import HEADLINE, STUDENT
 from results.tables.cells import MARKDOWN, as_csv, markdown, tabulated
 from results.tables.class_means import over_the_same_classes
 
@@ -27,8 +29,8 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         (how many of them the means are over, the same ones for all methods: `class_means`), ``miou`` (mean over
         finished seeds, percent), ``deviation`` (sample standard deviation, n - 1; missing for one seed), ``n``,
         ``difference`` (mean over the seeds that the reference has finished too, each against the reference of its own
-        seed; missing for the reference), ``difference_n``, ``miou_13``, ``deviation_13`` and ``n_13`` for each further
-        class set, here of 13, ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians),
+        seed; missing for the reference), ``difference_n``, a `ScoreKey` with its DEVIATION and N for each further class
+        set and metric, ``iterations``, ``seconds_per_iteration`` and ``peak_memory_mib`` (medians),
         ``unfinished`` (runs by status).
 
     Raises:
@@ -41,7 +43,12 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
     if len(sizes) > 1:
         found = " and ".join(str(size) for size in sizes)
         raise ResultsError(f"mIoU over {found} classes cannot be compared: expected runs of one TEST.CLASSES")
-    others = [name for name in map(str, runs) if name.startswith(BY_CLASSES) and name != f"{BY_CLASSES}{sizes[0]}"]
+    headline = ScoreKey(HEADLINE, int(sizes[0]))
+    others = [
+        key
+        for key in runs
+        if isinstance(key, ScoreKey) and not key.statistic and key.model == STUDENT and key != headline
+    ]
     runs = over_the_same_classes(runs)
     rows = []
     reference: pd.Series | None = None
@@ -52,7 +59,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             folders = " and ".join(done.loc[seed, "folder"])
             raise ResultsError(f"{method} has two runs of seed {seed}, {folders}: expected one of each seed")
         miou = done["miou"].astype(float).dropna()
-        row: dict[str, Any] = {
+        row: dict[str | ScoreKey, Any] = {
             "method": method,
             "oracle": bool(group["oracle"].any()),
             "classes": sizes[0],
@@ -70,12 +77,13 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         else:
             difference = (miou - reference).dropna()
         row["difference"], row["difference_n"] = difference.mean(), len(difference)
-        for column in others:
-            further = done[column].astype(float).dropna()
-            size = column.removeprefix(BY_CLASSES)
-            row |= {column: further.mean(), f"deviation_{size}": further.std(ddof=1), f"n_{size}": len(further)}
-            if f"{COUNTED}{size}" in runs:
-                row[f"{COUNTED}{size}"] = done[f"{COUNTED}{size}"].astype(float).min()
+        for key in others:
+            further = done[key].astype(float).dropna()
+            row |= {key: further.mean(), replace(key, statistic=DEVIATION): further.std(ddof=1)}
+            row[replace(key, statistic=N)] = len(further)
+        for column in runs:
+            if isinstance(column, ScoreKey) and column.statistic == COUNTED:
+                row[column] = done[column].astype(float).min()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -88,14 +96,16 @@ def _unfinished(group: pd.DataFrame) -> str:
 def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     """The comparison with its figures as people read them; the head of each mIoU says over how many classes."""
     first, classes = comparison["method"].iloc[0], comparison["classes"].iloc[0]
-    sizes = [column.removeprefix(BY_CLASSES) for column in comparison.columns if column.startswith(BY_CLASSES)]
     rows = comparison.to_dict("records")
-    further = {
-        f"mIoU ({_counted(comparison, f'{COUNTED}{n}', n)})": [
-            _miou(row[f"{BY_CLASSES}{n}"], row[f"deviation_{n}"], row[f"n_{n}"]) for row in rows
-        ]
-        for n in sizes
-    }
+    further, others = dict[str, list[str]](), dict[str, list[str]]()
+    for key in comparison:
+        if isinstance(key, ScoreKey) and not key.statistic:
+            figures = [_miou(*(row[replace(key, statistic=name)] for name in ("", DEVIATION, N))) for row in rows]
+            if key.metric != HEADLINE:
+                others[key.title] = figures
+            else:
+                counted = _counted(comparison, ScoreKey("", key.classes, statistic=COUNTED), key.classes)
+                further[f"{HEADLINE} ({counted})"] = figures
     versus = f"vs {first} ({classes})" if further else f"vs {first}"
     table = pd.DataFrame(
         {
@@ -106,6 +116,7 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
             **further,
             # Of one method there is nothing else to be compared with.
             **({versus: [_difference(row) for row in comparison.itertuples()]} if len(rows) > 1 else {}),
+            **others,
             "iterations": [_number(value, "d") for value in comparison["iterations"]],
             "s/iteration": [_number(value, ".3f") for value in comparison["seconds_per_iteration"]],
             "peak memory": [_number(value, ".0f", " MiB") for value in comparison["peak_memory_mib"]],
@@ -116,7 +127,7 @@ def printable(comparison: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _counted(comparison: pd.DataFrame, column: str, size: Any) -> str:
+def _counted(comparison: pd.DataFrame, column: str | ScoreKey, size: Any) -> str:
     """The number of classes, ``19``, or ``18 of 19`` where labels lack a class; several where methods differ."""
     known = comparison[column].dropna() if column in comparison else pd.Series(dtype=float)
     numbers = sorted({int(number) for number in known})

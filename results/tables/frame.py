@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from results.files.errors import ResultsError
 from results.files.text import one_line
-from results.records.columns import BY_CLASSES, COLUMNS, COUNTED
+from results.records.columns import COLUMNS, COUNTED, ScoreKey
 from results.records.folders import run_folders
 from results.records.images import MadeOf
 from results.records.record import FILE, Record, read_record
-from results.records.scores import HEADLINE
+from results.records.scores import HEADLINE, TEACHER
 from results.tables.class_means import SEPARATOR, left_out
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ def from_folders(
 
     So is one whose record is damaged, and ``say`` gets the line that tells: one bad file takes no table away.
 
-    The columns are ``COLUMNS``, and ``miou_<n>`` for each class set of n classes that a record has, the headline's too:
-    mIoU of the student in percent, missing where the run was not scored on it. ``counted_<n>`` is there for one, but
-    the headline's, of whose classes a run counted fewer. ``made_of`` learns of what images the runs are.
+    The columns are ``COLUMNS``, and a `ScoreKey` for each metric and class set that a record has scores of, the
+    headline's too: those of the student, missing where the run was not scored so; of the teacher the metrics beside
+    mIoU over the run's first class set; and how many classes of a further set count, where a run counted fewer.
+    ``made_of`` learns of what images the runs are.
     """
     import pandas as pd  # here: `--help` does not wait for it
 
@@ -63,8 +64,9 @@ def from_folders(
                     made_of.add(record)
         except ResultsError as error:
             say(f"left out: {error}")
-    further = {key for row in rows for key in row} - set(COLUMNS)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *sorted(further, key=_place)])
+    further = {key for row in rows for key in row if isinstance(key, ScoreKey)}
+    columns = [*COLUMNS, *sorted(further, key=lambda key: key.place)]
+    return pd.DataFrame([[row.get(column) for column in columns] for row in rows], columns=columns)
 
 
 def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
@@ -73,18 +75,15 @@ def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
     return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
 
 
-def _place(column: str) -> tuple[bool, int]:
-    """The place of a column: ``miou_16`` before ``miou_13``, and both before ``counted_16``."""
-    return column.startswith(COUNTED), -int(column.rpartition("_")[2])
-
-
-def _row(folder: Path, record: Record) -> dict[str, Any]:
+def _row(folder: Path, record: Record) -> dict[Any, Any]:
     if lacks := record.lacks:
         raise ResultsError(f"{folder / FILE}: has no {lacks}, expected the record of a run")
     classes, result = record.classes, record.result
-    means = result.student.means.get(HEADLINE, {})
+    # A record of before there were several class sets has the headline alone.
+    headline = {classes: result.student.headline} | result.student.means.get(HEADLINE, {})
+    means = {**result.student.means, HEADLINE: headline}
     without = left_out(record, classes)
-    others = {size: left_out(record, size) or () for size in means if size != classes}
+    others = {size: left_out(record, size) or () for size in means[HEADLINE] if size != classes}
     return {
         "run": record.id,
         **asdict(record.spec),
@@ -106,8 +105,11 @@ def _row(folder: Path, record: Record) -> dict[str, Any]:
         "hardware": record.hardware.name,
         "precision": record.precision,
         "folder": str(folder),
-        # A record of before there were several has the headline alone.
-        f"{BY_CLASSES}{classes}": result.student.headline,
-        **{f"{BY_CLASSES}{size}": miou for size, miou in means.items()},
-        **{f"{COUNTED}{size}": size - len(names) for size, names in others.items() if names},
+        **{ScoreKey(name, size): value for name, values in means.items() for size, value in values.items()},
+        **{
+            ScoreKey(name, None, TEACHER): values.get(classes)
+            for name, values in result.teacher.means.items()
+            if name != HEADLINE
+        },
+        **{ScoreKey("", size, statistic=COUNTED): size - len(names) for size, names in others.items() if names},
     }

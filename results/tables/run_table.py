@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from results.files.errors import ResultsError
-from results.records.columns import BY_CLASSES, COUNTED
+from results.records.columns import COUNTED, ScoreKey
 from results.records.record import FINISHED
+from results.records.scores import HEADLINE, STUDENT
 from results.records.settings import run_settings
 from results.tables.cells import FORMS, as_csv, tabulated
 from results.tables.frame import say
@@ -67,17 +68,20 @@ def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
     """
     if form == "csv":
         return as_csv(runs)
-    sizes = [column for column in map(str, runs.columns) if column.startswith(BY_CLASSES)]
+    scores = [key for key in runs if isinstance(key, ScoreKey) and not key.statistic and key.model == STUDENT]
     shown = {head: [str(value) for value in runs[column]] for head, column in _SHOWN.items()}
     shown |= {key: ["-" if value is None else str(value) for value in runs[key]] for key in keys}
-    for column in sizes:
-        size = column.removeprefix(BY_CLASSES)
-        counted = runs["counted"].where(runs["classes"] == int(size), runs.get(f"{COUNTED}{size}"))
-        shown[f"mIoU ({size})"] = [
-            text if text == "-" or pd.isna(number) or number == int(size) else f"{text} ({number:.0f} classes)"
-            for text, number in zip(_figures(runs, column, ".1f"), counted, strict=True)
-        ]
+    for key in scores:
+        if key.metric == HEADLINE:
+            counted = runs["counted"].where(
+                runs["classes"] == key.classes, runs.get(ScoreKey("", key.classes, statistic=COUNTED))
+            )
+            shown[key.title] = [
+                text if text == "-" or pd.isna(number) or number == key.classes else f"{text} ({number:.0f} classes)"
+                for text, number in zip(_figures(runs, key, ".1f"), counted, strict=True)
+            ]
     shown["teacher"] = _figures(runs, "teacher_miou", ".1f")
+    shown |= {key.title: _figures(runs, key, ".1f") for key in scores if key.metric != HEADLINE}
     shown["iterations"] = [
         f"{done}" if done == planned else f"{done} of {planned}"
         for done, planned in zip(runs["iterations"], runs["max_iterations"], strict=True)
@@ -87,7 +91,7 @@ def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
     return render_table(shown, form)
 
 
-def _figures(runs: pd.DataFrame, column: str, form: str) -> list[str]:
+def _figures(runs: pd.DataFrame, column: str | ScoreKey, form: str) -> list[str]:
     """Scores of finished runs alone."""
     finished = runs["status"] == FINISHED
     return [_number(value, form) if done else "-" for value, done in zip(runs[column], finished, strict=True)]

@@ -16,7 +16,7 @@ from record_files import read_record, write_record
 
 from results.files.errors import ResultsError
 from results.records import record as records
-from results.records.columns import COLUMNS
+from results.records.columns import COLUMNS, ScoreKey
 from results.records.record import SCHEMA, Status, write_text
 from results.tables.class_means import said
 from results.tables.comparison import SELECTION, compare, render, write_tables
@@ -254,7 +254,7 @@ def test_collect_finds_records_in_nested_folders_sorted(tmp_path: Path) -> None:
     (tmp_path / "streets/mrm/begun/log.txt").write_text("")
     (tmp_path / "streets/mrm/begun/.record.json.123").write_text("{")  # killed while it wrote
     runs = collect(tmp_path)
-    assert list(runs.columns) == [*COLUMNS, "miou_19"]
+    assert list(runs.columns) == [*COLUMNS, ScoreKey("mIoU", 19)]
     assert list(runs["miou"]) == [50.0, 51.0, 52.0]
     assert list(runs["folder"]) == [str(tmp_path / f"streets/{name}") for name in ("dacs/x/y/z", "mrm/a", "mrm/b")]
     pd.testing.assert_frame_equal(runs, collect(str(tmp_path)))
@@ -290,7 +290,7 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "hardware": "CPU of a laptop",
         "precision": "fp32",
         "folder": str(tmp_path / "run0"),
-        "miou_16": 61.5,
+        ScoreKey("mIoU", 16): 61.5,
     }
     assert runs_of(tmp_path, content).iloc[0].to_dict() == expected
 
@@ -427,11 +427,12 @@ def of_two_sets(method: str, seed: int, sixteen: float, thirteen: float) -> dict
 def test_every_number_names_its_class_set(tmp_path: Path) -> None:
     baseline = of_two_sets("dacs", 0, 48.0, 55.0), of_two_sets("dacs", 1, 50.0, 56.0)
     runs = runs_of(tmp_path, *baseline, of_two_sets("dacs+mrm", 0, 55.0, 62.5))
-    assert list(runs.columns) == [*COLUMNS, "miou_16", "miou_13"]
+    assert list(runs.columns) == [*COLUMNS, ScoreKey("mIoU", 16), ScoreKey("mIoU", 13)]
     comparison = compare(runs)
     found = row(comparison, "dacs")
-    assert (found["classes"], found["miou"], found["miou_13"], found["n_13"]) == (16, 49.0, 55.5, 2)
-    assert found["deviation_13"] == pytest.approx(statistics.stdev([55.0, 56.0]))
+    assert (found["classes"], found["miou"]) == (16, 49.0)
+    assert (found[ScoreKey("mIoU", 13)], found[ScoreKey("mIoU", 13, statistic="n")]) == (55.5, 2)
+    assert found[ScoreKey("mIoU", 13, statistic="deviation")] == pytest.approx(statistics.stdev([55.0, 56.0]))
     table = render(comparison, "github")
     head = [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")]
     assert head[:4] == ["method", "mIoU (16)", "mIoU (13)", "vs dacs (16)"]
@@ -443,8 +444,8 @@ def test_every_number_names_its_class_set(tmp_path: Path) -> None:
 
 def test_a_record_of_before_there_were_several_class_sets_has_its_headline(tmp_path: Path) -> None:
     runs = runs_of(tmp_path, record("dacs", 0, 48.0, classes=16), of_two_sets("dacs", 1, 50.0, 56.0))
-    assert runs["miou_16"].tolist() == [48.0, 50.0]
-    assert np.isnan(runs["miou_13"][0]) and runs["miou_13"][1] == 56.0
+    assert runs[ScoreKey("mIoU", 16)].tolist() == [48.0, 50.0]
+    assert np.isnan(runs[ScoreKey("mIoU", 13)][0]) and runs[ScoreKey("mIoU", 13)][1] == 56.0
     table = cells(render(compare(runs), "github"))
     assert table[0][1:3] == ["49.0 ± 1.4 (n=2)", "56.0"]
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.config import plugins
+from benchmarks.config.metrics import METRICS
 from methods.framework.recipes import PARTS
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 
-_REGISTRIES: tuple[dict[str, Any], ...] = (PARTS, TERMS, NETWORKS, plugins._imported)
+_REGISTRIES: tuple[dict[str, Any], ...] = (PARTS, TERMS, NETWORKS, METRICS, plugins._imported)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
-"""Methods and networks from outside the checkout: what is imported, what it decides, and who knows of it."""
+"""Methods, networks and metrics from outside the checkout: what is imported, what it decides, and who knows of it."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import json
 import os
 import pickle
 import shutil
@@ -34,11 +37,16 @@ from benchmarks.launch.on_slurm import submitter
 from benchmarks.launch.workers import WorkerJob, make_run_in_job
 from benchmarks.trained.opened_run import load_segmentor, open_run
 from datasets.errors import DataError
+from results.collect import main as main_of_results
+from results.records.columns import ScoreKey
 from results.records.record import FAILED, FINISHED
+from results.tables.comparison import compare
+from results.tables.frame import collect
 from slurm.jobs.profile import Profile
 from slurm.jobs.submission import Submitter
 
 METHOD, NETWORK = ROOT / "examples/own_method/entropy.py", ROOT / "examples/own_network/tiny.py"
+METRIC = ROOT / "examples/own_metric/frequency.py"
 QUICK = SMALL | {"SOLVER.ITERS": 2, "TEST.PERIOD": 2, "NUM_WORKERS": 0}
 
 
@@ -52,7 +60,7 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with copies of the examples."""
-    for file in (METHOD, NETWORK):
+    for file in (METHOD, NETWORK, METRIC):
         shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -136,7 +144,7 @@ def test_each_file_of_a_package_is_in_its_digest(package: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "mine.py: no such file, expected Python code that registers methods or networks"),
+        (None, "mine.py: no such file, expected Python code that registers methods, networks or metrics"),
         ("import no_such_package", "cannot be imported (ModuleNotFoundError: No module named 'no_such_package')"),
         ("def (", "cannot be imported (SyntaxError: invalid syntax (mine.py, line 1))"),
         ("raise SystemExit('no')", "cannot be imported (SystemExit: no)"),
@@ -151,6 +159,14 @@ def test_each_file_of_a_package_is_in_its_digest(package: Path) -> None:
         (
             NETWORK.read_text().replace('    "tiny",', '    "daformer-lite0",'),
             "cannot be imported (ValueError: two networks are called 'daformer-lite0')",
+        ),
+        (
+            METRIC.read_text().replace('@metric("fwIoU")', '@metric("MIOU")'),
+            "cannot be imported (ValueError: two metrics are called 'mIoU')",
+        ),
+        (
+            METRIC.read_text().replace('@metric("fwIoU")', '@metric("fw_IoU")'),
+            "cannot be imported (ValueError: a metric is called 'fw_IoU', expected a word of letters and digits",
         ),
     ],
 )
@@ -227,7 +243,7 @@ def identity(file: Path, method: str, network: str | None = None) -> str:
 
 def test_ids_hold_the_content_of_those_that_the_run_uses_and_no_path(elsewhere: Path) -> None:
     plain = run_id(RunSpec("streets", "dacs", overrides={"WEIGHTS": "none"}).resolve())
-    assert identity(METHOD, "dacs") == identity(NETWORK, "dacs") == plain
+    assert identity(METHOD, "dacs") == identity(NETWORK, "dacs") == identity(METRIC, "dacs") == plain
     renamed = elsewhere / "renamed.py"
     for file, method, network in ((METHOD, "dacs+entropy", None), (NETWORK, "dacs", "tiny")):
         usual = identity(file, method, network)
@@ -318,6 +334,90 @@ def test_the_example_of_a_network_is_trained_and_opened(elsewhere: Path, capsys:
     import_plugins(["tiny.py"])
     run = open_run(file.parent.name, Path("runs"))
     assert run.finished and load_segmentor(run, "teacher", run.checkpoint()).name == "tiny"
+
+
+def weighted(result: dict[str, Any], pixels: dict[str, int]) -> float:
+    """IoU of each class, weighted by its pixels."""
+    return sum(count * (result["iou"][name] or 0.0) for name, count in pixels.items()) / sum(pixels.values())
+
+
+def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_finished_run(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--methods", "source-only,dacs", *pairs(QUICK))
+    done = started("benchmarks/run.py", "--plugin", "frequency.py", "--launcher", "local", "--parallel", "1", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    contents = [json.loads(file.read_text()) for file in sorted(Path("runs").glob("streets/*/*/*/record.json"))]
+    dacs, plain = contents
+    expected = {each["id"]: weighted(each["result"]["student"], each["validation"]["labelled_pixels"])
+                for each in contents}  # fmt: skip
+    assert plain["plugins"] == dacs["plugins"] == {digest(METRIC): "frequency.py"}
+    for each in contents:
+        assert each["result"]["student"]["metrics"] == {"fwIoU": {"19": pytest.approx(expected[each["id"]])}}
+    teacher = weighted(dacs["result"]["teacher"], dacs["validation"]["labelled_pixels"])
+    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    (head,) = [line for line in lines if line[0] == "method"]
+    place = [cell.strip() for cell in head if cell.strip()].index("fwIoU (19)")
+    shown = {line[0]: [cell.strip() for cell in line if cell.strip()][place] for line in lines if len(line) > 5}
+    assert shown["dacs"] == f"{expected[dacs['id']]:.1f}" and shown["source-only"] == f"{expected[plain['id']]:.1f}"
+    # Tables of what was measured need the plug-in no more.
+    assert main_of_results(["runs", "--format", "csv"]) == 0
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert {run: float(row["fwiou_19"]) for run, row in rows.items()} == pytest.approx(expected)
+    assert float(rows[dacs["id"]]["teacher_fwiou"]) == pytest.approx(teacher)
+    assert rows[plain["id"]]["teacher_fwiou"] == ""
+    comparison = compare(collect("runs"))
+    assert comparison[ScoreKey("fwIoU", 19)].tolist() == pytest.approx([expected[each["id"]] for each in contents])
+    assert main_of_results(["runs"]) == 0 and "fwIoU (19)" in capsys.readouterr().out
+    # It decides no number: without it the runs are the same ones.
+    assert main_of("benchmarks.run", *words) == 0
+    assert "source-only seed 0: finished before" in capsys.readouterr().out
+    import_plugins(["frequency.py"])
+    assert main_of("benchmarks.evaluate", "--run", plain["id"]) == 0
+    assert "Equal to the record, bit for bit." in (out := capsys.readouterr().out)
+    assert f"{expected[plain['id']]:.2f}" in next(line for line in out.splitlines() if line.startswith("fwIoU, "))
+    (file,) = Path("runs").glob(f"*/*/*/{plain['id']}/evaluation.json")
+    (entry,) = json.loads(file.read_text())["evaluations"]
+    assert entry["metrics"] == plain["result"]["student"]["metrics"]
+
+
+BROKEN = """
+from benchmarks.config.metrics import metric
+
+@metric("broken")
+def broken(counts, classes):
+    if counts.trace() > 1000:  # of images, not of what is tried before
+        return {value}
+    return 1.0
+"""
+
+
+def test_a_metric_that_fails_takes_no_result_away(
+    small_config: Callable[..., Any], elsewhere: Path, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    Path("broken.py").write_text(BROKEN.format(value="1 / 0 if len(classes) else 1"))
+    import_plugins(["broken.py", "frequency.py"])
+    cfg = small_config("source-only", overrides=QUICK)
+    record = run_one(Run.at(run_folder(elsewhere / "runs", cfg), cfg), RunWatcher())
+    fault = "metric broken raised ZeroDivisionError: division by zero"
+    assert record.status is FINISHED and record.result.student.faults == {"broken": fault}
+    assert set(record.result.student.means) == {"mIoU", "fwIoU"} and record.result.student.headline is not None
+    assert caplog.text.count(fault) == 1
+    capsys.readouterr()
+    assert main_of("benchmarks.evaluate", "--run", record.id) == 2
+    out, err = capsys.readouterr()
+    assert "Equal to the record, bit for bit." in out and err == f"error: {fault}; the others are written\n"
+
+
+def test_a_metric_that_cannot_be_had_is_told_before_anything_is_trained(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("broken.py").write_text(BROKEN.format(value="0").replace("return 1.0", "return [1.0]"))
+    assert main_of("benchmarks.run", "--plugin", "broken.py", "--methods", "source-only", *pairs(QUICK)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: metric broken returned numbers of shape (1,), expected one number (tried on counts")
+    assert len(err.splitlines()) == 1 and not list(Path("runs").rglob("record.json"))
 
 
 def submitted(output: Path) -> Submitter:

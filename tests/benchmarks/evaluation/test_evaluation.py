@@ -16,13 +16,8 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.config.label_space import Scoring
-from benchmarks.evaluation.evaluator import (
-    SegmentationEvaluator,
-    confusion_matrix,
-    evaluate,
-    intersection_over_union,
-    mean_iou,
-)
+from benchmarks.config.metrics import intersection_over_union, mean_iou
+from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator, confusion_matrix, evaluate
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
 from datasets.label_space import CITYSCAPES, own_space
@@ -37,6 +32,11 @@ CPU = torch.device("cpu")
 TRAIN, RIDER, TRUCK, BUS = (CLASS_NAMES.index(name) for name in ("train", "rider", "truck", "bus"))
 VOID_IDS = (0, 1, 4, 6, 10, 15, 29)  # label ids that the evaluation ignores
 LABEL_ID = {train_id: trainId2label[train_id].id for train_id in range(K)}
+
+
+def flat(found: Evaluated) -> dict[str, float]:
+    """Scores as metrics.json names them, and the pixels of each class."""
+    return found.scores.scalars() | {f"pixels-{name}": count for name, count in found.labelled_pixels.items()}
 
 
 class Blank(Encoder):
@@ -122,7 +122,7 @@ def assert_same_scores(ours: dict[str, float], theirs: dict[str, Any]) -> None:
 def test_scores_are_those_of_cityscapesscripts_on_the_same_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     pairs = [write_image(tmp_path, number, *draw(rng, [*range(K)], [*range(K)])) for number in range(3)]
-    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
+    ours = flat(evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0))
     theirs = official_scores(*map(list, zip(*pairs, strict=True)))
     assert len({round(ours[f"IoU-{name}"], 6) for name in CLASS_NAMES}) == K  # a swap of two classes would show
     assert_same_scores(ours, theirs)
@@ -141,7 +141,7 @@ def test_absent_and_only_predicted_classes_have_the_iou_of_cityscapesscripts(tmp
         label_ids, predicted = draw(rng, labelled, [*labelled, RIDER, TRUCK])
         predicted[np.isin(label_ids, VOID_IDS)] = BUS
         pairs.append(write_image(tmp_path, number, label_ids, predicted))
-    ours = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
+    ours = flat(evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0))
     assert math.isnan(ours["IoU-train"]) and math.isnan(ours["IoU-bus"])
     assert ours["IoU-rider"] == 0 and ours["IoU-truck"] == 0
     counted = [ours[f"IoU-{CLASS_NAMES[c]}"] for c in labelled]
@@ -153,7 +153,7 @@ def test_absent_and_only_predicted_classes_have_the_iou_of_cityscapesscripts(tmp
 def test_one_image_and_a_perfect_prediction(tmp_path: Path) -> None:
     truth = np.arange(40).reshape(5, 8) % K
     write_image(tmp_path, 0, np.vectorize(LABEL_ID.__getitem__)(truth), truth)
-    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
+    scores = flat(evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0))
     found = {name: score for name, score in scores.items() if not name.startswith("pixels-")}
     assert found == {"mIoU": 100.0, "mIoU-19": 100.0, **{f"IoU-{name}": 100.0 for name in CLASS_NAMES}}
     assert next(iter(scores)) == "mIoU"
@@ -186,7 +186,7 @@ def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_p
     evaluator = SegmentationEvaluator(ALL)
     image = dataset[0]
     assert image["image"].shape == (3, 32, 48) and image["label"].shape == (64, 96)
-    scores = evaluate(segmentor, dataset, ALL, CPU, workers=0)
+    scores = flat(evaluate(segmentor, dataset, ALL, CPU, workers=0))
     assert isinstance(segmentor.encoder, Blank) and segmentor.encoder.sizes == [(1, 3, 32, 48)]
 
     at_image = bilinear(logits[0].double().numpy(), 32, 48)  # the image's size first
@@ -242,7 +242,7 @@ def test_every_class_set_is_scored_at_once_and_the_first_is_the_headline(tmp_pat
         expected[n] = sum(kept) / n
     for sets in ((16, 13), (13, 16)):
         scoring = Scoring(CITYSCAPES, sets)
-        scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), scoring, CPU, workers=0)
+        scores = flat(evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), scoring, CPU, workers=0))
         assert list(scores)[:3] == ["mIoU", f"mIoU-{sets[0]}", f"mIoU-{sets[1]}"]
         assert scores["mIoU"] == scores[f"mIoU-{sets[0]}"]
         assert [scores["mIoU-16"], scores["mIoU-13"]] == pytest.approx([expected[16], expected[13]])
@@ -255,7 +255,7 @@ def test_own_classes_are_scored_by_their_names() -> None:
     label = torch.tensor([[0, 0, 1, 1], [2, 2, 255, 0]], dtype=torch.uint8)
     logits = nn.functional.one_hot(torch.tensor([[0, 1, 1, 1], [2, 2, 2, 0]]), 3).permute(2, 0, 1).float()
     evaluator.process([{"label": label}], [{"sem_seg": logits}])
-    scores = evaluator.evaluate()["sem_seg"]
+    scores = flat(evaluator.evaluate())
     # ground 2 of 3; sky 2 hits and one false; both cars, the one on the ignored pixel does not count
     expected = {"IoU-ground": 200 / 3, "IoU-sky": 200 / 3, "IoU-car": 100.0}
     mean = (200 / 3 + 200 / 3 + 100) / 3
@@ -270,7 +270,7 @@ def test_a_class_that_no_label_has_counts_for_no_method(predicted: int) -> None:
     label = torch.tensor([[0, 0, 1, 1], [0, 0, 255, 0]], dtype=torch.uint8)
     logits = nn.functional.one_hot(torch.tensor([[1, 0, 1, 1], [0, 0, 2, predicted]]), 3).permute(2, 0, 1).float()
     evaluator.process([{"label": label}], [{"sem_seg": logits}])
-    scores = evaluator.evaluate()["sem_seg"]
+    scores = flat(evaluator.evaluate())
     ground = {0: 4 / 5, 2: 3 / 5}[predicted]
     assert scores["mIoU"] == scores["mIoU-3"] == pytest.approx(100 * (ground + 2 / 3) / 2)
     assert math.isnan(scores["IoU-car"]) == (predicted == 0) and scores["IoU-car"] != 100
@@ -279,7 +279,7 @@ def test_a_class_that_no_label_has_counts_for_no_method(predicted: int) -> None:
 
 def test_no_labelled_pixel_gives_no_score(tmp_path: Path) -> None:
     write_image(tmp_path, 0, np.zeros((4, 6)), np.zeros((4, 6), int))
-    scores = evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0)
+    scores = flat(evaluate(segmentor_of(ReadsRed()), scanned(tmp_path), ALL, CPU, workers=0))
     assert all(score == 0 if name.startswith("pixels-") else math.isnan(score) for name, score in scores.items())
 
 
@@ -343,4 +343,4 @@ def test_reset_forgets_the_images_seen() -> None:
     evaluator.process([{"label": label}], [{"sem_seg": wrong}])
     evaluator.reset()
     evaluator.process([{"label": label}], [{"sem_seg": right}])
-    assert evaluator.evaluate()["sem_seg"]["IoU-road"] == 100
+    assert flat(evaluator.evaluate())["IoU-road"] == 100

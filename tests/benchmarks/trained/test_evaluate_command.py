@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from benchmarks.config.run_id import run_folder
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.runner import RunWatcher, run_one
+from benchmarks.evaluation.evaluator import Evaluated
 from benchmarks.trained import reevaluation
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.label_space import LabelSpace, own_space
 from results.records.record import Record
+from results.records.scores import Scores
 
 ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
 
@@ -85,8 +88,8 @@ def test_names_of_a_run_of_others_steer_no_terminal() -> None:
     """They are its config's."""
     space = own_space(("road\x1b[2J", "sky\nmIoU  99.9", "car"), (), ())
     scored = reevaluation.Scoring(LabelSpace(space.names, space.colours, {2: (0, 1)}), (2,))
-    scores = {"iou": dict.fromkeys(space.names, 50.0), "miou_by_classes": {"2": 50.0}}
-    shown = reevaluation._table(scores | {"labelled_pixels": dict.fromkeys(space.names, 5)}, scores, scored)
+    scores = Scores(50.0, {"mIoU": {2: 50.0}}, {"IoU": dict.fromkeys(space.names, 50.0)})
+    shown = reevaluation._table(Evaluated(scores, dict.fromkeys(space.names, 5)), scores, scored)
     lines = [line.split() for line in shown.splitlines()]
     assert lines[0] == ["class", "IoU", "cityscapesscripts"]
     assert lines[2] == ["road\N{REPLACEMENT CHARACTER}[2J", "50.00", "50.00"]
@@ -97,17 +100,19 @@ def test_names_of_a_run_of_others_steer_no_terminal() -> None:
 def test_a_record_of_before_is_equal_but_for_a_mean_over_more_classes() -> None:
     """Its mean counts a car, which no label has and which is predicted somewhere."""
     scored = reevaluation.Scoring(own_space(("road", "sky", "car"), (), ()), (3,))
-    iou = {"road": 60.0, "sky": 30.0, "car": 0.0}
+    iou: dict[str, float | None] = {"road": 60.0, "sky": 30.0, "car": 0.0}
     pixels = {"road": 5, "sky": 5, "car": 0}
-    scores = {"iou": iou, "miou_by_classes": {"3": 45.0}, "labelled_pixels": pixels}
+    scores = Scores(45.0, {"mIoU": {3: 45.0}}, {"IoU": iou})
+    found = Evaluated(scores, pixels)
     result = {"student": {"iou": iou, "miou_by_classes": {"3": 30.0}}}
     record = Record.of({"status": "finished", "result": result})
-    assert reevaluation._equal(scores, record, "student", scored) is True
-    assert reevaluation._counted_more(scores, 3, scored) == ["car"]
-    assert reevaluation._equal(scores | {"iou": iou | {"sky": 31.0}}, record, "student", scored) is False
+    assert reevaluation._equal(found, record, "student", scored) is True
+    assert reevaluation._counted_more(found, 3, scored) == ["car"]
+    other = Evaluated(replace(scores, by_class={"IoU": iou | {"sky": 31.0}}), pixels)
+    assert reevaluation._equal(other, record, "student", scored) is False
     new = record.changed(validation={"labelled_pixels": pixels, "left_out": {"3": ["car"]}})
-    assert reevaluation._equal(scores, new, "student", scored) is False  # now both means are by one rule
-    every = scores | {"labelled_pixels": pixels | {"car": 1}}
+    assert reevaluation._equal(found, new, "student", scored) is False  # now both means are by one rule
+    every = Evaluated(scores, pixels | {"car": 1})
     assert reevaluation._equal(every, record, "student", scored) is False
 
 
