@@ -202,6 +202,7 @@ def test_a_step_is_run_and_its_memory_held_is_known() -> None:
     assert step_time._own_bytes(trainer) == pytest.approx(5 * weights, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_measured_method_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.tools.counted_memory.build_learners", lambda *_: pytest.fail("built again"))
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
