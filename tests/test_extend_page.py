@@ -34,6 +34,7 @@ MADE = {
     "A network": ({"dacs+mrm"}, "NETWORK", {"tiny"}),
     "A data set": ({"source-only", "dacs"}, "DATA.SOURCE.FOLDER", {"game"}),
     "A protocol": ({"daformer"}, "DATA.TARGET.LAYOUT", {"acdc"}),
+    "A metric": ({"source-only"}, "NETWORK", {"daformer-lite0"}),
     "A grid": ({"dacs", "dacs+entropy"}, "TERMS.ENTROPY.KEPT", {0.25, 0.5}),
     "A search": ({"dacs+entropy"}, "TERMS.ENTROPY.WEIGHT", {1.0}),
 }
@@ -83,9 +84,11 @@ def test_what_a_section_shows_works_elsewhere(section: str, elsewhere: Path) -> 
         assert run(words, *([] if "check_data" in words[1] else sizes)) == 0, words
     folders = [path.parent for path in Path("runs").rglob("record.json")]
     records = [read_record(folder) for folder in folders]
-    assert {(record["spec"]["method"], record["status"]) for record in records if record} == {
+    assert {(record.spec.method, record.status.value) for record in records if record} == {
         (method, "finished") for method in methods
     }
+    if section == "A metric":
+        assert all("fwIoU" in (folder / "record.json").read_text(encoding="utf-8") for folder in folders)
     configs = [CfgNode(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))) for folder in folders]
     assert {flatten(config).get(key) for config in configs} >= values
 

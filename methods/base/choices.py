@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'dacs'?`` with the nearest of the known names; "" where none is near."""
+    """The hint ``did you mean 'dacs'?`` with the nearest of the known names; "" where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""

@@ -26,14 +26,14 @@ class ScoreKey:
     statistic: str = ""
 
     def __str__(self) -> str:
-        """``miou_16``, ``deviation_16``, ``n_16``, ``counted_16``; ``name_16``, ``name_n_16``, ``teacher_name``."""
+        """The name: ``miou_16``, ``deviation_16``, ``n_16``, ``counted_16``, ``name_16``, ``teacher_name``."""
         metric = "" if self.metric == HEADLINE and self.statistic else self.metric.lower()
         model = "" if self.model == STUDENT else self.model
         return "_".join(filter(None, (model, metric, self.statistic, str(self.classes or ""))))
 
     @property
     def title(self) -> str:
-        """As people read it: ``mIoU (16)``."""
+        """The name as people read it: ``mIoU (16)``."""
         return f"{self.metric} ({self.classes})"
 
     @property

@@ -46,14 +46,14 @@ class Scores:
         return cls(file.miou, means | file.metrics, by_class | file.metrics_by_class, file.faults)
 
     def scalars(self) -> dict[str, float]:
-        """Under the names that metrics.json has: ``mIoU`` for the first class set, ``mIoU-16``, ``IoU-road``."""
+        """The scores by names of metrics.json: ``mIoU`` for the first class set, ``mIoU-16``, ``IoU-road``."""
         found = {HEADLINE: self.headline}
         found |= {f"{name}-{size}": value for name, each in self.means.items() for size, value in each.items()}
         found |= {f"{name}-{label}": value for name, each in self.by_class.items() for label, value in each.items()}
         return {name: math.nan if value is None else value for name, value in found.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """As record.json and evaluation.json have them: HEADLINE and CLASS_IOU under keys of their own."""
+        """The scores as record.json and evaluation.json have them: HEADLINE and CLASS_IOU under keys of their own."""
         means, by_class = dict(self.means), dict(self.by_class)
         found: dict[str, Any] = {
             "miou": self.headline,
@@ -95,7 +95,7 @@ class Result:
     criteria: Criteria = Criteria()
 
     def of(self, model: str) -> Scores:
-        """Those of STUDENT or TEACHER."""
+        """The scores of STUDENT or TEACHER."""
         return {STUDENT: self.student, TEACHER: self.teacher}[model]
 
 

@@ -36,7 +36,7 @@ def typed(kind: type[_T], content: Mapping[str, Any], name: str = "") -> _T:
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:
-    """None for null, but for a whole number, which is known wherever it is written."""
+    """A value, None for null, but for a whole number, which is known wherever it is written."""
     if get_origin(kind) is types.UnionType:
         kind = next(each for each in get_args(kind) if each is not types.NoneType)
     if kind is Any or (value is None and kind is not int) or isinstance(value, Enum):
