@@ -38,7 +38,6 @@ from results.records.record import DIVERGED, FAILED, FINISHED, Record, read_reco
 from results.tables.class_means import said
 from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import from_folders
-from slurm.processes.inline import run_inline
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
 
@@ -184,8 +183,7 @@ def make_runs(
             how = f"mIoU {_miou(record)}" if record.status == FINISHED else record.reason
             progress.say(f"{jobs[index].label}: {record.status} before, {how}")
         if here:
-            made = run_inline(lambda index: _make(index, jobs[index], progress), missing)
-            left_out = [error for error in made if error]
+            left_out = [error for index in missing if (error := _make(index, jobs[index], progress))]
     if missing and not here:
         others = [jobs[index] for index in missing]
         left_out = launch(
@@ -275,7 +273,7 @@ def _over(folder: Path) -> Record | None:
 def _left(job: WorkerJob) -> Record | None:
     """What a run that another process made has left."""
     try:
-        return read_record(newest(job.run.folder) if job.force else job.run.folder)
+        return read_record(job.place)
     except ResultsError as error:
         return Record.of({"status": FAILED, "reason": str(error)})
 
@@ -308,6 +306,5 @@ def _tell(job: WorkerJob, record: Record | None, progress: RunProgress) -> None:
             progress.say(f"{job.label}: {fault}")
         progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record.wall_seconds or 0.0)}")
     else:
-        place = newest(job.run.folder) if job.force else job.run.folder
-        kept = "" if place == job.run.folder else "; what was there before is kept"
-        progress.say(f"{job.label}: {record.status}, {record.reason} (see {place / 'log.txt'}){kept}")
+        kept = "" if job.place == job.run.folder else "; what was there before is kept"
+        progress.say(f"{job.label}: {record.status}, {record.reason} (see {job.place / 'log.txt'}){kept}")

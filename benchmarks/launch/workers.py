@@ -44,12 +44,15 @@ class WorkerJob(NamedTuple):
     begun: bool = False
 
     @property
+    def place(self) -> Path:
+        """The folder of its newer making where it is forced, else the run's."""
+        return newest(self.run.folder) if self.force else self.run.folder
+
+    @property
     def iteration(self) -> int:
         """Iterations that are done, of the one that is made anew where it is forced."""
-        if not self.force:
-            return iteration(self.run.folder)
-        place = newest(self.run.folder)
-        return 0 if place == self.run.folder and not self.begun else iteration(place)
+        of_before = self.force and not self.begun and self.place == self.run.folder
+        return 0 if of_before else iteration(self.place)
 
 
 def make_in_workers(
@@ -196,7 +199,7 @@ class WorkerProgress(LocalWatcher["Outcome"]):
             self._ended(index)
         elif isinstance(outcome, Lost):
             folder = job.run.folder
-            place = newest(folder) if job.force else folder
+            place = job.place
             see = f" (see {outcome.log})" if outcome.log else ""
             before = self._before.get(index)
             if place == folder and _has_end(before) and record_or_none(place) == before:  # it has not even begun

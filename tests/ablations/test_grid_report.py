@@ -439,7 +439,7 @@ def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
         ("lambda --protocol street", "unknown protocol 'street'; did you mean 'streets'?"),
         ("lambda --network daformer-lit0", "unknown network 'daformer-lit0'; did you mean 'daformer-lite0'?"),
         ("lambda --seeds x", "--seeds is 'x', expected whole numbers"),
-        ("lambda --parallel 2", "--parallel is 2, which --launcher local takes"),
+        ("lambda --parallel 2", "--parallel is 2, expected --launcher local with it"),
         ("lambda --launcher local --parallel 0", "--parallel is 0, expected at least 1"),
         ("lambda TERMS.MRM.WEIGHT 3", "TERMS.MRM.WEIGHT is varied by the grid lambda"),
         ("lambda --host source-only", "'mrm' needs pseudo-labels, which 'source-only' does not make"),
