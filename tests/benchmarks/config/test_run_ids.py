@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from benchmarks.config.run_id import decisive, run_folder, run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.trained.opened_run import open_run
 from methods.framework.term import TERMS, Term, TermSettings
-from results.records.record import read_record
 
 FORMER = Path(__file__).parent / "former_run"  # made by the version before, with its id
 RECIPES = ("dacs", "dacs+mrm", "hrda+mic+mrm", "target-only")
@@ -69,8 +69,8 @@ def defaults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 def test_a_run_of_the_rule_before_is_found_and_shown_as_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    record = read_record(FORMER) or {}
-    folder = tmp_path / "out/streets/source-only/daformer-lite0" / record["id"]
+    known = json.loads((FORMER / "record.json").read_text())["id"]
+    folder = tmp_path / "out/streets/source-only/daformer-lite0" / known
     shutil.copytree(FORMER, folder)
     cfg = open_run(str(folder), tmp_path).cfg
     assert run_folder(tmp_path / "out", cfg) == folder and run_id(cfg) != folder.name == former_ids(cfg)[0]
@@ -79,7 +79,7 @@ def test_a_run_of_the_rule_before_is_found_and_shown_as_finished(
     words = ["--methods", "source-only", "--quick", "--output", "out", "SOLVER.ITERS", "6"]
     ended = call(benchmarks.run, words, monkeypatch, capfd)
     assert (ended.code, ended.err) == (0, "") and "finished before, mIoU 8.7" in ended.out
-    assert [path.name for path in folder.parent.iterdir()] == [record["id"]]
+    assert [path.name for path in folder.parent.iterdir()] == [known]
 
 
 def test_a_new_key_changes_no_id(defaults: Callable[..., None]) -> None:
