@@ -38,6 +38,7 @@ from benchmarks.state.provenance import code_state, hardware, job_id, versions
 from benchmarks.state.run_files import unfit_file
 from datasets.pairs import batches
 from results.files.errors import ResultsError
+from results.records.image_counts import write_counts
 from results.records.record import (
     DIVERGED,
     FAILED,
@@ -179,6 +180,8 @@ def _run(
         trainer.train(trainer.start_iter, trainer.max_iter)
         outcome = {"status": FINISHED, "result": result(evaluation), "validation": validation(evaluation, cfg)}
         if comm.is_main_process():
+            for model, found in evaluation.last.items():
+                write_counts(folder, model, found.by_image)
             remove_superseded(folder)
     except Diverged as error:
         _LOGGER.error("diverged: %s", error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
+from scipy.sparse import csr_array, vstack
 
 from benchmarks.config.label_space import Scoring
 from benchmarks.config.metrics import score
@@ -19,14 +21,19 @@ from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
+from results.records.image_counts import sparse_counts
 from results.records.scores import Scores
 
 
 class Evaluated(NamedTuple):
-    """The scores of a network, and how many pixels the labels have of each class, by name."""
+    """The scores of a network, how many pixels the labels have of each class, by name, and the counts of each image.
+
+    ``by_image``: (N, K²), sparse (`results.records.image_counts`), in the order of the data set.
+    """
 
     scores: Scores
     labelled_pixels: dict[str, int]
+    by_image: csr_array
 
 
 class SegmentationEvaluator(DatasetEvaluator):
@@ -36,6 +43,8 @@ class SegmentationEvaluator(DatasetEvaluator):
         confusion: (K, K) int64, rows label, columns prediction, in pixels; ignored pixels are not counted.
     """
 
+    _by_image: list[csr_array]
+
     def __init__(self, scoring: Scoring) -> None:
         """IoU is of the prediction among all classes, as published: a class set only says which of them count."""
         self._scoring = scoring
@@ -43,19 +52,25 @@ class SegmentationEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         self.confusion = np.zeros((len(self._scoring.space.names),) * 2, np.int64)
+        self._by_image = []
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
         """inputs: with "label", uint8 (H, W). outputs: with "sem_seg", (K, H, W) logits."""
         for item, output in zip(inputs, outputs, strict=True):
             prediction = output["sem_seg"].argmax(dim=0).cpu().numpy()
-            self.confusion += confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
+            counts = confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
+            self.confusion += counts
+            self._by_image.append(sparse_counts([counts]))
 
     def evaluate(self) -> Evaluated:
         """Return the scores of all counts, those of other processes included."""
         self.confusion = np.sum(comm.all_gather(self.confusion), axis=0)
+        # Each of several processes has every so manieth image, as `SharedLoader` shares them.
+        images = chain.from_iterable(zip_longest(*comm.all_gather(self._by_image)))
+        by_image = vstack([image for image in images if image is not None], format="csr")
         pixels = map(int, self.confusion.sum(axis=1))
         names = self._scoring.space.names
-        return Evaluated(score(self.confusion, self._scoring), dict(zip(names, pixels, strict=True)))
+        return Evaluated(score(self.confusion, self._scoring), dict(zip(names, pixels, strict=True)), by_image)
 
 
 def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,15 @@ from results.statistics.paired import LEVEL, Interval
 
 if TYPE_CHECKING:
     import numpy as np
+    from scipy.sparse import csr_array
 
 RESAMPLES = 2000
 _BATCH = 50  # resamples at a time: memory stays at some tens of megabytes for 500 images and 19 classes
 
 
 def bootstrap_interval(
-    method: Mapping[int, np.ndarray],
-    baseline: Mapping[int, np.ndarray],
+    method: Mapping[int, csr_array],
+    baseline: Mapping[int, csr_array],
     classes: Sequence[int],
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -28,7 +30,7 @@ def bootstrap_interval(
     that has no labelled pixel in the drawn images has no place in either mean of that resample.
 
     Args:
-        method: of each seed the confusion counts by image, (N, K, K): rows are labels, columns predictions.
+        method: of each seed the counts by image, (N, K²), as `results.records.image_counts` reads them.
         baseline: likewise, of the same images in the same order.
         classes: indices of the classes that the mean is over.
         resamples: how many are drawn.
@@ -38,39 +40,45 @@ def bootstrap_interval(
         None where no seed is in both.
 
     Raises:
-        ValueError: counts of different shapes.
+        ValueError: counts of different numbers of images or classes.
     """
     import numpy as np
 
     seeds = sorted(method.keys() & baseline.keys())
     if not seeds:
         return None
-    both = [[sides(counts[each], classes) for each in seeds] for counts in (method, baseline)]
+    both = [[sides(counts[each])[:, list(classes)] for each in seeds] for counts in (method, baseline)]
     if len({part.shape for side in both for part in side}) > 1:
-        raise ValueError("counts of different images or classes: expected the same ones of all runs")
+        raise ValueError("counts of different numbers of images: expected the same images of all runs")
     stacked = np.array(both, dtype=np.float64)  # (2, S, N, C, 3)
     images, random = stacked.shape[2], np.random.default_rng(seed)
     differences = []
     for begin in range(0, resamples, _BATCH):
         drawn = min(_BATCH, resamples - begin)
         weights = random.multinomial(images, np.full(images, 1 / images), size=drawn)
-        mean = miou(np.einsum("rn,msnck->mrsck", weights, stacked))  # (2, R, S)
-        by_seed = np.take_along_axis(mean[0] - mean[1], random.integers(len(seeds), size=(drawn, len(seeds))), axis=1)
-        differences.append(by_seed.mean(axis=1))
+        # As one matrix product, (R, N) with (N, 2 S C 3).
+        totals = weights @ np.moveaxis(stacked, 2, 0).reshape(images, -1)
+        mean = miou(totals.reshape(drawn, 2, len(seeds), len(classes), 3))  # (R, 2, S)
+        chosen = random.integers(len(seeds), size=(drawn, len(seeds)))
+        differences.append(np.take_along_axis(mean[:, 0] - mean[:, 1], chosen, axis=1).mean(axis=1))
     low, high = np.nanpercentile(np.concatenate(differences), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
 
 
-def sides(counts: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-    """Of confusion counts (N, K, K): hits, labelled and predicted pixels of each class, (N, C, 3).
-
-    Predictions on pixels whose label is none of the K classes are in no count.
-    """
+def sides(counts: csr_array) -> np.ndarray:
+    """Of confusion counts (N, K²): hits, labelled and predicted pixels of each class, (N, K, 3) int64."""
     import numpy as np
 
-    chosen = list(classes)
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    return np.stack([hits, counts.sum(axis=2), counts.sum(axis=1)], axis=-1)[:, chosen]
+    classes = math.isqrt(counts.shape[1])
+    cells = counts.tocoo()
+    image, cell = cells.coords
+    label, prediction = np.divmod(cell, classes)
+    found = np.zeros((counts.shape[0], classes, 3), dtype=np.int64)
+    right = label == prediction
+    np.add.at(found, (image[right], label[right], 0), cells.data[right])
+    np.add.at(found, (image, label, 1), cells.data)
+    np.add.at(found, (image, prediction, 2), cells.data)
+    return found
 
 
 def miou(totals: np.ndarray) -> np.ndarray:

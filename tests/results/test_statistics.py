@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.sparse import csr_array
 
+from results.records.image_counts import sparse_counts
 from results.statistics.bootstrap import bootstrap_interval, miou, sides
 from results.statistics.paired import Interval, paired_difference
 
@@ -40,7 +42,7 @@ def test_few_seeds() -> None:
     assert equal is not None and equal.interval == Interval(0.5, 0.5) and equal.interval.holds
 
 
-def counts(rng: np.random.Generator, images: int, hit: float, classes: int = 4) -> np.ndarray:
+def counts(rng: np.random.Generator, images: int, hit: float, classes: int = 4) -> csr_array:
     """Of images of 100 pixels a class, of which a share of about ``hit`` is right."""
     found = np.zeros((images, classes, classes), dtype=np.int64)
     for image in range(images):
@@ -48,18 +50,20 @@ def counts(rng: np.random.Generator, images: int, hit: float, classes: int = 4) 
             right = min(max(hit + rng.normal(0, 0.05), 0), 1)
             wrong = (1 - right) / (classes - 1)
             found[image, label] = rng.multinomial(100, [right if each == label else wrong for each in range(classes)])
-    return found
+    return sparse_counts(found)
 
 
 def test_miou_of_counts_is_that_of_pixels() -> None:
     labels = np.array([0, 0, 1, 1, 1, 3, 3, 0])
     predicted = np.array([0, 1, 1, 1, 2, 3, 0, 0])
-    confusion = np.zeros((1, 4, 4), dtype=np.int64)
-    np.add.at(confusion[0], (labels, predicted), 1)
+    halves = np.zeros((2, 4, 4), dtype=np.int64)
+    np.add.at(halves, (np.arange(8) // 4, labels, predicted), 1)
+    of_images = sides(sparse_counts(halves))
+    assert of_images.shape == (2, 4, 3) and of_images[1].tolist() == [[1, 1, 2], [0, 1, 0], [0, 0, 1], [1, 2, 1]]
     iou = [((labels == k) & (predicted == k)).sum() / ((labels == k) | (predicted == k)).sum() for k in (0, 1, 3)]
-    assert miou(sides(confusion, range(4)).sum(axis=0)) == pytest.approx(100 * np.mean(iou))
-    assert miou(sides(confusion, [1, 2]).sum(axis=0)) == pytest.approx(100 * iou[1])  # 2 is predicted, never labelled
-    assert np.isnan(miou(sides(confusion, [2]).sum(axis=0)))
+    assert miou(of_images.sum(axis=0)) == pytest.approx(100 * np.mean(iou))
+    assert miou(of_images[:, [1, 2]].sum(axis=0)) == pytest.approx(100 * iou[1])  # 2 is predicted, never labelled
+    assert np.isnan(miou(of_images[:, [2]].sum(axis=0)))
 
 
 def test_the_interval_covers_the_truth_and_narrows_with_images() -> None:
@@ -87,7 +91,7 @@ def test_images_and_seeds_are_drawn_for_both_alike() -> None:
     again = bootstrap_interval(same, {0: same[1], 1: same[2]}, range(4), resamples=100)
     assert again is not None and again == bootstrap_interval(same, {0: same[1], 1: same[2]}, range(4), resamples=100)
     assert bootstrap_interval(same, {9: same[0]}, range(4)) is None
-    with pytest.raises(ValueError, match="different images"):
+    with pytest.raises(ValueError, match="different numbers of images"):
         bootstrap_interval(same, {0: same[0][:5]}, range(4))
 
 
