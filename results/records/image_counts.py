@@ -1,4 +1,4 @@
-"""Confusion counts of each validation image, which a finished run leaves beside its record: intervals are made of them."""
+"""Confusion counts of each validation image, which a finished run leaves beside its record, for intervals."""
 
 from __future__ import annotations
 

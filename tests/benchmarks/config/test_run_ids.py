@@ -164,3 +164,8 @@ def test_each_value_that_decides_changes_the_id_and_no_place_does() -> None:
         node[name] = value
     assert run_id(cfg) == known and tried > 100
     assert not decides & {*PLACE_KEYS}
+
+
+def test_rows_of_tables_part_by_keys_that_decide_alone() -> None:
+    """Runs of one row may differ in seed, place and evaluation period, and in what is only shown."""
+    assert {"SEED", "DESCRIPTION", "DATA.COLOURS", deciding.PERIOD, *PLACE_KEYS} == OF_NO_ROW

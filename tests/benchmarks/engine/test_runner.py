@@ -29,6 +29,8 @@ from benchmarks.engine.trainer import Trainer
 from benchmarks.state.lock import locked
 from datasets.errors import DataError
 from datasets.label_space import CITYSCAPES
+from results.records.image_counts import read_counts
+from results.statistics.bootstrap import sides
 
 MakeConfig = Callable[..., CfgNode]
 
@@ -101,6 +103,20 @@ def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, di
     stored.TERMS.MIC.BLOCK = cfg.TERMS.MIC.BLOCK  # of the protocol, for a term that the run does not have
     assert stored == cfg
     assert {path.name for path in folder.glob("*.pth")} == {"model_final.pth"}
+
+
+def test_the_counts_of_each_image_make_the_scores_of_the_record(
+    finished: tuple[CfgNode, Path, dict[str, Any]],
+) -> None:
+    _, folder, record = finished
+    for model in ("student", "teacher"):
+        counts = read_counts(folder, model)
+        assert counts is not None and counts.shape == (2, 19 * 19)
+        hits, labelled, predicted = sides(counts).sum(axis=0).T
+        for index, (name, iou) in enumerate(record["result"][model]["iou"].items()):
+            union = labelled[index] + predicted[index] - hits[index]
+            assert iou == (pytest.approx(100 * hits[index] / union) if union else None), name
+            assert record["validation"]["labelled_pixels"][name] == labelled[index]
 
 
 def test_rebuilder_is_not_in_the_model(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:

@@ -344,3 +344,28 @@ def test_reset_forgets_the_images_seen() -> None:
     evaluator.reset()
     evaluator.process([{"label": label}], [{"sem_seg": right}])
     assert flat(evaluator.evaluate())["IoU-road"] == 100
+
+
+def test_counts_of_images_are_in_their_order_however_many_processes_share_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of five images one process has the first, third and fifth, another the others."""
+    random = np.random.default_rng(0)
+    labels, predicted = (random.integers(0, K, (5, 4, 6)) for _ in range(2))
+
+    def seen(images: list[int]) -> SegmentationEvaluator:
+        evaluator = SegmentationEvaluator(ALL)
+        for image in images:
+            logits = nn.functional.one_hot(torch.from_numpy(predicted[image]), K).permute(2, 0, 1)
+            evaluator.process([{"label": torch.from_numpy(labels[image])}], [{"sem_seg": logits}])
+        return evaluator
+
+    parts = [seen([0, 2, 4]), seen([1, 3])]
+    gathered = iter([[part.confusion for part in parts], [part._by_image for part in parts]])
+    alone = seen([0, 1, 2, 3, 4]).evaluate()
+    monkeypatch.setattr("benchmarks.evaluation.evaluator.comm.all_gather", lambda value: next(gathered))
+    shared = parts[0].evaluate()
+    expected = [confusion_matrix(*each, K).ravel() for each in zip(labels, predicted, strict=True)]
+    assert np.array_equal(alone.by_image.toarray(), expected)
+    assert np.array_equal(shared.by_image.toarray(), expected)
+    assert shared.scores == alone.scores

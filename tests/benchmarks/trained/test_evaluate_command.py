@@ -16,6 +16,7 @@ import yaml
 from conftest import SMALL
 from detectron2.config import CfgNode
 from PIL import Image
+from scipy.sparse import csr_array
 from tiny_published import write_published
 from torch.nn import functional as F
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, streets_root, trained
@@ -34,6 +35,7 @@ from datasets.label_space import LabelSpace, own_space
 from results.records.record import Record
 from results.records.scores import Scores
 
+NO_COUNTS = csr_array((0, 361))
 ABSENT_FROM_SYNTHIA = ("terrain", "truck", "train")
 
 
@@ -89,7 +91,7 @@ def test_names_of_a_run_of_others_steer_no_terminal() -> None:
     space = own_space(("road\x1b[2J", "sky\nmIoU  99.9", "car"), (), ())
     scored = reevaluation.Scoring(LabelSpace(space.names, space.colours, {2: (0, 1)}), (2,))
     scores = Scores(50.0, {"mIoU": {2: 50.0}}, {"IoU": dict.fromkeys(space.names, 50.0)})
-    shown = reevaluation._table(Evaluated(scores, dict.fromkeys(space.names, 5)), scores, scored)
+    shown = reevaluation._table(Evaluated(scores, dict.fromkeys(space.names, 5), NO_COUNTS), scores, scored)
     lines = [line.split() for line in shown.splitlines()]
     assert lines[0] == ["class", "IoU", "cityscapesscripts"]
     assert lines[2] == ["road\N{REPLACEMENT CHARACTER}[2J", "50.00", "50.00"]
@@ -103,16 +105,16 @@ def test_a_record_of_before_is_equal_but_for_a_mean_over_more_classes() -> None:
     iou: dict[str, float | None] = {"road": 60.0, "sky": 30.0, "car": 0.0}
     pixels = {"road": 5, "sky": 5, "car": 0}
     scores = Scores(45.0, {"mIoU": {3: 45.0}}, {"IoU": iou})
-    found = Evaluated(scores, pixels)
+    found = Evaluated(scores, pixels, NO_COUNTS)
     result = {"student": {"iou": iou, "miou_by_classes": {"3": 30.0}}}
     record = Record.of({"status": "finished", "result": result})
     assert reevaluation._equal(found, record, "student", scored) is True
     assert reevaluation._counted_more(found, 3, scored) == ["car"]
-    other = Evaluated(replace(scores, by_class={"IoU": iou | {"sky": 31.0}}), pixels)
+    other = Evaluated(replace(scores, by_class={"IoU": iou | {"sky": 31.0}}), pixels, NO_COUNTS)
     assert reevaluation._equal(other, record, "student", scored) is False
     new = record.changed(validation={"labelled_pixels": pixels, "left_out": {"3": ["car"]}})
     assert reevaluation._equal(found, new, "student", scored) is False  # now both means are by one rule
-    every = Evaluated(scores, pixels | {"car": 1})
+    every = Evaluated(scores, pixels | {"car": 1}, NO_COUNTS)
     assert reevaluation._equal(every, record, "student", scored) is False
 
 

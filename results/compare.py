@@ -1,0 +1,131 @@
+"""Methods side by side: ``python results/compare.py runs --baseline dacs``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from os.path import expanduser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from results.files.errors import ResultsError
+from results.files.text import one_line
+from results.records.record import write_text
+from results.records.scores import STUDENT, TEACHER
+from results.tables.scores_by_seed import LAST, RULES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "markdown", "latex", "csv", "parquet")
+BY = ("method", "network", "protocol", "precision", "hardware")
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="results/compare.py",
+        description="Methods over their seeds: means, and paired differences to a baseline with intervals. Run folders "
+        "are read, and nothing else.",
+    )
+    parser.add_argument("runs", type=expanduser, nargs="*", default=["runs"], help="folders of runs (default: runs)")
+    parser.add_argument("--by", default="method", help=f"what rows are named by, of {', '.join(BY)} (default: method)")
+    parser.add_argument(
+        "--columns", help="class sets (19), classes (road) and metrics (fwIoU) in place of the class sets of the runs"
+    )
+    parser.add_argument("--classes", action="store_true", help="a row a class: IoU, and its difference to the baseline")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE", help="runs of this method, network or config key"
+    )
+    parser.add_argument("--baseline", help="the method that others are compared with, seed by seed")
+    parser.add_argument("--rule", choices=list(RULES), default=LAST, help="which iterate (default: last)")
+    parser.add_argument("--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--out", type=expanduser, help="write to this file (Parquet wants one)")
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> int:
+    """The command; returns the exit code: 1 where a damaged file is left out, 2 (and one line) for a user's slip."""
+    arguments = parse_arguments(words)
+    damaged: list[str] = []
+
+    def tell(line: str) -> None:
+        damaged.append(line)
+        print(one_line(line), file=sys.stderr)
+
+    try:
+        text = compared(arguments, tell)
+        if arguments.out and text is not None:
+            write_text(Path(arguments.out), text)
+        elif text is not None:
+            print(text.rstrip("\n"))
+    except ResultsError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: --out {arguments.out}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 2
+    return 1 if damaged else 0
+
+
+def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str | None:
+    """The table with its notes as text; None where it was written as Parquet.
+
+    Raises:
+        ResultsError: no runs, an unknown name, or runs that cannot be in one table; OSError: ``--out``.
+    """
+    from results.records.images import MadeOf
+    from results.tables.by_class import class_columns
+    from results.tables.cells import FORMS, as_csv, tabulated
+    from results.tables.notes import notes_on
+    from results.tables.rows import rows_of
+    from results.tables.selection import named, named_scores, read_runs, selected
+    from results.tables.summary import headline, summarize
+    from results.tables.summary_text import columns_of, frame_of, latex
+
+    by, baseline, model, rule = named("--by", arguments.by, BY), arguments.baseline, arguments.model, arguments.rule
+    made_of = MadeOf()
+    runs = selected(read_runs(arguments.runs, say, made_of), arguments.where, say)
+    rows = sorted(rows_of(runs, by, say), key=lambda row: {*row.runs["method"]} != {baseline})  # it comes first
+    notes = notes_on(runs, made_of, model, rule, baseline)
+    if arguments.classes:
+        if arguments.format not in ("table", "markdown"):
+            raise ResultsError(f"--classes: --format is {arguments.format}, expected table or markdown")
+        return f"{tabulated(class_columns(rows, baseline, model, rule), FORMS[arguments.format])}\n\n{notes}\n"
+    scores = named_scores(arguments.columns, rows, model) if arguments.columns else headline(rows)
+    if rule != LAST and not arguments.columns:
+        scores = scores[:1]  # records keep no other on the way
+    summaries = summarize(rows, scores, baseline, model, rule)
+    for summary in summaries:
+        if summary.why_none:
+            print(one_line(f"{summary.row.label}: no difference to {baseline}, {summary.why_none}"), file=sys.stderr)
+    if arguments.format == "latex":
+        return latex(summaries, scores, baseline) + "".join(f"% {line}\n" for line in notes.splitlines())
+    if arguments.format == "csv":
+        return as_csv(frame_of(summaries, scores, baseline))
+    if arguments.format == "parquet":
+        _write_parquet(frame_of(summaries, scores, baseline), arguments.out)
+        return None
+    return f"{tabulated(columns_of(summaries, scores, baseline), FORMS[arguments.format])}\n\n{notes}\n"
+
+
+def _write_parquet(frame: pd.DataFrame, out: str | None) -> None:
+    if out is None:
+        raise ResultsError("--format parquet: expected --out FILE to write to")
+    try:
+        frame.to_parquet(out, index=False)
+    except ImportError:
+        raise ResultsError("--format parquet: pyarrow is not installed, expected it, or another format") from None
+
+
+if __name__ == "__main__":
+    from benchmarks.core.screen import screen
+
+    with screen():
+        sys.exit(main(sys.argv[1:]))

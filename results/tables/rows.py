@@ -1,0 +1,112 @@
+"""Runs sorted into the rows of a comparison: those of a row differ in their seed alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.files.errors import ResultsError
+from results.records.settings import run_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Keys of config.yaml in which runs of one row may differ: where and how a run ran, and what is only shown.
+OF_NO_ROW = frozenset(
+    {
+        *("SEED", "PROTOCOL_FILE", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD", "TEST.PERIOD"),
+        *("SOLVER.ACTIVATION_CHECKPOINTING", "SOLVER.DETERMINISTIC", "DESCRIPTION", "DATA.COLOURS"),
+    }
+)
+UNKNOWN = "?"
+"""The value of a key that a run's config does not have: an earlier version made it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one row.
+
+    Attributes:
+        names: the values of what rows are named by, as method.
+        setting: the config keys that tell it from rows of the same names, with its values; empty where there are none.
+        runs: rows of `results.tables.frame`, whatever their status.
+    """
+
+    names: dict[str, str]
+    setting: dict[str, str]
+    runs: pd.DataFrame
+
+    @property
+    def label(self) -> str:
+        """Names and setting as one text: ``dacs+mrm, TERMS.MRM.RATIO 0.6``."""
+        return ", ".join([*self.names.values(), *(f"{key} {value}" for key, value in self.setting.items())])
+
+
+def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -> list[Row]:
+    """The rows that runs make, in the order of their first runs.
+
+    Runs of the same names whose config.yaml differs, but for seed and place, are rows of their own, told apart by the
+    keys in which they differ. A key that a config lacks, as an earlier version did not know it, tells nothing apart
+    where all others agree on it.
+
+    Args:
+        runs: rows of `results.tables.frame`.
+        by: its columns that rows are named by.
+        say: gets the line of a config that cannot be read; its run counts as one without a config.
+
+    Raises:
+        ResultsError: two finished runs of one seed in a row.
+    """
+    found = []
+    for names, group in runs.groupby(list(by), sort=False):
+        settings = {folder: _settings(Path(folder), say) for folder in group["folder"]}
+        differing = _differing(list(settings.values()))
+        parts: dict[Hashable, list[str]] = {}
+        for folder in group["folder"]:
+            parts.setdefault(tuple(_text(settings[folder], key) for key in differing), []).append(folder)
+        for values, folders in parts.items():
+            assert isinstance(values, tuple)
+            row = Row(
+                dict(zip(by, map(str, names), strict=True)),
+                dict(zip(differing, values, strict=True)) if len(parts) > 1 else {},
+                group[group["folder"].isin(folders)],
+            )
+            _check_seeds(row)
+            found.append(row)
+    first = {folder: place for place, folder in enumerate(runs["folder"])}
+    return sorted(found, key=lambda row: first[row.runs["folder"].iloc[0]])
+
+
+def _settings(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    try:
+        settings = run_settings(folder)
+    except ResultsError as error:
+        say(f"its settings are not known: {error}")
+        return {}
+    return {key: value for key, value in settings.items() if key not in OF_NO_ROW}
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    values: dict[str, set[str]] = {}
+    for each in settings:
+        for key, value in each.items():
+            values.setdefault(key, set()).add(json.dumps(value))
+    return [key for key, known in values.items() if len(known) > 1]
+
+
+def _text(settings: Mapping[str, Any], key: str) -> str:
+    if key not in settings:
+        return UNKNOWN
+    value = settings[key]
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_seeds(row: Row) -> None:
+    finished = row.runs[row.runs["status"] == "finished"]
+    if (twice := finished["seed"].duplicated(keep=False)).any():
+        seed = finished.loc[twice, "seed"].iloc[0]
+        folders = " and ".join(finished.loc[finished["seed"] == seed, "folder"])
+        raise ResultsError(f"{row.label} has two finished runs of seed {seed}, {folders}: expected one of each seed")

@@ -1,0 +1,230 @@
+"""results/compare.py: figures against scipy, rows that cannot be one, every format, and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+from written_runs import write_run
+
+from results import compare
+from results.records.image_counts import sparse_counts, write_counts
+
+DACS = {0: 21.0, 1: 24.0, 2: 22.5}
+MRM = {0: 23.0, 1: 25.5, 2: 24.75}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two methods of three seeds, in a folder."""
+    for method, scores in (("dacs", DACS), ("dacs+mrm", MRM)):
+        for seed, miou in scores.items():
+            write_run(tmp_path / "runs" / method / f"{seed}", method, seed, miou, 0.4)
+    return tmp_path / "runs"
+
+
+def called(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    code = compare.main(list(map(str, words)))
+    return (code, *capsys.readouterr())
+
+
+def settings(folder: Path, **keys: Any) -> None:
+    content: dict[str, Any] = {}
+    for key, value in keys.items():
+        section, name = key.split("__")
+        content.setdefault(section, {})[name] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_means_and_paired_differences_are_scipys(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = called(capsys, runs, "--baseline", "dacs", "--format", "csv")
+    assert (code, err) == (0, "")
+    dacs, mrm = csv.DictReader(io.StringIO(out))
+    theirs, ours = np.array(list(DACS.values())), np.array(list(MRM.values()))
+    interval = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    expected = {
+        "mIoU": ours.mean(),
+        "mIoU deviation": ours.std(ddof=1),
+        "difference": (ours - theirs).mean(),
+        "difference deviation": (ours - theirs).std(ddof=1),
+        "low (seeds)": interval.low,
+        "high (seeds)": interval.high,
+    }
+    assert {name: float(mrm[name]) for name in expected} == pytest.approx(expected)
+    assert (mrm["better"], mrm["difference n"], dacs["difference"], dacs["low (seeds)"]) == ("3", "3", "", "")
+
+
+def test_the_table_shows_the_paired_deviation_and_not_that_of_the_scores(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scores deviate by 1.5 and 1.3 over seeds, the differences by 0.4."""
+    out = called(capsys, runs, "--baseline", "dacs")[1].splitlines()
+    assert out[0].split("  ")[0] == "method" and "vs dacs" in out[0] and "95% (images" not in out[0]
+    assert out[2].split() == ["dacs", "22.5", "±", "1.5", "3", "-", "-", "-"]
+    assert " ".join(out[3].split()) == "dacs+mrm 24.4 ± 1.3 3 +1.9 ± 0.4 [+1.0, +2.9] 3 of 3"
+    assert any("paired by seed" in line for line in out)
+
+
+def test_seeds_that_only_one_has_are_in_its_mean_and_in_no_difference(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(runs / "dacs" / "0")
+    out = called(capsys, runs, "--baseline", "dacs")[1]
+    assert "+1.9 ± 0.5" in out and "2 of 2" in out
+    assert called(capsys, runs, "--where", "seed=0", "--baseline", "dacs")[0] == 2
+    for seed in (1, 2):
+        shutil.rmtree(runs / "dacs" / f"{seed}")
+    write_run(runs / "dacs" / "7", "dacs", 7, 20.0, 0.4)
+    code, out, err = called(capsys, runs, "--baseline", "dacs")
+    assert code == 0 and "dacs+mrm: no difference to dacs, no seed in common" in err
+
+
+def test_runs_of_other_settings_are_rows_of_their_own_told_apart_by_key(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        folder = runs / f"more-{seed}"
+        write_run(folder, "dacs+mrm", seed, 30.0 + seed, None)
+        settings(folder, SOLVER__ITERS=350, TERMS__MRM={"RATIO": 0.7}, INPUT__CROP=[9, 9], TEST__PERIOD=seed)
+    out = called(capsys, runs, "--baseline", "dacs")[1]
+    first, second = (line for line in out.splitlines() if line.startswith("dacs+mrm"))
+    assert "TERMS.MRM.RATIO 0.4" in first and "24.4" in first
+    assert "TERMS.MRM.RATIO 0.7" in second and "30.5" in second and "2 of 2" in second
+
+
+def test_two_finished_runs_of_a_seed_are_refused_and_a_folder_given_twice_is_one(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(capsys, runs, runs / "dacs" / "0")[0] == 0
+    shutil.copytree(runs / "dacs" / "0", runs / "again")
+    code, _, err = called(capsys, runs)
+    assert code == 2 and len(err.splitlines()) == 1
+    assert "dacs has two finished runs of seed 0" in err and "again" in err and "dacs/0" in err
+
+
+def test_longer_runs_are_not_compared_with_a_shorter_baseline(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in MRM:
+        shutil.rmtree(runs / "dacs+mrm" / f"{seed}")
+        write_run(runs / f"long-{seed}", "dacs+mrm", seed, 40.0, 0.4, iterations=700, max_iterations=700)
+    code, out, err = called(capsys, runs, "--baseline", "dacs")
+    assert code == 0 and "the baseline has other max iterations" in err and "+1" not in out
+
+
+def test_what_is_not_finished_is_counted_with_its_reason_and_what_is_damaged_is_named(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(runs / "bad-3", "dacs", 3, None, 0.4, status="diverged", reason="loss_mrm is nan in iteration 7")
+    (runs / "dacs" / "1" / "record.json").write_text("{")
+    code, out, err = called(capsys, runs)
+    assert code == 1 and "dacs/1" in err
+    assert "1 diverged: dacs seed 3 (loss_mrm is nan in iteration 7)." in out
+    assert "21.8 ± 1.1" in out and " 2" in out
+
+
+def test_class_sets_classes_metrics_and_models(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in sorted(runs.glob("*/*")):
+        record = json.loads((folder / "record.json").read_text())
+        miou = record["result"]["student"]["miou"]
+        scores = {"miou": miou, "miou_by_classes": {"19": miou, "13": miou + 10}, "iou": {"road": 90.0, "sky": miou}}
+        record["result"] = {"student": scores, "teacher": {**scores, "miou": miou + 1}}
+        (folder / "record.json").write_text(json.dumps(record))
+    out = called(capsys, runs)[1].splitlines()
+    assert out[0].split() == ["method", "mIoU", "mIoU", "(13)", "n"] and "32.5 ± 1.5" in out[2]
+    out = called(capsys, runs, "--columns", "sky,13", "--baseline", "dacs")[1].splitlines()
+    assert out[0].startswith("method") and "IoU sky" in out[0] and "+1.9 ± 0.4" in out[3]
+    code, _, err = called(capsys, runs, "--columns", "moon")
+    assert code == 2 and "--columns moon: expected" in err and "road, sky" in err
+    out = called(capsys, runs, "--classes", "--baseline", "dacs")[1]
+    assert "24.4 ± 1.3 (+1.9 ± 0.4)" in out and "90.0 ± 0.0 (+0.0 ± 0.0)" in out
+    assert "25.4 ± 1.3" in called(capsys, runs, "--model", "teacher")[1]
+
+
+def test_the_oracle_rule_takes_the_best_evaluated_iterate_and_says_so(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((runs / "dacs" / "0" / "record.json").read_text())
+    record["curve"] = [{"iteration": 100, "miou": 51.0}, {"iteration": 350, "miou": 21.0}]
+    (runs / "dacs" / "0" / "record.json").write_text(json.dumps(record))
+    words = [runs, "--where", "method=dacs", "--where", "seed=0"]
+    assert "21.0" in called(capsys, *words)[1]
+    out = called(capsys, *words, "--rule", "oracle")[1]
+    assert "51.0" in out and "an oracle" in out
+    assert called(capsys, *words, "--rule", "oracle", "--model", "teacher")[0] == 2
+
+
+def test_intervals_over_images_are_there_where_all_runs_left_counts_of_the_same_images(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for folder in sorted(runs.glob("*/*")):
+        record = json.loads((folder / "record.json").read_text())
+        hit = 70 if "mrm" in folder.parent.name else 60
+        matrices = [np.diag(rng.poisson(hit, 19)) + rng.poisson(1, (19, 19)) for _ in range(12)]
+        write_counts(folder, "student", sparse_counts(matrices))
+        pixels = {f"class{index}": 100 for index in range(19)}
+        record |= {"validation": {"labelled_pixels": pixels, "left_out": {"19": []}}}
+        record |= {"data": {"VAL": {"count": 12, "images": "one"}}}
+        (folder / "record.json").write_text(json.dumps(record))
+    code, out, _ = called(capsys, runs, "--baseline", "dacs", "--format", "csv")
+    mrm = list(csv.DictReader(io.StringIO(out)))[1]
+    low, high = float(mrm["low (images and seeds)"]), float(mrm["high (images and seeds)"])
+    assert code == 0 and 0 < low < high < 10
+    record["data"]["VAL"]["images"] = "others"
+    (folder / "record.json").write_text(json.dumps(record))
+    code, out, _ = called(capsys, runs, "--baseline", "dacs")
+    assert "95% (images" not in out.splitlines()[0] and "different images of DATA.VAL" in out
+
+
+def test_latex_compiles_as_it_is_with_names_escaped_and_the_best_bold(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        write_run(runs / f"odd-{seed}", "a_b&c%$#{}~^\\<|>\"λ±日", seed, 10.0 + seed, 0.4)
+    text = called(capsys, runs, "--baseline", "dacs", "--format", "latex")[1]
+    assert r"\textbf{24.4\,{\scriptsize $\pm$ 1.3}}" in text and r"\underline{22.5" in text
+    assert r"a\_b\&c\%\$\#\{\}" in text and "日" not in text
+    if (tex := shutil.which("pdflatex")) is None:
+        pytest.skip("pdflatex is not installed")
+    preamble = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+    document = rf"{preamble}\begin{{document}}{text}\end{{document}}"
+    (tmp_path / "table.tex").write_text(document)
+    made = subprocess.run(
+        [tex, "-interaction=nonstopmode", "-halt-on-error", "table.tex"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stdout[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--baseline", "mic"], "--baseline mic: no run is of it, expected one of dacs, dacs+mrm"),
+        (["--by", "colour"], "--by colour: expected one or more of method"),
+        (["--where", "method=mic"], "--where method=mic: no run is so, expected one of dacs, dacs+mrm"),
+        (["--where", "SOLVER.ITER=3"], "no run has the config key SOLVER.ITER; did you mean SOLVER.ITERS?"),
+        (["--where", "seed"], "--where seed: expected KEY=VALUE"),
+        (["--format", "parquet"], "--format parquet: expected --out FILE"),
+        (["--classes", "--format", "csv"], "--classes: --format is csv, expected table or markdown"),
+        (["--out", "no/such/folder.md"], "--out no/such/folder.md: cannot be written (No such file"),
+    ],
+)
+def test_a_slip_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str) -> None:
+    code, out, err = called(capsys, runs, *words)
+    assert (code, out) == (2, "") and err.startswith(f"error: {line}") and len(err.splitlines()) == 1
+
+
+def test_a_file_is_written_whole_and_rows_are_named_by_what_is_asked(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "table.md"
+    assert called(capsys, runs, "--by", "method,network", "--format", "markdown", "--out", out) == (0, "", "")
+    assert out.read_text().splitlines()[0].replace(" ", "").startswith("|method|network|mIoU|n|")
+    assert called(capsys, runs, "--where", "TERMS.MRM.RATIO=0.4", "--where", "INPUT.CROP=9x9")[0] == 0
