@@ -23,6 +23,7 @@ from benchmarks.config.run_id import decisive, run_folder, run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.trained.opened_run import open_run
 from methods.framework.term import TERMS, Term, TermSettings
+from results.tables.rows import OF_NO_ROW
 
 FORMER = Path(__file__).parent / "former_run"  # made by the version before, with its id
 RECIPES = ("dacs", "dacs+mrm", "hrda+mic+mrm", "target-only")
