@@ -85,14 +85,15 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     from results.tables.cells import FORMS, as_csv, tabulated
     from results.tables.notes import notes_on
     from results.tables.rows import rows_of
-    from results.tables.selection import named, named_scores, read_runs, selected
+    from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected
     from results.tables.summary import headline, summarize
     from results.tables.summary_text import columns_of, frame_of, latex
 
     by, baseline, model, rule = named("--by", arguments.by, BY), arguments.baseline, arguments.model, arguments.rule
     made_of = MadeOf()
     runs = selected(read_runs(arguments.runs, say, made_of), arguments.where, say)
-    rows = sorted(rows_of(runs, by, say), key=lambda row: {*row.runs["method"]} != {baseline})  # it comes first
+    rows = rows_of(over_common_classes(runs), by, say)
+    rows.sort(key=lambda row: {*row.runs["method"]} != {baseline})  # the baseline comes first
     notes = notes_on(runs, made_of, model, rule, baseline)
     if arguments.classes:
         if arguments.format not in ("table", "markdown"):

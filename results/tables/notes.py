@@ -21,15 +21,17 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
             f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
             "them, 95% (images, seeds) a bootstrap of both."
         )
-    if counted := said(runs):
-        notes.append(f"{counted}.")
+    for protocol, group in runs.groupby("protocol", sort=False):
+        if counted := said(group):
+            notes.append(f"{protocol}: {counted}.")
     if mixed := made_of.told(unrecorded=False).strip():
         notes.append(mixed)
     unfinished = runs[runs["status"] != FINISHED]
     for status, group in unfinished.groupby("status"):
+        first = group.head(_REASONS)
         reasons = [
-            f"{run.method} seed {run.seed}" + (f" ({run.reason})" if run.reason else "")
-            for run in group.head(_REASONS).itertuples()
+            f"{method} seed {seed}" + (f" ({reason})" if reason else "")
+            for method, seed, reason in zip(first["method"], first["seed"], first["reason"], strict=True)
         ]
         more = f" and {len(group) - _REASONS} more" if len(group) > _REASONS else ""
         notes.append(f"{len(group)} {status}: {'; '.join(reasons)}{more}.")

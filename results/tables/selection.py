@@ -13,6 +13,7 @@ from results.records.columns import ScoreKey
 from results.records.folders import run_folders
 from results.records.images import MadeOf
 from results.records.scores import CLASS_IOU, HEADLINE
+from results.tables.class_means import over_the_same_classes
 from results.tables.frame import from_folders
 from results.tables.rows import Row
 from results.tables.run_table import with_settings
@@ -50,6 +51,12 @@ def selected(runs: pd.DataFrame, conditions: Sequence[str], say: Callable[[str],
             known = ", ".join(dict.fromkeys(map(_said, values)))
             raise ResultsError(f"--where {condition}: no run is so, expected one of {known}")
     return runs
+
+
+def over_common_classes(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with mIoU over the classes that all runs of their protocol count (`class_means`)."""
+    parts = [over_the_same_classes(group) for _, group in runs.groupby("protocol", sort=False)]
+    return pd.concat(parts).loc[runs.index]
 
 
 def _said(value: object) -> str:

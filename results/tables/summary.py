@@ -87,14 +87,14 @@ def summarize(
     for place, row in enumerate(rows):
         versus, why = None, ""
         if baseline is not None and place not in places:
-            known = _baseline(row, [(rows[each], by_seed[each][0]) for each in places])
-            if isinstance(known, str):
-                why = known
-            elif (difference := paired_difference(by_seed[place][0], known[1])) is None:
+            with_what = _baseline(row, [(rows[each], by_seed[each][0]) for each in places])
+            if isinstance(with_what, str):
+                why = with_what
+            elif (difference := paired_difference(by_seed[place][0], with_what[1])) is None:
                 why = "no seed in common"
             else:
                 is_plain = columns[0] == Score() and rule == LAST
-                by_image = _by_image(row, known[0], model) if is_plain else None
+                by_image = _by_image(row, with_what[0], model) if is_plain else None
                 versus = Versus(difference, by_image)
         found.append(Summary(row, [Mean.of(values) for values in by_seed[place]], versus, why))
     return found
@@ -130,8 +130,9 @@ def _by_image(row: Row, baseline: Row, model: str) -> Interval | None:
     classes: list[int] = []
     for each in (row, baseline):
         of_seeds = {}
-        for run in each.runs[each.runs["status"] == FINISHED].itertuples():
-            record, found = read_record(Path(run.folder)), read_counts(Path(run.folder), model)
+        finished = each.runs[each.runs["status"] == FINISHED]
+        for seed, folder in zip(finished["seed"], finished["folder"], strict=True):
+            record, found = read_record(Path(folder)), read_counts(Path(folder), model)
             if record is None or found is None or record.validation is None or not record.data.get("VAL"):
                 return None
             names = list(record.validation.labelled_pixels)
@@ -140,7 +141,7 @@ def _by_image(row: Row, baseline: Row, model: str) -> Interval | None:
                 return None  # which of its classes a smaller set counts is not in the record
             classes = [index for index, name in enumerate(names) if record.validation.labelled_pixels[name]]
             made_of.add(str(record.data["VAL"]))
-            of_seeds[int(run.seed)] = found
+            of_seeds[int(seed)] = found
         counts.append(of_seeds)
     if len(made_of) != 1 or len(left_out) != 1:
         return None
@@ -151,11 +152,10 @@ def headline(rows: Sequence[Row]) -> list[Score]:
     """The headline, and mIoU over each further class set that runs were scored on, large ones first."""
     from results.records.columns import ScoreKey
 
-    columns = rows[0].runs.columns if rows else []
     first = {int(size) for row in rows for size in row.runs["classes"]}
     sizes = {
         int(key.classes)
-        for key in columns
+        for key in (rows[0].runs.columns if rows else ())
         if isinstance(key, ScoreKey) and key.metric == HEADLINE and not key.statistic and key.classes
         if any(row.runs[key].notna().any() for row in rows)
     }
