@@ -21,7 +21,7 @@ from PIL import Image
 
 from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
-from datasets.labels import IGNORE, train_id_table
+from datasets.labels import IGNORE, LabelEncoding
 from datasets.reading import read_label
 from datasets.scratch import remove_leftovers, scratch_beside
 
@@ -34,7 +34,7 @@ _FORMAT = 2  # of the file: raise it whenever the same labels give other content
 _CHUNK = 32  # labels that a process counts between two reports
 _PER_PROCESS = 400  # labels that are worth the second which one more process takes to start
 
-_Label = tuple[str, str]  # path, encoding
+_Label = tuple[str, LabelEncoding]  # path, encoding
 
 
 def quiet(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -71,7 +71,7 @@ def class_pixels(
     names = [os.path.relpath(path, folder) for path, _ in labels]
     fingerprint = _fingerprint(labels, names, classes)
     # A file for each list of labels and number of classes: splits and subsets of one folder do not evict each other.
-    key = _digest([classes, list(zip(names, (encoding for _, encoding in labels), strict=True))])[:12]
+    key = _digest([classes, list(zip(names, (str(encoding) for _, encoding in labels), strict=True))])[:12]
     files = [cache / "class_pixels" / f"{_digest([str(folder), key])[:12]}.npz"]
     if folder != folder.parent:  # labels from all over the disk have no folder of their own
         files.insert(0, folder / f".class_pixels-{key}.npz")
@@ -129,7 +129,7 @@ def _count(labels: list[_Label], classes: int) -> np.ndarray:
 
 def _fingerprint(labels: list[_Label], names: list[str], classes: int) -> str:
     """Changes when the counts may have changed."""
-    encodings = sorted({encoding for _, encoding in labels})
+    encodings = sorted({encoding for _, encoding in labels}, key=str)
     stats = []
     for (path, encoding), name in zip(labels, names, strict=True):
         try:
@@ -137,7 +137,7 @@ def _fingerprint(labels: list[_Label], names: list[str], classes: int) -> str:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}), expected a label") from None
         stats.append((name, encodings.index(encoding), stat.st_size, int(stat.st_mtime)))
-    return _digest([_FORMAT, classes, stats, [train_id_table(encoding).tolist() for encoding in encodings]])
+    return _digest([_FORMAT, classes, stats, [encoding.table.tolist() for encoding in encodings]])
 
 
 def _digest(value: Any) -> str:

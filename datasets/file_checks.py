@@ -15,7 +15,7 @@ import numpy as np
 from datasets.augmentation import Framing, too_small
 from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
-from datasets.labels import UNKNOWN, train_id_table
+from datasets.labels import UNKNOWN, LabelEncoding
 from datasets.reading import Header, image_header, label_header, read_image, read_stored, say_once
 
 _CHUNK, _THREADS = 32, 16
@@ -117,7 +117,7 @@ def _report(item: dict[str, Any], view: Framing | None) -> FileReport:
     if label and label not in bad:
         try:
             ids = stored_pixels(label, item["label_encoding"])
-            train_ids = np.take(train_id_table(item["label_encoding"]), list(ids), mode="clip")
+            train_ids = np.take(item["label_encoding"].table, list(ids), mode="clip")
             if unknown := [str(i) for i, train_id in zip(ids, train_ids, strict=True) if train_id == UNKNOWN]:
                 problems.append(Problem(label, f"{label}: no class has the ids {', '.join(unknown)}"))
         except DataError as error:
@@ -125,7 +125,7 @@ def _report(item: dict[str, Any], view: Framing | None) -> FileReport:
     return FileReport(path, label, size, ids, tuple(problems))
 
 
-def stored_pixels(path: str, encoding: str) -> dict[int, int]:
+def stored_pixels(path: str, encoding: LabelEncoding) -> dict[int, int]:
     """Stored id -> its pixels in a label. Raises `DataError` where it cannot be read, but not for unknown ids."""
     values, counts = np.unique(read_stored(path, encoding), return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datasets.errors import DataError
+from datasets.labels import LabelEncoding
 from datasets.walking import told_circles, walk
 
 _LOGGER = logging.getLogger(__name__)
@@ -18,7 +19,9 @@ _STARS = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)"}
 _said: set[Path] = set()
 
 
-def scan_folders(folder: Path, images: str, labels: str, encoding: str | None, key: str) -> list[dict[str, Any]]:
+def scan_folders(
+    folder: Path, images: str, labels: str, encoding: LabelEncoding | None, key: str
+) -> list[dict[str, Any]]:
     """The images below `folder` that `images` describes, each with its label, in detectron2's form, sorted by path.
 
     `images` and `labels` are paths below `folder`, of two forms. A folder, `left`: every image in it and in its
@@ -38,7 +41,7 @@ def scan_folders(folder: Path, images: str, labels: str, encoding: str | None, k
     items = []
     for name, path in found.items():
         relative = path.removeprefix(start)
-        item = {"file_name": str(folder / path), "image_id": Path(path).stem, "relative": relative}
+        item: dict[str, Any] = {"file_name": str(folder / path), "image_id": Path(path).stem, "relative": relative}
         if encoding is not None:
             if name not in present:
                 raise DataError(f"{folder / path}: no label, expected one of the same name in {folder / labels}")

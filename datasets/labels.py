@@ -1,4 +1,4 @@
-"""How data sets store classes: tables from the ids in their files to train ids.
+"""How data sets store classes: from the ids in their files to train ids.
 
 Source of the ids: `cityscapesscripts` for Cityscapes and GTA, the README of SYNTHIA-RAND-CITYSCAPES for SYNTHIA.
 """
@@ -6,12 +6,12 @@ Source of the ids: `cityscapesscripts` for Cityscapes and GTA, the README of SYN
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 
-from datasets.errors import unknown_name
 from datasets.label_space import CITYSCAPES
 
 IGNORE = 255
@@ -24,9 +24,44 @@ GREY, SYNTHIA = "grey", "synthia"
 """How a file stores ids: in 8 bits a pixel, or in the first of three channels of 16 bits."""
 
 
-def _table(train_ids: Mapping[int, int]) -> np.ndarray:
-    table = np.full(256, UNKNOWN, dtype=np.uint8)
-    for stored, train_id in train_ids.items():
+@dataclass(frozen=True)
+class LabelEncoding:
+    """How labels store classes: which id in a file is which train id.
+
+    Equal where it is the same mapping, and hashed: labels of one encoding share a look-up table.
+
+    Attributes:
+        storage: `GREY` or `SYNTHIA`.
+        train_ids: pairs of a stored id, 0..255, and its train id or `IGNORE`, by stored id.
+        others: what all ids that are not in it become; `UNKNOWN`: an error where one is read.
+        name: of one that ships; "" for a user's own mapping.
+    """
+
+    storage: str
+    train_ids: tuple[tuple[int, int], ...]
+    others: int = UNKNOWN
+    name: str = ""
+
+    @classmethod
+    def of(cls, storage: str, train_ids: Mapping[int, int], others: int = UNKNOWN, name: str = "") -> LabelEncoding:
+        """The encoding of a mapping in any order."""
+        return cls(storage, tuple(sorted(train_ids.items())), others, name)
+
+    def __str__(self) -> str:
+        """The name, or the mapping in words: ``grey 7=0 8=1 *=254``."""
+        words = [f"{stored}={train_id}" for stored, train_id in self.train_ids]
+        return self.name or " ".join((self.storage, *words, f"*={self.others}"))
+
+    @property
+    def table(self) -> np.ndarray:
+        """The look-up table, uint8 (256,): stored id -> train id, `IGNORE`, or `UNKNOWN`."""
+        return _table(self)
+
+
+@lru_cache
+def _table(encoding: LabelEncoding) -> np.ndarray:
+    table = np.full(256, encoding.others, dtype=np.uint8)
+    for stored, train_id in encoding.train_ids:
         table[stored] = train_id
     table.flags.writeable = False
     return table
@@ -51,46 +86,18 @@ _SYNTHIA_CLASSES = {
 }  # fmt: skip
 _SYNTHIA_VOID = (0, 13, 14, 22)  # void, parking slot, road work, lane marking
 
-TRAIN_ID_TABLES: Mapping[str, np.ndarray] = {
-    "label-ids": _table(_label_ids()),
-    "synthia": _table(
-        dict.fromkeys(_SYNTHIA_VOID, IGNORE)
-        | {stored: CITYSCAPES.names.index(name) for name, stored in _SYNTHIA_CLASSES.items()}
-    ),
-    "train-ids": _table({IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CITYSCAPES.names))}),
-}
-"""Name of a label encoding -> uint8 table of 256 entries: stored id -> train id 0..18, `IGNORE`, or `UNKNOWN`.
+LABEL_IDS = LabelEncoding.of(GREY, _label_ids(), name="label-ids")
+"""Cityscapes ids: Cityscapes, GTA."""
 
-`label-ids`: Cityscapes ids (Cityscapes, GTA). `synthia`: SYNTHIA-RAND-CITYSCAPES. `train-ids`: ACDC, Dark Zurich.
-"""
+SYNTHIA_IDS = LabelEncoding.of(
+    SYNTHIA,
+    dict.fromkeys(_SYNTHIA_VOID, IGNORE)
+    | {stored: CITYSCAPES.names.index(name) for name, stored in _SYNTHIA_CLASSES.items()},
+    name="synthia",
+)
+"""SYNTHIA-RAND-CITYSCAPES."""
 
-
-def own_encoding(storage: str, train_ids: Mapping[int, int], others: int = UNKNOWN) -> str:
-    """The encoding of labels whose ids a user maps, in text, so that the items of a data set stay plain.
-
-    `storage`: `GREY` or `SYNTHIA`. `train_ids`: stored id, 0..255, -> train id or `IGNORE`. `others`: what all ids that
-    are not in it become; `UNKNOWN`: an error where one is read. The same mapping gives the same text.
-    """
-    words = [f"{stored}={train_id}" for stored, train_id in sorted(train_ids.items())]
-    return " ".join((storage, *words, f"*={others}"))
-
-
-@lru_cache
-def train_id_table(encoding: str) -> np.ndarray:
-    """The look-up table, uint8 (256,), of an encoding: a name in `TRAIN_ID_TABLES`, or what `own_encoding` gave.
-
-    Raises `DataError` for another name.
-    """
-    if encoding in TRAIN_ID_TABLES:
-        return TRAIN_ID_TABLES[encoding]
-    storage, _, words = encoding.partition(" ")
-    if storage not in (GREY, SYNTHIA) or not words:
-        raise unknown_name("label encoding", encoding, TRAIN_ID_TABLES)
-    entries = dict(word.split("=") for word in words.split())
-    others = int(entries.pop("*"))
-    return _table(dict.fromkeys(range(256), others) | {int(stored): int(to) for stored, to in entries.items()})
-
-
-def storage_of(encoding: str) -> str:
-    """How the files of an encoding store ids: `GREY` or `SYNTHIA`."""
-    return SYNTHIA if encoding.partition(" ")[0] == SYNTHIA else GREY
+TRAIN_IDS = LabelEncoding.of(
+    GREY, {IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CITYSCAPES.names))}, name="train-ids"
+)
+"""ACDC, Dark Zurich."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import DataError, unknown_name
+from datasets.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, LabelEncoding
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Layout:
     label_folder: str
     image_suffix: str  # an image is <stem><image_suffix>, its label <stem><label_suffix>
     label_suffix: str
-    label_encoding: str  # a key of `labels.TRAIN_ID_TABLES`
+    label_encoding: LabelEncoding
     grouped_by: str = ""  # what the files lie in one more folder of: "city", "sequence"
     conditions: tuple[str, ...] = ()  # of weather or daytime, where they have folders of their own
     default_conditions: tuple[str, ...] = ()
@@ -35,13 +36,13 @@ class Layout:
         split: str,
         labelled: bool,
         conditions: Sequence[str] = (),
-        encoding: str | None = None,
+        encoding: LabelEncoding | None = None,
     ) -> list[dict[str, Any]]:
         """The images of `split` in detectron2's form, sorted by condition and name.
 
         Each is `{"file_name", "image_id", "relative"}`, the last its path below the folder of all images of the split,
         and `{"sem_seg_file_name", "label_encoding"}` too where `labelled`. `conditions`: which of the layout's, by
-        default those of the published protocols. `encoding`: in place of the layout's own (`labels.own_encoding`).
+        default those of the published protocols. `encoding`: in place of the layout's own.
         Folders are listed, once each, and no file is opened: a network disk holds 25 thousand of them.
         Raises `DataError` for a split or condition that the data set lacks, a missing or empty folder, an image
         without its label.
@@ -60,7 +61,7 @@ class Layout:
         return items
 
     def _scan(
-        self, folder: Path, split: str, condition: str, labelled: bool, encoding: str
+        self, folder: Path, split: str, condition: str, labelled: bool, encoding: LabelEncoding
     ) -> Iterator[dict[str, Any]]:
         images = Path(folder, self.image_folder.format(split=split, condition=condition))
         labels = Path(folder, self.label_folder.format(split=split, condition=condition))
@@ -73,7 +74,7 @@ class Layout:
                     continue
                 empty = False
                 image, stem = images / group / name, name.removesuffix(self.image_suffix)
-                item = {
+                item: dict[str, Any] = {
                     "file_name": str(image),
                     "image_id": stem,
                     "relative": image.relative_to(Path(folder, above)).as_posix(),
@@ -128,7 +129,7 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="labels",
         image_suffix=".png",
         label_suffix=".png",
-        label_encoding="label-ids",
+        label_encoding=LABEL_IDS,
     ),
     "synthia": Layout(
         title="SYNTHIA",
@@ -139,7 +140,7 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="GT/LABELS",
         image_suffix=".png",
         label_suffix=".png",
-        label_encoding="synthia",
+        label_encoding=SYNTHIA_IDS,
         class_sets=(16, 13),
     ),
     "cityscapes": Layout(
@@ -151,7 +152,7 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="gtFine/{split}",
         image_suffix="_leftImg8bit.png",
         label_suffix="_gtFine_labelIds.png",
-        label_encoding="label-ids",
+        label_encoding=LABEL_IDS,
         grouped_by="city",
     ),
     # Sakaridis et al., ICCV 2021. Beside each split lies one of reference images in good weather (train_ref), not used.
@@ -164,7 +165,7 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="gt/{condition}/{split}",
         image_suffix="_rgb_anon.png",
         label_suffix="_gt_labelTrainIds.png",
-        label_encoding="train-ids",
+        label_encoding=TRAIN_IDS,
         grouped_by="sequence",
         conditions=("fog", "night", "rain", "snow"),
         default_conditions=("fog", "night", "rain", "snow"),
@@ -179,7 +180,7 @@ LAYOUTS: Mapping[str, Layout] = {
         label_folder="gt/{split}/{condition}",
         image_suffix="_rgb_anon.png",
         label_suffix="_gt_labelTrainIds.png",
-        label_encoding="train-ids",
+        label_encoding=TRAIN_IDS,
         grouped_by="sequence",
         conditions=("night", "twilight", "day"),
         default_conditions=("night",),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasets.errors import DataError, SizeMismatch
 from datasets.label_file import check_bmp, check_label, check_synthia, stored_ids
-from datasets.labels import SYNTHIA, TRAIN_ID_TABLES, UNKNOWN, storage_of, train_id_table
+from datasets.labels import SYNTHIA, UNKNOWN, LabelEncoding
 from datasets.picture_file import MAX_PIXELS, opened, orientation, size_shown, upright
 
 # Loader workers are the parallelism: threads of OpenCV's own would compete with them, and do not survive a fork.
@@ -51,12 +51,12 @@ def image_header(path: str | Path, max_pixels: int = MAX_PIXELS) -> Header:
         return Header(*size_shown(image), _note(path, image))
 
 
-def label_header(path: str | Path, encoding: str) -> Header:
+def label_header(path: str | Path, encoding: LabelEncoding) -> Header:
     """What `read_label` will make of the file, from its header, as `image_header`.
 
     Raises `DataError` as `read_label` does, but for damaged pixels and unknown ids.
     """
-    expected, check = (_SYNTHIA_LABEL, check_synthia) if _is_synthia(encoding) else (_LABEL, check_label)
+    expected, check = (_SYNTHIA_LABEL, check_synthia) if encoding.storage == SYNTHIA else (_LABEL, check_label)
     with opened(path, expected, buffer=_HEADER_BUFFER) as image:
         check(path, image, expected)
         return Header(*size_shown(image))
@@ -84,23 +84,22 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return upright(pixels, orientation(image))
 
 
-def read_label(path: str | Path, encoding: str) -> np.ndarray:
+def read_label(path: str | Path, encoding: LabelEncoding) -> np.ndarray:
     """The label map at `path`: uint8 (H, W), train ids 0..K-1 or 255 (ignored), turned by its EXIF orientation.
 
-    `encoding` says how the file stores classes: a key of `labels.TRAIN_ID_TABLES`, or what `labels.own_encoding` gave.
-    Ids are those in the file, also in fewer than 8 bits a pixel.
+    `encoding` says how the file stores classes. Ids are those in the file, also in fewer than 8 bits a pixel.
     Raises `DataError` if the file is missing, no plain file, damaged, stored in another form or in a lossy format (by
     its content, not its name), or holds ids that the encoding lacks.
     """
     stored = read_stored(path, encoding)
-    train_ids = np.take(train_id_table(encoding), stored, mode="clip")
+    train_ids = np.take(encoding.table, stored, mode="clip")
     unknown = train_ids == UNKNOWN
     if unknown.any():
         ids = np.unique(stored[unknown])
         shown = ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
-        if encoding in TRAIN_ID_TABLES:
-            raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding!r}")
-        known = np.flatnonzero(train_id_table(encoding) != UNKNOWN)
+        if encoding.name:
+            raise DataError(f"{path}: class ids {shown} are not in the table of encoding {encoding.name!r}")
+        known = np.flatnonzero(encoding.table != UNKNOWN)
         raise DataError(
             f"{path}: class ids {shown} belong to no class, expected {_spans(known)}, or IDS in the protocol "
             "that say what the others are"
@@ -108,9 +107,9 @@ def read_label(path: str | Path, encoding: str) -> np.ndarray:
     return train_ids
 
 
-def read_stored(path: str | Path, encoding: str) -> np.ndarray:
+def read_stored(path: str | Path, encoding: LabelEncoding) -> np.ndarray:
     """The ids in the label at `path`, (H, W), as they are stored, whatever they mean; otherwise as `read_label`."""
-    return _stored_synthia(path) if _is_synthia(encoding) else _stored_bytes(path)
+    return _stored_synthia(path) if encoding.storage == SYNTHIA else _stored_bytes(path)
 
 
 def _spans(numbers: np.ndarray) -> str:
@@ -138,11 +137,6 @@ def say_once(path: str | Path, note: str) -> None:
     if note not in _said and multiprocessing.parent_process() is None:
         _said.add(note)
         _LOGGER.warning("%s is %s; so are others like it", path, note)
-
-
-def _is_synthia(encoding: str) -> bool:
-    train_id_table(encoding)  # an unknown one is told by name
-    return storage_of(encoding) == SYNTHIA
 
 
 def _note(path: str | Path, image: Image.Image) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from datasets.errors import DataError, unknown_name
+from datasets.labels import LabelEncoding
 from datasets.user_code import error_line
 
 
-def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str, Any]]:
+def scan_registered(name: str, encoding: LabelEncoding | None, key: str) -> list[dict[str, Any]]:
     """The images that are registered as `name`, in the form and order that they are registered in.
 
     Items are those of `layouts.Layout.scan`, from "file_name" and, where `encoding`, that of the labels, is not None,
@@ -33,7 +34,8 @@ def scan_registered(name: str, encoding: str | None, key: str) -> list[dict[str,
     items = []
     for i, entry in enumerate(registered):
         path = _text(entry, "file_name", f"{key}.NAME: item {i} of {name!r}")
-        item = {"file_name": path, "image_id": str(entry.get("image_id", Path(path).stem)), "relative": Path(path).name}
+        image_id, relative = str(entry.get("image_id", Path(path).stem)), Path(path).name
+        item: dict[str, Any] = {"file_name": path, "image_id": image_id, "relative": relative}
         if encoding is not None:
             item["sem_seg_file_name"] = _text(entry, "sem_seg_file_name", path)
             item["label_encoding"] = encoding

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from benchmarks.core.errors import ConfigError
 from datasets.errors import DataError, unknown_name
 from datasets.label_space import CITYSCAPES, LabelSpace, own_space
-from datasets.labels import GREY, IGNORE, UNKNOWN, own_encoding, storage_of
+from datasets.labels import GREY, IGNORE, UNKNOWN, LabelEncoding
 from datasets.layouts import LAYOUTS
 
 ROLES = ("SOURCE", "TARGET", "VAL")
@@ -65,7 +65,7 @@ def scoring(cfg: CfgNode) -> Scoring:
     return Scoring(label_space(cfg), (headline, *(number for number in reported(cfg) if number != headline)))
 
 
-def encoding(cfg: CfgNode, role: str) -> str:
+def encoding(cfg: CfgNode, role: str) -> LabelEncoding:
     """How the labels of DATA.<role> store the classes of `label_space` (`datasets.labels`).
 
     By IDS; without them as the data set's layout does, or by the place of a class in DATA.CLASSES, 255 for ignored.
@@ -79,11 +79,11 @@ def encoding(cfg: CfgNode, role: str) -> str:
         if cfg.DATA.CLASSES:
             raise DataError(f"{key}: {layout.title} does not store DATA.CLASSES, expected each id with its class")
         return layout.label_encoding
-    storage = storage_of(layout.label_encoding) if layout else GREY
+    storage = layout.label_encoding.storage if layout else GREY
     # 255 is ignored by convention; in 16 bits it is an id as any other.
     table = {IGNORE: IGNORE} if storage == GREY else {}
     if not node.IDS:
-        return own_encoding(storage, {index: index for index in range(len(space.names))} | table)
+        return LabelEncoding.of(storage, {index: index for index in range(len(space.names))} | table)
     others = UNKNOWN
     for entry in node.IDS:
         stored, _, name = entry.partition("=")
@@ -94,7 +94,7 @@ def encoding(cfg: CfgNode, role: str) -> str:
             table[int(stored)] = train_id
         else:
             raise DataError(f"{key}: {entry!r}: expected an id from 0 to 255, or others, and its class")
-    return own_encoding(storage, table, others)
+    return LabelEncoding.of(storage, table, others)
 
 
 def check_classes(cfg: CfgNode) -> None:

@@ -16,7 +16,7 @@ from benchmarks.config.label_space import label_space, reported
 from benchmarks.data.from_config import UsedSet, data_root, used_sets
 from datasets.class_pixels import cpus
 from datasets.file_checks import FileReport, Problem, file_reports
-from datasets.labels import IGNORE, train_id_table
+from datasets.labels import IGNORE
 from methods.framework.recipes import parse
 
 _SIZES_SHOWN = 5
@@ -68,7 +68,7 @@ def _report(cfg: CfgNode, used: UsedSet, files: Sequence[FileReport], classes: i
         ids: Counter[int] = Counter()
         for file in files:
             ids.update(file.ids)
-        table = train_id_table(used.items[0]["label_encoding"])
+        table = used.items[0]["label_encoding"].table
         lines.append("  ids: " + (", ".join(f"{i} ({ids[i]})" for i in sorted(ids)) or "-"))
         space = label_space(cfg)
         pixels = _class_pixels(ids, table, classes)

@@ -14,7 +14,7 @@ from benchmarks.config.label_space import FOLDERS, REGISTERED, encoding, label_s
 from datasets.catalog import register
 from datasets.errors import DataError
 from datasets.folders import scan_folders
-from datasets.labels import GREY, IGNORE, own_encoding
+from datasets.labels import GREY, IGNORE, LabelEncoding
 from datasets.layouts import LAYOUTS
 from datasets.registered import registered_classes, scan_registered
 from datasets.user_code import import_user_code
@@ -94,7 +94,7 @@ def _scan(cfg: CfgNode, role: str, root: Path, labelled: bool, split: str) -> Ca
     return partial(LAYOUTS[node.LAYOUT].scan, folder, split, labelled, node.CONDITIONS, encoding(cfg, role))
 
 
-def _registered_encoding(cfg: CfgNode, role: str) -> str:
+def _registered_encoding(cfg: CfgNode, role: str) -> LabelEncoding:
     """The encoding by IDS, or by the metadata: ids are places in stuff_classes, ignore_label is ignored."""
     node, names = cfg.DATA[role], label_space(cfg).names
     if node.IDS:
@@ -106,4 +106,4 @@ def _registered_encoding(cfg: CfgNode, role: str) -> str:
             f"{', '.join(names)}, or DATA.{role}.IDS to say which is which"
         )
     table = {index: index for index in range(len(names))} | {IGNORE: IGNORE}
-    return own_encoding(GREY, table | dict.fromkeys(ignored, IGNORE))
+    return LabelEncoding.of(GREY, table | dict.fromkeys(ignored, IGNORE))

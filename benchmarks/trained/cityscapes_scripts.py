@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.pictures import save_png
 from benchmarks.trained.server_files import LABEL_IDS
+from datasets import labels
 from datasets.label_space import CITYSCAPES
 
 _UNLABELLED = 0  # a label id that the evaluation ignores
@@ -38,7 +39,7 @@ class LabelIdFiles:
         prediction = self._folder / f"{stem}_prediction.png"
         save_png(Image.fromarray(LABEL_IDS[train_ids]), prediction)
         truth = Path(item["sem_seg_file_name"])
-        if item["label_encoding"] != "label-ids":
+        if item["label_encoding"] != labels.LABEL_IDS:
             truth = self._folder / f"{stem}_label.png"
             table = np.full(256, _UNLABELLED, np.uint8)
             table[: len(LABEL_IDS)] = LABEL_IDS

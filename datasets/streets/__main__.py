@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
                     workers=options.workers,
                     progress=progress,
                 )
+            images = options.source_images + options.target_images + options.val_images
+            print(f"{options.out}: {images} images")
     except DataError as error:
         print(f"streets: {error}", file=sys.stderr)
         return 2

@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 
 from datasets import class_pixels as counting
-from datasets import reading
 from datasets.class_pixels import class_pixels
 from datasets.errors import DataError
-from datasets.labels import GREY, IGNORE, TRAIN_ID_TABLES, own_encoding
+from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA_IDS, LabelEncoding
 from datasets.layouts import LAYOUTS
 
 Items = list[dict[str, Any]]
@@ -93,7 +92,7 @@ def test_labels_are_read_as_their_data_set_stores_them(tmp_path: Path) -> None:
     stored = np.zeros((4, 6, 3), np.uint16)  # blue first: red holds the class, green the instance
     stored[:, :2, 2], stored[:, 2:5, 2], stored[..., 1] = 3, 10, 7
     cv2.imwrite(str(tmp_path / "1.png"), stored)
-    item = {"sem_seg_file_name": str(tmp_path / "1.png"), "label_encoding": "synthia"}
+    item = {"sem_seg_file_name": str(tmp_path / "1.png"), "label_encoding": SYNTHIA_IDS}
     assert class_pixels([item], 19, cache=tmp_path).tolist() == expected_counts({0: 8, 11: 12})
 
 
@@ -188,12 +187,11 @@ def test_another_table_or_number_of_classes_is_counted_again(
 ) -> None:
     counted(items, tmp_path)
     assert class_pixels(items, 6, cache=tmp_path).tolist() == [row[:6] for row in COUNTS]
-    own = [item | {"label_encoding": own_encoding(GREY, {ROAD: 4}, others=IGNORE)} for item in items]
+    own = [item | {"label_encoding": LabelEncoding.of(GREY, {ROAD: 4}, others=IGNORE)} for item in items]
     assert counted(own, tmp_path) == expected_counts({4: 40}, {4: 20}, {4: 30})
-    table = TRAIN_ID_TABLES["label-ids"].copy()
+    table = LABEL_IDS.table.copy()
     table[POLE] = 2
-    for module in (counting, reading):
-        monkeypatch.setattr(module, "train_id_table", lambda encoding: table)
+    monkeypatch.setattr(LabelEncoding, "table", table)
     assert counted(items, tmp_path)[1] == expected_counts({0: 20, 2: 20})[0]
 
 

@@ -23,7 +23,7 @@ from benchmarks.core.checkout import ROOT
 from datasets.catalog import register
 from datasets.evaluation_set import EvaluationSet
 from datasets.label_space import CITYSCAPES, own_space
-from datasets.labels import GREY, IGNORE, SYNTHIA, TRAIN_ID_TABLES, UNKNOWN, own_encoding
+from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA, SYNTHIA_IDS, TRAIN_IDS, UNKNOWN, LabelEncoding
 from datasets.layouts import LAYOUTS
 from datasets.randomness import keyed_rng
 from datasets.reading import read_image, read_label, read_pair
@@ -38,7 +38,7 @@ CITYSCAPES_IDS = {
     15: 255, 16: 255, 17: 5, 18: 255, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15,
     29: 255, 30: 255, 31: 16, 32: 17, 33: 18, 34: 255, 255: 255,
 }  # fmt: skip
-SYNTHIA_IDS = {
+IDS_OF_SYNTHIA = {
     0: 255, 1: 10, 2: 2, 3: 0, 4: 1, 5: 4, 6: 8, 7: 5, 8: 13, 9: 7, 10: 11, 11: 18, 12: 17, 13: 255, 14: 255, 15: 6,
     16: 9, 17: 12, 18: 14, 19: 15, 20: 16, 21: 3, 22: 255,
 }  # fmt: skip
@@ -64,14 +64,14 @@ def test_class_sets_leave_out_what_synthia_lacks() -> None:
 @pytest.mark.parametrize(
     ("encoding", "ids"),
     [
-        ("label-ids", CITYSCAPES_IDS),
-        ("synthia", SYNTHIA_IDS),
-        ("train-ids", {i: i for i in range(19)} | {255: 255}),
+        (LABEL_IDS, CITYSCAPES_IDS),
+        (SYNTHIA_IDS, IDS_OF_SYNTHIA),
+        (TRAIN_IDS, {i: i for i in range(19)} | {255: 255}),
     ],
 )
-def test_tables_map_as_published_and_nothing_else(encoding: str, ids: dict[int, int]) -> None:
+def test_tables_map_as_published_and_nothing_else(encoding: LabelEncoding, ids: dict[int, int]) -> None:
     expected = [ids.get(stored, UNKNOWN) for stored in range(256)]
-    assert TRAIN_ID_TABLES[encoding].tolist() == expected
+    assert encoding.table.tolist() == expected
 
 
 # --- reading
@@ -91,46 +91,46 @@ def test_gta_label_is_the_palette_index_not_its_colour(tmp_path: Path) -> None:
     save_palette(tmp_path / "a.png", ids)
     with Image.open(tmp_path / "a.png") as stored:
         assert stored.mode == "P"
-    label = read_label(tmp_path / "a.png", "label-ids")
+    label = read_label(tmp_path / "a.png", LABEL_IDS)
     assert label.dtype == np.uint8
     assert label.tolist() == [list(CITYSCAPES_IDS.values())]
 
 
 def test_cityscapes_label(tmp_path: Path) -> None:
     save_grey(tmp_path / "a.png", [[7, 8, 0], [33, 255, 26]])
-    assert read_label(tmp_path / "a.png", "label-ids").tolist() == [[0, 1, 255], [18, 255, 13]]
+    assert read_label(tmp_path / "a.png", LABEL_IDS).tolist() == [[0, 1, 255], [18, 255, 13]]
 
 
 def test_synthia_class_is_the_red_channel_of_16_bits(tmp_path: Path) -> None:
-    save_synthia(tmp_path / "a.png", [list(SYNTHIA_IDS)])
+    save_synthia(tmp_path / "a.png", [list(IDS_OF_SYNTHIA)])
     # byte 24 of a PNG is the bit depth, byte 25 the colour type (2: red, green, blue)
     assert (tmp_path / "a.png").read_bytes()[24:26] == bytes([16, 2])
     with Image.open(tmp_path / "a.png") as lost:
         assert np.asarray(lost)[..., 0].max() == 0  # why Pillow does not read it
-    assert read_label(tmp_path / "a.png", "synthia").tolist() == [list(SYNTHIA_IDS.values())]
+    assert read_label(tmp_path / "a.png", SYNTHIA_IDS).tolist() == [list(IDS_OF_SYNTHIA.values())]
 
 
 def test_train_ids_label(tmp_path: Path) -> None:
     save_grey(tmp_path / "a.png", [[0, 18, 255]])
-    assert read_label(tmp_path / "a.png", "train-ids").tolist() == [[0, 18, 255]]
+    assert read_label(tmp_path / "a.png", TRAIN_IDS).tolist() == [[0, 18, 255]]
 
 
 def test_ids_outside_the_table_are_named(tmp_path: Path) -> None:
     save_grey(tmp_path / "a.png", [[7, 99, 40], [99, 254, 7]])
-    line = message(lambda: read_label(tmp_path / "a.png", "label-ids"))
+    line = message(lambda: read_label(tmp_path / "a.png", LABEL_IDS))
     assert str(tmp_path / "a.png") in line
     assert "40, 99, 254" in line
     save_synthia(tmp_path / "s.png", [[3, 23, 255, 700]])
-    assert "23, 255, 700 " in message(lambda: read_label(tmp_path / "s.png", "synthia"))
+    assert "23, 255, 700 " in message(lambda: read_label(tmp_path / "s.png", SYNTHIA_IDS))
     save_grey(tmp_path / "t.png", np.arange(19, 60)[None])
-    assert "19, 20, 21, 22, 23, 24, 25, 26, ..." in message(lambda: read_label(tmp_path / "t.png", "train-ids"))
+    assert "19, 20, 21, 22, 23, 24, 25, 26, ..." in message(lambda: read_label(tmp_path / "t.png", TRAIN_IDS))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     for call in (
         lambda: read_image(tmp_path / "no.png"),
-        lambda: read_label(tmp_path / "no.png", "label-ids"),
-        lambda: read_label(tmp_path / "no.png", "synthia"),
+        lambda: read_label(tmp_path / "no.png", LABEL_IDS),
+        lambda: read_label(tmp_path / "no.png", SYNTHIA_IDS),
     ):
         assert message(call).startswith(f"{tmp_path / 'no.png'}: no such file, expected ")
 
@@ -149,17 +149,19 @@ def with_bad_bytes(contents: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut_in_half, without_end, with_bad_bytes])
-@pytest.mark.parametrize("kind", ["image", "label-ids", "synthia"])
-def test_damaged_file_is_named(tmp_path: Path, kind: str, damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("encoding", [None, LABEL_IDS, SYNTHIA_IDS], ids=str)
+def test_damaged_file_is_named(
+    tmp_path: Path, encoding: LabelEncoding | None, damage: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "a.png"
     noise = np.random.default_rng(0).integers(0, 20, (40, 40))
-    if kind == "image":
+    if encoding is None:
         save_image(path, (40, 40))
-    elif kind == "label-ids":
+    elif encoding == LABEL_IDS:
         save_palette(path, noise)
     else:
         save_synthia(path, noise)
-    read: Callable[[], Any] = lambda: read_image(path) if kind == "image" else read_label(path, kind)  # noqa: E731
+    read: Callable[[], Any] = lambda: read_label(path, encoding) if encoding else read_image(path)  # noqa: E731
     read()
     path.write_bytes(damage(path.read_bytes()))
     line = message(read)
@@ -169,7 +171,7 @@ def test_damaged_file_is_named(tmp_path: Path, kind: str, damage: Callable[[byte
 
 def test_not_an_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("<html>quota exceeded</html>")
-    for call in (lambda: read_image(tmp_path / "a.png"), lambda: read_label(tmp_path / "a.png", "synthia")):
+    for call in (lambda: read_image(tmp_path / "a.png"), lambda: read_label(tmp_path / "a.png", SYNTHIA_IDS)):
         assert message(call).startswith(f"{tmp_path / 'a.png'}: not an image, expected ")
     assert message(lambda: read_image(tmp_path)).startswith(f"{tmp_path}: cannot be read (")
 
@@ -177,39 +179,35 @@ def test_not_an_image_is_named(tmp_path: Path) -> None:
 def test_wrong_kind_of_picture_is_refused(tmp_path: Path) -> None:
     save_image(tmp_path / "rgb.png")
     save_palette(tmp_path / "p.png", [[7]])
-    assert "found mode RGB" in message(lambda: read_label(tmp_path / "rgb.png", "label-ids"))
-    assert "found 3 of 8 bits" in message(lambda: read_label(tmp_path / "rgb.png", "synthia"))
+    assert "found mode RGB" in message(lambda: read_label(tmp_path / "rgb.png", LABEL_IDS))
+    assert "found 3 of 8 bits" in message(lambda: read_label(tmp_path / "rgb.png", SYNTHIA_IDS))
     assert cv2.imwrite(str(tmp_path / "deep.png"), np.full((2, 2), 7, np.uint16))
-    assert "found mode I" in message(lambda: read_label(tmp_path / "deep.png", "label-ids"))
-    assert "found 1 of 16 bits" in message(lambda: read_label(tmp_path / "deep.png", "synthia"))
+    assert "found mode I" in message(lambda: read_label(tmp_path / "deep.png", LABEL_IDS))
+    assert "found 1 of 16 bits" in message(lambda: read_label(tmp_path / "deep.png", SYNTHIA_IDS))
 
 
 def test_own_encoding_maps_what_it_is_told(tmp_path: Path) -> None:
     save_palette(tmp_path / "a.png", [[0, 7, 8, 255]])
-    encoding = own_encoding(GREY, {7: 1, 0: 0, 8: 1, 255: IGNORE})
-    assert encoding == own_encoding(GREY, {255: IGNORE, 8: 1, 0: 0, 7: 1})  # a key of caches
+    encoding = LabelEncoding.of(GREY, {7: 1, 0: 0, 8: 1, 255: IGNORE})
+    assert encoding == LabelEncoding.of(GREY, {255: IGNORE, 8: 1, 0: 0, 7: 1})  # a key of caches
     assert read_label(tmp_path / "a.png", encoding).tolist() == [[0, 1, 1, 255]]
-    line = message(lambda: read_label(tmp_path / "a.png", own_encoding(GREY, {7: 1, 255: IGNORE})))
+    line = message(lambda: read_label(tmp_path / "a.png", LabelEncoding.of(GREY, {7: 1, 255: IGNORE})))
     assert line.startswith(f"{tmp_path}/a.png: class ids 0, 8 belong to no class, expected 7, 255, or IDS")
-    others = own_encoding(GREY, {7: 1}, others=IGNORE)
+    others = LabelEncoding.of(GREY, {7: 1}, others=IGNORE)
     assert read_label(tmp_path / "a.png", others).tolist() == [[255, 1, 255, 255]]
 
 
 def test_own_encoding_of_synthias_files(tmp_path: Path) -> None:
     save_synthia(tmp_path / "a.png", [[3, 22, 255]])
-    assert read_label(tmp_path / "a.png", own_encoding(SYNTHIA, {3: 0}, others=1)).tolist() == [[0, 1, 1]]
-    assert "ids 22, 255" in message(lambda: read_label(tmp_path / "a.png", own_encoding(SYNTHIA, {3: 0})))
-
-
-def test_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
-    assert "did you mean 'label-ids'?" in message(lambda: read_label(tmp_path / "a.png", "label_ids"))
+    assert read_label(tmp_path / "a.png", LabelEncoding.of(SYNTHIA, {3: 0}, others=1)).tolist() == [[0, 1, 1]]
+    assert "ids 22, 255" in message(lambda: read_label(tmp_path / "a.png", LabelEncoding.of(SYNTHIA, {3: 0})))
 
 
 def test_pair_of_two_sizes_names_label_and_sizes(tmp_path: Path) -> None:
     item = {
         "file_name": str(save_image(tmp_path / "i.png", (8, 6))),
         "sem_seg_file_name": str(save_palette(tmp_path / "l.png", np.full((6, 7), 7))),
-        "label_encoding": "label-ids",
+        "label_encoding": LABEL_IDS,
     }
     line = message(lambda: read_pair(item))
     assert line == f"{tmp_path / 'l.png'}: expected the size of its image, 8x6, found 7x6"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_files import acdc, cityscapes, gta, message, save_grey, save_image, save_synthia
 
+from datasets.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS
 from datasets.layouts import LAYOUTS
 from datasets.reading import read_pair
 
@@ -25,7 +26,7 @@ def test_gta_layout(tmp_path: Path) -> None:
         "sem_seg_file_name": f"{tmp_path}/labels/00002.png",
         "image_id": "00002",
         "relative": "00002.png",
-        "label_encoding": "label-ids",
+        "label_encoding": LABEL_IDS,
     }
     assert (read_pair(items[1])[1] == 0).all()
 
@@ -40,7 +41,7 @@ def test_cityscapes_layout(tmp_path: Path) -> None:
         "sem_seg_file_name": f"{tmp_path}/gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png",
         "image_id": "ulm_000000_000019",
         "relative": "ulm/ulm_000000_000019_leftImg8bit.png",
-        "label_encoding": "label-ids",
+        "label_encoding": LABEL_IDS,
     }
     assert (read_pair(items[3])[1] == 13).all()
 
@@ -49,7 +50,7 @@ def test_synthia_layout(tmp_path: Path) -> None:
     save_image(tmp_path / "RGB/0000000.png")
     save_synthia(tmp_path / "GT/LABELS/0000000.png", np.full((6, 8), 21))
     (item,) = LAYOUTS["synthia"].scan(tmp_path, "train", labelled=True)
-    assert item["label_encoding"] == "synthia"
+    assert item["label_encoding"] == SYNTHIA_IDS
     assert (read_pair(item)[1] == 3).all()
 
 
@@ -62,7 +63,7 @@ def test_acdc_layout_has_all_four_conditions(tmp_path: Path) -> None:
         "sem_seg_file_name": f"{tmp_path}/gt/night/val/GP010476/GP010476_frame_000001_gt_labelTrainIds.png",
         "image_id": "GP010476_frame_000001",
         "relative": "night/val/GP010476/GP010476_frame_000001_rgb_anon.png",
-        "label_encoding": "train-ids",
+        "label_encoding": TRAIN_IDS,
     }
     assert [int(read_pair(item)[1].max()) for item in items] == [0, 0, 1, 1, 2, 2, 3, 3]
     chosen = LAYOUTS["acdc"].scan(tmp_path, "val", True, conditions=("snow", "fog"))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.data.from_config import data_root, training_set
 from datasets.augmentation import Framing
+from datasets.labels import LABEL_IDS
 from datasets.pairs import PairedBatches
 from methods.framework.recipes import parse
 
@@ -30,7 +31,7 @@ def image_of_coordinates(path: Path) -> dict[str, Any]:
 def labelled(tmp_path: Path) -> dict[str, Any]:
     item = image_of_coordinates(tmp_path / "source.png")
     Image.fromarray(np.full((HEIGHT, WIDTH), 7, np.uint8)).save(tmp_path / "label.png")
-    return {**item, "sem_seg_file_name": str(tmp_path / "label.png"), "label_encoding": "label-ids"}
+    return {**item, "sem_seg_file_name": str(tmp_path / "label.png"), "label_encoding": LABEL_IDS}
 
 
 def paired(tmp_path: Path, target_view: Framing) -> PairedBatches:

@@ -31,8 +31,9 @@ if __name__ == "__main__":
 COUNTING = """
 from pathlib import Path
 from datasets.class_pixels import class_pixels
+from datasets.labels import LABEL_IDS
 if __name__ == "__main__":
-    item = {{"sem_seg_file_name": {label!r}, "label_encoding": "label-ids"}}
+    item = {{"sem_seg_file_name": {label!r}, "label_encoding": LABEL_IDS}}
     class_pixels([item] * 200_000, 19, cache=Path({folder!r}), workers=2)
 """
 CHECKING = """

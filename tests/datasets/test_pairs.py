@@ -22,6 +22,7 @@ from datasets import cache, pairs
 from datasets.augmentation import Framing
 from datasets.cache import ArrayCache
 from datasets.errors import DataError
+from datasets.labels import LABEL_IDS
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, PairedBatches, Skipped, batches
 from datasets.rare_classes import RareClasses, RareClassSampler
@@ -201,7 +202,7 @@ def test_broken_file_is_one_line_from_any_process(source: Items, target: Items, 
 
 
 def test_target_labels_are_never_opened(source: Items, target: Items) -> None:
-    labelled = [item | {"sem_seg_file_name": "nowhere.png", "label_encoding": "label-ids"} for item in target]
+    labelled = [item | {"sem_seg_file_name": "nowhere.png", "label_encoding": LABEL_IDS} for item in target]
     assert same(paired(source, labelled)[0], paired(source, target)[0])
 
 

@@ -18,10 +18,10 @@ from datasets import picture_file, reading
 from datasets.class_pixels import class_pixels
 from datasets.evaluation_set import EvaluationSet
 from datasets.labels import GREY as GREY_LABELS
-from datasets.labels import own_encoding
+from datasets.labels import SYNTHIA, SYNTHIA_IDS, LabelEncoding
 from datasets.reading import image_header, label_header, read_image, read_label, read_pair
 
-AS_STORED = own_encoding(GREY_LABELS, {stored: stored for stored in range(254)} | {254: 255, 255: 255})
+AS_STORED = LabelEncoding.of(GREY_LABELS, {stored: stored for stored in range(254)} | {254: 255, 255: 255})
 GAMMA = (b"gAMA", (20000).to_bytes(4, "big"))
 RNG = np.random.default_rng(0)
 
@@ -295,7 +295,7 @@ def test_a_label_is_turned_as_an_image_is(tmp_path: Path, number: int) -> None:
     for path in (before, behind):
         assert np.array_equal(read_label(path, AS_STORED), TURNED[number])
         assert label_header(path, AS_STORED)[:2] == TURNED[number].shape[::-1]
-    synthia = own_encoding("synthia", {stored: stored for stored in range(23)})
+    synthia = LabelEncoding.of(SYNTHIA, {stored: stored for stored in range(23)})
     assert np.array_equal(read_label(tmp_path / "c.png", synthia), TURNED[number] % 23)
     assert label_header(tmp_path / "c.png", synthia)[:2] == TURNED[number].shape[::-1]
 
@@ -341,7 +341,7 @@ def test_a_sparse_file_is_not_read_to_its_end(tmp_path: Path) -> None:
             file.write(contents)
             file.truncate(2**40)
     assert "not an image" in message(lambda: read_image(tmp_path / "a.png"))
-    assert "far larger than its pixels" in message(lambda: read_label(tmp_path / "b.png", "synthia"))
+    assert "far larger than its pixels" in message(lambda: read_label(tmp_path / "b.png", SYNTHIA_IDS))
 
 
 def test_a_picture_of_too_many_pixels_is_named_with_the_way_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from benchmarks.trained.image_files import Found, find_images
 from datasets import folders, walking
 from datasets.errors import DataError
 from datasets.folders import scan_folders
+from datasets.labels import TRAIN_IDS
 
 
 def touched(folder: Path, *names: str) -> None:
@@ -115,7 +116,7 @@ def test_folders_with_stars_in_their_names_are_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("images", ["../x", "../x/", "../x/*.png", "..//x", "./../x/./*.png"])
 def test_a_folder_beside_is_the_one_that_was_written(tmp_path: Path, images: str) -> None:
     touched(tmp_path, "x/a.png", "folder/x/wrong.png")
-    (item,) = scan_folders(tmp_path / "folder", images, images, "train-ids", "DATA.VAL")
+    (item,) = scan_folders(tmp_path / "folder", images, images, TRAIN_IDS, "DATA.VAL")
     assert item["file_name"] == item["sem_seg_file_name"] == f"{tmp_path}/folder/../x/a.png"
     assert item["relative"] == "a.png"
 

@@ -28,6 +28,7 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from datasets.errors import DataError
 from datasets.folders import scan_folders
 from datasets.label_space import CITYSCAPES, own_space, palette
+from datasets.labels import TRAIN_IDS
 from datasets.reading import read_pair
 from methods.framework.recipes import parse
 
@@ -295,26 +296,26 @@ def test_pairs_by_folder_and_by_pattern(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "left/b/2_l.tif").unlink()
-    items = scan_folders(tmp_path, "left/", "right", "train-ids", "DATA.VAL")
+    items = scan_folders(tmp_path, "left/", "right", TRAIN_IDS, "DATA.VAL")
     assert items == [
         {
             "file_name": f"{tmp_path}/left/{image}",
             "image_id": Path(image).stem,
             "relative": image,
             "sem_seg_file_name": f"{tmp_path}/right/{label}",
-            "label_encoding": "train-ids",
+            "label_encoding": TRAIN_IDS,
         }
         for image, label in (("1.JPG", "1.png"), ("b/2.png", "b/2.png"))
     ]
     assert pickle.loads(pickle.dumps(items)) == items
-    (item,) = scan_folders(tmp_path, "*/b/*.png", "*/b/*.png", "train-ids", "DATA.VAL")[:1]
+    (item,) = scan_folders(tmp_path, "*/b/*.png", "*/b/*.png", TRAIN_IDS, "DATA.VAL")[:1]
     assert (item["relative"], item["sem_seg_file_name"]) == ("left/b/2.png", item["file_name"])
     assert [item["relative"] for item in scan_folders(tmp_path, ".", "", None, "DATA.VAL")] == [
         "left/1.JPG", "left/b/2.png", "right/1.png", "right/5.png", "right/b/2.png",
     ]  # fmt: skip
     (tmp_path / "left/1.png").touch()
     with pytest.raises(DataError, match=r"left/1.png: there is left/1.JPG too, expected one file of a name"):
-        scan_folders(tmp_path, "left", "right", "train-ids", "DATA.VAL")
+        scan_folders(tmp_path, "left", "right", TRAIN_IDS, "DATA.VAL")
 
 
 # Label spaces

@@ -32,6 +32,7 @@ from benchmarks.trained import reevaluation
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.label_space import LabelSpace, own_space
+from datasets.labels import LABEL_IDS, TRAIN_IDS
 from results.records.record import Record
 from results.records.scores import Scores
 
@@ -179,8 +180,8 @@ def test_scores_by_hand_from_files(tmp_path: Path) -> None:
     stored = np.array([[7, 7, 23], [7, 23, 3]], np.uint8)
     Image.fromarray(stored).save(tmp_path / "label.png")
     Image.fromarray(label).save(tmp_path / "train_ids.png")
-    for encoding, name in (("label-ids", "label.png"), ("train-ids", "train_ids.png")):
-        files = LabelIdFiles(tmp_path / encoding)
+    for encoding, name in ((LABEL_IDS, "label.png"), (TRAIN_IDS, "train_ids.png")):
+        files = LabelIdFiles(tmp_path / str(encoding))
         files.add({"sem_seg_file_name": str(tmp_path / name), "label_encoding": encoding}, predicted, label)
         iou = official_iou(files.pairs)
         assert iou["road"] == pytest.approx(50) and iou["sky"] == pytest.approx(100 / 3)
@@ -190,7 +191,7 @@ def test_scores_by_hand_from_files(tmp_path: Path) -> None:
 def test_what_cityscapesscripts_does_not_take_is_told_in_one_line(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "label.png")
     files = LabelIdFiles(tmp_path)
-    item = {"sem_seg_file_name": str(tmp_path / "label.png"), "label_encoding": "label-ids"}
+    item = {"sem_seg_file_name": str(tmp_path / "label.png"), "label_encoding": LABEL_IDS}
     files.add(item, np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8))
     with pytest.raises(ConfigError, match=r"^cityscapesscripts: Image widths of .* are not equal\.$"):
         official_iou(files.pairs)
