@@ -80,7 +80,8 @@ def named_scores(text: str, rows: Sequence[Row], model: str) -> list[Score]:
         ResultsError: one that the runs do not have.
     """
     classes = classes_of(list(rows), model)
-    keys = [key for key in rows[0].runs.columns if isinstance(key, ScoreKey) and key.metric and not key.statistic]
+    columns: list[object] = list(rows[0].runs.columns)
+    keys = [key for key in columns if isinstance(key, ScoreKey) and key.metric and not key.statistic]
     sizes = sorted({key.classes for key in keys if key.metric == HEADLINE and key.classes})
     metrics = sorted({key.metric for key in keys})
     found = []

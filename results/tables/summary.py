@@ -152,10 +152,11 @@ def headline(rows: Sequence[Row]) -> list[Score]:
     """The headline, and mIoU over each further class set that runs were scored on, large ones first."""
     from results.records.columns import ScoreKey
 
+    columns: list[object] = list(rows[0].runs.columns) if rows else []
     first = {int(size) for row in rows for size in row.runs["classes"]}
     sizes = {
-        int(key.classes)
-        for key in (rows[0].runs.columns if rows else ())
+        key.classes
+        for key in columns
         if isinstance(key, ScoreKey) and key.metric == HEADLINE and not key.statistic and key.classes
         if any(row.runs[key].notna().any() for row in rows)
     }

@@ -32,9 +32,9 @@ def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], baseline: 
     if baseline is not None:
         versus = [summary.versus for summary in summaries]
         found[f"vs {baseline}"] = [difference_text(each) for each in versus]
-        found["95% (seeds)"] = [interval_text(each and each.difference.interval) for each in versus]
+        found["95% (seeds)"] = [interval_text(each.difference.interval if each else None) for each in versus]
         if any(each and each.by_image for each in versus):
-            found["95% (images, seeds)"] = [interval_text(each and each.by_image) for each in versus]
+            found["95% (images, seeds)"] = [interval_text(each.by_image if each else None) for each in versus]
         found["better"] = [f"{each.difference.better} of {each.difference.n}" if each else NONE for each in versus]
     return found
 
@@ -73,7 +73,8 @@ def latex(summaries: Sequence[Summary], scores: Sequence[Score], baseline: str |
     cells = columns_of(summaries, scores, baseline)
     found = {escaped(head): [_typeset(text) for text in texts] for head, texts in cells.items()}
     for place, score in enumerate(scores):
-        ranked = marked([summary.means[place] and summary.means[place].mean for summary in summaries])  # type: ignore[union-attr]
+        means = [summary.means[place] for summary in summaries]
+        ranked = marked([mean.mean if mean else None for mean in means])
         head = escaped(score.title)
         found[head] = [mark(text) for mark, text in zip(ranked, found[head], strict=True)]
     return table(found, left=len(summaries[0].row.names) + ("setting" in cells))
