@@ -177,7 +177,7 @@ def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: p
         return float(len(order)), None
 
     monkeypatch.setattr(step_time, "_step", step)
-    monkeypatch.setattr(step_time, "counted_memory", lambda cfg: (1.0, 2.0))
+    monkeypatch.setattr(step_time, "counted_memory", lambda cfg, learners: (1.0, 2.0))
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
     configs = [RunSpec("streets", name, overrides=small).resolve() for name in ("source-only", "dacs")]
     first, second = step_time.measure(configs, 3)
