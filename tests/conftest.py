@@ -30,18 +30,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for a local SLURM, by whatever fixture, is marked so.
+    """What asks for a local SLURM, by whatever fixture, is marked so; files with such tests, then slow ones, begin.
 
-    Each file is one worker's, as its tests share what they train; all that has a SLURM too, so that there is one. These
-    begin, then files with slow tests, so that no worker is left with them at the end.
+    So no worker is left with a long file at the end: each file is one worker's, as its tests share what they train.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
         if "slurm_installed" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slurm)
-        group = "slurm" if item.get_closest_marker("slurm") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, item.path not in slow))
+    slurm, slow = ({item.path for item in items if item.get_closest_marker(name)} for name in ("slurm", "slow"))
+    items.sort(key=lambda item: (item.path not in slurm, item.path not in slow))
 
 
 SMALL = {

@@ -44,7 +44,7 @@ def test_commands_of_a_page_run(page: Path, stage: Stage, tmp_path: Path, monkey
 def test_yaml_that_pages_show_is_what_commands_read(tmp_path: Path) -> None:
     for i, text in enumerate(yaml_blocks("docs/ablations.md")):
         (tmp_path / f"{i}.yaml").write_text(text if "title:" in text else f"title: shown\n{text}")
-        rows = expand(read_grid(str(tmp_path / f"{i}.yaml")), "gta-cityscapes", None, None, [0], {})
+        rows = expand(read_grid(str(tmp_path / f"{i}.yaml")), "gta-cityscapes", None, None, [0], {}, tmp_path)
         assert len(rows) >= 3
     keys, folders, registered = yaml_blocks("docs/own_data.md")
     for parts in ([keys, folders], [keys, folders, registered]):

@@ -8,9 +8,12 @@ import pytest
 
 from benchmarks.config.protocol_file import protocols
 from methods.framework.recipes import parse
+from methods.framework.shipped import import_methods
 from methods.networks import NETWORKS
 from results.files.errors import ResultsError
 from results.published import FILE, Names, read_published
+
+import_methods()
 
 HEAD = "method,network,protocol,classes,miou,source\n"
 

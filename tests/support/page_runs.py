@@ -8,7 +8,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from unittest.mock import patch
 import yaml
 from conftest import SMALL, pairs
 from counted_costs import COUNTER
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from page_commands import PYTHONS, TOOLS, Block, blocks, commands
 from plugged_in import forgotten
 from tiny_files import save_image
@@ -197,7 +198,10 @@ MINIATURE: dict[str, Callable[[Words], Words]] = {
 def _run(words: Sequence[str]) -> str:
     said = io.StringIO()
     counted_once = patch.object(step_cost, "CostCounter", lambda: COUNTER)
-    with redirect_stdout(said), redirect_stderr(said), forgotten(), _searched_path(), counted_once:
+    apart = (forgotten(), _searched_path(), _own_registered(), counted_once)
+    with redirect_stdout(said), redirect_stderr(said), ExitStack() as stack:
+        for context in apart:
+            stack.enter_context(context)
         code = _code(list(words))
     assert code == 0, f"{' '.join(words)}: exit code {code}\n{said.getvalue()}"
     return said.getvalue()
@@ -219,6 +223,16 @@ def _code(words: Words) -> int:
 @contextmanager
 def _searched_path() -> Iterator[None]:
     with patch.object(sys, "path", list(sys.path)):
+        yield
+
+
+@contextmanager
+def _own_registered() -> Iterator[None]:
+    """Data sets that examples register are not known before, nor afterwards, as in another process."""
+    with patch.dict(DatasetCatalog.data), patch.dict(MetadataCatalog.data):
+        for catalog in (DatasetCatalog.data, MetadataCatalog.data):
+            for name in [name for name in catalog if name.startswith("my_")]:
+                del catalog[name]
         yield
 
 
