@@ -53,7 +53,7 @@ def exists(module: str) -> bool:
 
 
 def test_each_dependency_is_imported_by_our_code_or_says_whose_it_is() -> None:
-    found, by_others = set(), {"scipy", "pyquaternion"}  # of Optuna's plots, of cityscapesscripts' evaluation
+    found, by_others = set(), {"pyquaternion"}  # of cityscapesscripts' evaluation
     for path in modules(ROOT).values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -66,7 +66,7 @@ def bootstrap_interval(
 
 
 def sides(counts: csr_array) -> np.ndarray:
-    """Of confusion counts (N, K²): hits, labelled and predicted pixels of each class, (N, K, 3) int64."""
+    """The hits, labelled and predicted pixels of each class, (N, K, 3) int64, in confusion counts (N, K²)."""
     import numpy as np
 
     classes = math.isqrt(counts.shape[1])

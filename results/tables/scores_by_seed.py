@@ -31,7 +31,7 @@ class Score:
 
     @property
     def title(self) -> str:
-        """As people read it: ``mIoU``, ``mIoU (16)``, ``IoU road``."""
+        """The head that people read: ``mIoU``, ``mIoU (16)``, ``IoU road``."""
         if self.of is None:
             return self.metric
         return f"{self.metric} {self.of}" if isinstance(self.of, str) else f"{self.metric} ({self.of})"

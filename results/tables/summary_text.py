@@ -44,7 +44,7 @@ def _n(summary: Summary) -> int:
 
 
 def mean_text(mean: Mean | None, n: int) -> str:
-    """``22.5 ± 1.1``; of one seed ``22.5``; of fewer seeds than the row's ``n`` with their number; "-" of none."""
+    """A mean as ``22.5 ± 1.1``; of one seed ``22.5``; of fewer seeds than the row's ``n`` with their number; or "-"."""
     if mean is None:
         return NONE
     deviation = "" if mean.deviation is None else f" ± {mean.deviation:.1f}"
@@ -52,7 +52,7 @@ def mean_text(mean: Mean | None, n: int) -> str:
 
 
 def difference_text(versus: Versus | None) -> str:
-    """``+2.1 ± 0.3``, the deviation that of the differences by seed."""
+    """A difference as ``+2.1 ± 0.3``, the deviation that of the differences by seed; "-" of none."""
     if versus is None:
         return NONE
     difference = versus.difference
@@ -60,7 +60,7 @@ def difference_text(versus: Versus | None) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """``[+1.3, +2.9]``."""
+    """An interval as ``[+1.3, +2.9]``; "-" of none."""
     return f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else NONE
 
 
