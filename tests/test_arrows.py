@@ -39,6 +39,7 @@ def faults(root: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_arrows_run_one_way() -> None:
     assert faults(ROOT) == []
 

@@ -52,6 +52,7 @@ def exists(module: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
+@pytest.mark.slow
 def test_each_dependency_is_imported_by_our_code_or_says_whose_it_is() -> None:
     found, by_others = set(), {"pyquaternion"}  # of cityscapesscripts' evaluation
     for path in modules(ROOT).values():

@@ -123,6 +123,7 @@ def test_weight_0_costs_what_the_host_costs() -> None:
     assert without.to_dict() | {"method": "dacs"} == host.to_dict()
 
 
+@pytest.mark.slow
 def test_parameters_by_part() -> None:
     """The Rebuilder's by hand: embedding, blocks, norm; mask token and projectors."""
     counted = method("dacs+mrm")
@@ -220,6 +221,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str, counter: CostCounter = COU
     return cost.main()
 
 
+@pytest.mark.slow
 def test_json_is_a_list_with_an_object_a_method(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

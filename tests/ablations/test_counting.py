@@ -107,6 +107,7 @@ def test_mit_by_hand() -> None:
     assert network("daformer-mitb0", 128) == (hand.mit_b0(128), hand.daformer_head(B0, 256, 128))
 
 
+@pytest.mark.slow
 def test_lite0_by_hand() -> None:
     width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
     assert network("daformer-lite0", 128) == (hand.lite0(128), hand.daformer_head(LITE0, width, 128))

@@ -160,6 +160,7 @@ def published(name: str, protocol: str = "gta-cityscapes", **given: Any) -> dict
     return {label: figure for label, figure in figures.items() if figure != (None, None)}
 
 
+@pytest.mark.slow
 def test_published_figures_stand_beside_runs_of_the_same_kind_alone() -> None:
     host = {"without MRM": (52.1, None)}
     ratios = {**host, "0.2": (54.3, 2.2), "0.4": (55.9, 3.8), "0.6": (55.2, 3.1), "0.8": (54.1, 2.0)}
@@ -277,6 +278,7 @@ def test_points_are_marks_and_name_what_has_none(tmp_path: Path, drawn: list[Fig
     assert "3 diverged" in texts(drawn[0])
 
 
+@pytest.mark.slow
 def test_dollar_signs_are_shown_and_not_read_as_tex(tmp_path: Path, drawn: list[Figure]) -> None:
     text = r"a $\nothing$ of $1"
     marks = [replace(mark, label=f"{mark.label} {text}") for mark in (REFERENCE, *MARKS[:2])]

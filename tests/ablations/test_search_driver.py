@@ -90,6 +90,7 @@ def test_a_worker_that_dies_is_told_as_failed_and_its_setting_goes_on_where_it_w
     assert [folder for folder, count in Counter(pool.submitted).items() if count == 2] == killed
 
 
+@pytest.mark.slow
 def test_a_setting_whose_workers_keep_dying_is_given_up(searched: Make) -> None:
     def fate(job: WorkerJob, done: int) -> str | None:
         return "lost" if job.run.cfg.TERMS.MRM.WEIGHT == 1.0 else None
@@ -171,6 +172,7 @@ def test_a_trial_that_lags_behind_is_pruned_and_its_run_stopped(searched: Make, 
     assert study.best_trial.value == max(trial.value for trial in of(study, TrialState.COMPLETE) if trial.value)
 
 
+@pytest.mark.slow
 def test_a_diverged_run_keeps_the_sampler_away_and_a_failed_one_is_counted(searched: Make) -> None:
     def fate(job: WorkerJob, done: int) -> str | None:
         return {"trial 2": DIVERGED, "trial 4": FAILED}.get(job.label) if done == 1 else None
@@ -232,6 +234,7 @@ def test_hyperband_stops_some(searched: Make) -> None:
     assert of(study, TrialState.PRUNED) and trials_over(study) == 20
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_with_the_same_search_alone(searched: Make) -> None:
     name = ("--study", "mine")
     searched(FakePool(2), 2, *name)

@@ -137,6 +137,7 @@ def test_a_grid_draws_nothing_beside_its_points(place: Place) -> None:
     assert sorted(made) == [0.1, 0.5, 1.0, 2.0, 10.0] and len(study.get_trials()) == 6
 
 
+@pytest.mark.slow
 def test_a_second_command_with_other_output_does_not_tell_what_the_first_has_under_way(tmp_path: Path) -> None:
     storage, refused = open_storage(None, tmp_path).optuna, []
 
@@ -237,6 +238,7 @@ class _SlowDeath(FakePool):
         return over
 
 
+@pytest.mark.slow
 def test_a_pruned_run_whose_process_is_slow_to_end_is_recorded_as_stopped(place: Place) -> None:
     pool = _SlowDeath()
     place.go(pool, 20, "--pruner", "median")
@@ -273,6 +275,7 @@ def test_qmc_draws_anew_after_a_trial_that_failed(place: Place) -> None:
     assert first.params != second.params
 
 
+@pytest.mark.slow
 def test_workers_of_a_killed_command_count_among_those_at_a_time(place: Place, tmp_path: Path) -> None:
     words = ("--pruner", "none")
     with pytest.raises(KeyboardInterrupt):
@@ -320,6 +323,7 @@ def test_one_run_that_two_trials_wait_for_is_one_run_after_a_kill(place: Place, 
     assert pool.submitted.count(folder) == 1
 
 
+@pytest.mark.slow
 def test_a_correlation_counts_each_run_once(place: Place, tmp_path: Path) -> None:
     words = ("--pruner", "none", "--objective", "pseudo-label-confidence", "--space", "TERMS.MRM.BLOCKS=1..4")
 

@@ -155,6 +155,7 @@ def mixed(output: Path, objectives: str = "source-val-miou") -> Trials:
     return trials
 
 
+@pytest.mark.slow
 def test_every_trial_is_in_the_table_with_the_figures_of_its_record(tmp_path: Path) -> None:
     made = mixed(tmp_path).report()
     words = {"lambda": str, "mask-ratio": str}
@@ -191,6 +192,7 @@ def test_damaged_records_are_counted_and_named(tmp_path: Path, capfd: pytest.Cap
     assert "records are damaged" not in mixed(tmp_path / "whole").report().text
 
 
+@pytest.mark.slow
 def test_best_trials_stand_beside_the_published_setting(tmp_path: Path) -> None:
     made = mixed(tmp_path).report()
     rows = [re.split(r"\s{2,}", line.strip()) for line in made.text.splitlines()]
@@ -213,6 +215,7 @@ def test_best_trials_stand_beside_the_published_setting(tmp_path: Path) -> None:
     assert {path.name for path in made.files} == {path.name for path in (tmp_path / "search" / "first").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_search_by_target_labels_is_called_an_oracle(tmp_path: Path) -> None:
     trials = mixed(tmp_path, "target-miou")
     made = trials.report(top=1)
@@ -243,6 +246,7 @@ def test_trials_of_different_images_are_told_in_the_caption(tmp_path: Path) -> N
     assert told("b" * 16) == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "second", "held_out"), [("target-miou", 2, 8), ("source-val-miou", 1, 0)])
 def test_the_rerun_is_of_the_same_settings_on_other_seeds(
     tmp_path: Path, objective: str, second: int, held_out: int
@@ -294,6 +298,7 @@ def test_the_published_setting_is_made_even_where_no_trial_was(tmp_path: Path) -
     assert [point.label for point in read_grid(grid_command(made)[2]).axes[0].points] == ["trial 0"]
 
 
+@pytest.mark.slow
 def test_a_failed_published_trial_is_shown_without_a_difference(tmp_path: Path) -> None:
     trials = Trials(search_of(), tmp_path)
     trials.add((1.0, 0.4), None, DIVERGED)
@@ -307,6 +312,7 @@ def test_a_failed_published_trial_is_shown_without_a_difference(tmp_path: Path) 
     assert made.complete == 3 and "none, since n = 0 finished runs" in text
 
 
+@pytest.mark.slow
 def test_two_objectives_show_the_whole_pareto_front(tmp_path: Path) -> None:
     trials = Trials(search_of("target-miou,step-cost", (LAMBDA, BLOCKS)), tmp_path)
     # Of 12 trials 0, 4 and 5 are the front: the highest mIoU at each cost, where none cheaper is as good.

@@ -70,6 +70,7 @@ def test_pixels_are_counted_by_train_id_without_the_ignored_ones(items: Items, t
     assert class_pixels([], 19, cache=tmp_path).shape == (0, 19)
 
 
+@pytest.mark.slow
 def test_counts_equal_numpys_on_any_label_and_in_any_number_of_processes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = []

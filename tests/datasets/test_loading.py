@@ -56,6 +56,7 @@ def test_a_killed_worker_ends_the_loading_in_one_line() -> None:
     assert signal.getsignal(signal.SIGCHLD) == heard, "the end of a child is raised in whatever the process is about"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_not_raised_in_what_is_done_meanwhile() -> None:
     running = in_order(killed_at_3, range(8), 1, False)
     with within(60):

@@ -70,6 +70,7 @@ def ended(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
 @pytest.mark.parametrize(
     ("code", "sign"), [(DRAWING, signal.SIGKILL), (COUNTING, signal.SIGTERM), (CHECKING, signal.SIGHUP)]

@@ -201,6 +201,7 @@ def test_broken_file_is_one_line_from_any_process(source: Items, target: Items, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_target_labels_are_never_opened(source: Items, target: Items) -> None:
     labelled = [item | {"sem_seg_file_name": "nowhere.png", "label_encoding": LABEL_IDS} for item in target]
     assert same(paired(source, labelled)[0], paired(source, target)[0])

@@ -54,6 +54,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_the_seed_alone(drawn: Path, tmp_path: Path) -> None:
     write(tmp_path / "again", **SMALL, seed=3, workers=2)
     write(tmp_path / "other", **SMALL, seed=4, workers=1)
@@ -102,6 +103,7 @@ def test_modes_palette_and_sizes(drawn: Path) -> None:
             assert (image.mode, image.size) == ("RGB", (96, 48))
 
 
+@pytest.mark.slow
 def test_ids_are_valid_and_plates_are_cars_in_cityscapes(
     scenes: dict[int, list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]], drawn: Path
 ) -> None:
@@ -190,6 +192,7 @@ def test_the_domains_differ_as_styled(
     assert light[1] > 1.3 * light[0]  # and more varied
 
 
+@pytest.mark.slow
 def test_cached_draws_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
     folder = cached(tmp_path, **SMALL, seed=3, workers=1, progress=lambda *count: seen.append(count))
@@ -200,6 +203,7 @@ def test_cached_draws_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
+@pytest.mark.slow
 def test_a_killed_drawing_is_not_trusted(tmp_path: Path) -> None:
     many = {**SMALL, "source_images": 2000}
     call = f"cached(Path({str(tmp_path)!r}), **{many}, workers=1)"
@@ -226,6 +230,7 @@ def test_a_failed_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_slower_of_two_takes_the_other_ones_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = files.Spec((96, 48), 3, 4, 2, 0)
     draw = files._draw_files
@@ -268,6 +273,7 @@ def test_a_folder_in_use_is_refused(drawn: Path, capsys: pytest.CaptureFixture[s
     assert contents(drawn) == before
 
 
+@pytest.mark.slow
 def test_command_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, sheet = tmp_path / "set", tmp_path / "sheet.png"
     counts = ["--source-images", "4", "--target-images", "4", "--val-images", "1", "--workers", "1"]

@@ -84,6 +84,7 @@ def test_two_passes_of_one_graph_are_bit_equal(built: dict[str, Segmentor], name
     assert [key for key in plain if not torch.equal(plain[key], saving[key])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_drop_path_is_on_in_these_tests(built: dict[str, Segmentor], name: str) -> None:
     """Or equality would not show that the recomputation draws the same numbers."""
@@ -120,6 +121,7 @@ def test_saved_activations_shrink(built: dict[str, Segmentor], name: str) -> Non
     assert saved_bytes(segmentor) < 0.4 * plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_block_and_only_in_training(
     built: dict[str, Segmentor], name: str, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +146,7 @@ def test_every_block_and_only_in_training(
     assert calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_copies_and_state_dicts_know_nothing_of_it(built: dict[str, Segmentor], name: str) -> None:
     student = copy.deepcopy(built[name]).train()

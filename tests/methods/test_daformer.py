@@ -170,6 +170,7 @@ def test_two_resolutions_are_compared_at_the_context() -> None:
     assert torch.allclose(seen, images.view(1, 3, 8, 2, 8, 2).mean((3, 5)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_frozen_encoder_stays_as_it_was(small_config: MakeConfig) -> None:
     trainer = make_trainer(small_config("daformer", overrides=DRAWN))
     (term,) = (term for term in trainer.terms if isinstance(term, FeatureDistance))
@@ -215,6 +216,7 @@ def test_weight_0_is_bit_identical_to_the_host_without_it(small_config: MakeConf
     assert_same(state(host), state(off))
 
 
+@pytest.mark.slow
 def test_the_distance_pulls_on_the_encoder(small_config: MakeConfig) -> None:
     settings = DRAWN | {
         "TERMS.FEATURE_DISTANCE.CLASSES": tuple(range(19)),

@@ -25,6 +25,7 @@ def images(height: int = 64, width: int = 96) -> Tensor:
     return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stride"), [("r50", 8), ("r52", 16)])
 def test_shapes_and_composition(built: dict[str, Segmentor], name: str, stride: int) -> None:
     segmentor = built[name].eval()
@@ -55,6 +56,7 @@ def test_strides_and_dilations(built: dict[str, Segmentor]) -> None:
         assert all(issubclass(norm, nn.BatchNorm2d) for norm in norms)  # not one that other devices take part in
 
 
+@pytest.mark.slow
 def test_two_decoder_passes_share_the_features_and_train_everything(built: dict[str, Segmentor]) -> None:
     segmentor = built["r50"].train()
     features = segmentor.encode(images(64, 64))
@@ -68,6 +70,7 @@ def test_two_decoder_passes_share_the_features_and_train_everything(built: dict[
     assert without == []
 
 
+@pytest.mark.slow
 def test_bf16_in_channels_last_is_fp32_but_for_rounding(built: dict[str, Segmentor]) -> None:
     segmentor: Any = built["r50"].eval()
     with torch.no_grad():
@@ -96,6 +99,7 @@ def test_parameter_counts_by_hand(name: str, stem: int, depths: tuple[int, ...])
     assert found == (encoder, pyramid + fusion + 256 * CLASSES + CLASSES)
 
 
+@pytest.mark.slow
 def test_r52_is_detectron2s_own() -> None:
     """The network that detectron2 builds from its config deeplab_v3_plus_R_103_os16_mg124, at depth 50."""
     from detectron2.config import get_cfg

@@ -43,6 +43,7 @@ def of_processes(ranks: int, draw: Callable[[Share], torch.Tensor]) -> torch.Ten
     return torch.cat([draw(Share(rank, ranks)) for rank in range(ranks)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_a_term_of_ones_own_draws_for_each_image_once(ranks: int) -> None:
     alone = step().rand("mine/mask", (4, 1, 8, 8))

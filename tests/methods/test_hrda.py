@@ -237,6 +237,7 @@ def test_gradients_reach_encoder_decoder_and_attention(lite: MultiResolutionSegm
         assert parameter.grad is not None and parameter.grad.any(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_and_channels_last_give_float32_logits(lite: MultiResolutionSegmentor, dtype: torch.dtype) -> None:
     student = copy.deepcopy(lite).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -368,6 +369,7 @@ def test_two_steps_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> Non
 # Weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["daformer", "hrda"])
 @pytest.mark.parametrize("name", ["imagenet", "none", "efficientnet-lite0"])
 @pytest.mark.parametrize("as_file", [True, False])
@@ -386,6 +388,7 @@ def test_a_file_or_folder_that_is_called_as_known_weights_is_not_meant(
     assert state.keys() == again.keys() and all(torch.equal(state[key], again[key]) for key in state)
 
 
+@pytest.mark.slow
 def test_weights_of_a_whole_student_start_another(small_config: MakeConfig, tmp_path: Path) -> None:
     """Two resolutions from two, two from one (the attention is new), and one from two (it stays behind)."""
     files = {}

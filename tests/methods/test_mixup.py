@@ -219,6 +219,7 @@ def test_input_mrm_trains_token_encoder_and_decoder() -> None:
 # Recipes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("add_on", ["mrm-input", "mixup", "mixup-local"])
 def test_steps_run_and_weight_0_is_bit_identical_to_the_host(small_config: Callable[..., CfgNode], add_on: str) -> None:
     name = add_on.removesuffix("-local").replace("-", "_")

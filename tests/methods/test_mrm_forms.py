@@ -80,6 +80,7 @@ def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
 # What is trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "two"), [("pixel-classification", False), ("mask-only", True)])
 def test_trained_part_alone_gets_the_gradient_that_both_get(objective: str, two: bool) -> None:
     found, buffers = {}, []
@@ -100,6 +101,7 @@ def test_trained_part_alone_gets_the_gradient_that_both_get(objective: str, two:
         assert all(torch.equal(other[name], buffer) for name, buffer in buffers[0].items())
 
 
+@pytest.mark.slow
 def test_encoder_alone_is_trained_also_where_autocast_has_cast_the_decoder_before() -> None:
     student = network()
     term, step = make_term(student, trained="encoder"), make_step(student)
@@ -272,6 +274,7 @@ def test_each_scale_is_masked_by_what_it_shows(strategy: str, monkeypatch: pytes
         assert torch.equal(maps[0], whole) and torch.equal(maps[1], view.window.of(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("two", [False, True])
 def test_every_objective_trains_encoder_and_rebuilder_on_both_domains(objective: str, two: bool) -> None:
@@ -286,6 +289,7 @@ def test_every_objective_trains_encoder_and_rebuilder_on_both_domains(objective:
     assert all(decoder) if objective in OBJECTIVES[:2] else not any(decoder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["daformer-lite0", "deeplabv2-r50"])
 def test_inference_is_the_same_without_the_term(name: str) -> None:
     """R is dropped: D(E(x)) before and after, and in a network that never had one."""
@@ -308,6 +312,7 @@ def test_inference_is_the_same_without_the_term(name: str) -> None:
         assert torch.equal(fresh(images), before)
 
 
+@pytest.mark.slow
 def test_rebuilding_teachers_features_leaves_the_hosts_teacher_alone(small_config: Callable[..., CfgNode]) -> None:
     host = make_trainer(small_config("dacs"))
     beside = make_trainer(small_config("dacs+mrm", overrides={"TERMS.MRM.OBJECTIVE": "teacher-feature"}))
@@ -317,6 +322,7 @@ def test_rebuilding_teachers_features_leaves_the_hosts_teacher_alone(small_confi
     assert_same(dict(host.teacher.named_buffers()), dict(beside.teacher.named_buffers()))
 
 
+@pytest.mark.slow
 def test_forms_of_weight_0_are_bit_identical_to_the_host(small_config: Callable[..., CfgNode]) -> None:
     forms = {"OBJECTIVE": "teacher-feature", "DOMAIN": "both", "STRATEGY": "class", "VIEW": "target", "WEIGHT": 0.0}
     host = make_trainer(small_config("dacs"))

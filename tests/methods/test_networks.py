@@ -117,6 +117,7 @@ def test_every_network_builds_and_says_what_it_is(name: str) -> None:
     assert NETWORKS[name].default_weights not in ("", "imagenet", "none")
 
 
+@pytest.mark.slow
 def test_multiply_adds_of_deeplabv2() -> None:
     """181.87 G at 512 x 512, 184.74 G with four branches; all of it is convolution, so 128 x 128 costs a sixteenth."""
     from fvcore.nn import FlopCountAnalysis
@@ -128,6 +129,7 @@ def test_multiply_adds_of_deeplabv2() -> None:
     assert round(16 * (counts[""] + counts["decoder"]) / 1e9, 2) == 184.74
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_feature_shapes_and_composition(built: dict[str, Segmentor], images: Tensor, name: str) -> None:
     segmentor = built[name]
@@ -151,6 +153,7 @@ def test_sides_that_no_stride_divides(built: dict[str, Segmentor], name: str) ->
         assert built[name](torch.rand(1, 3, 100, 76)).shape == (1, CLASSES, 100, 76)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_decoder_passes_share_the_features_and_train_everything(
     built: dict[str, Segmentor], images: Tensor, name: str
@@ -168,6 +171,7 @@ def test_two_decoder_passes_share_the_features_and_train_everything(
     assert without == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_randomness_is_torchs_global_generator_alone(built: dict[str, Segmentor], images: Tensor, name: str) -> None:
     segmentor = copy.deepcopy(built[name]).train()
@@ -186,6 +190,7 @@ def test_randomness_is_torchs_global_generator_alone(built: dict[str, Segmentor]
     assert repr(np.random.get_state()) == numpy  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_same_seed_same_network(built: dict[str, Segmentor], name: str) -> None:
     torch.manual_seed(7)
@@ -198,6 +203,7 @@ def test_same_seed_same_network(built: dict[str, Segmentor], name: str) -> None:
     assert not any("pixel_" in key for key in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_deep_copy_is_a_network_of_its_own(built: dict[str, Segmentor], images: Tensor, name: str) -> None:
     """A teacher is a copy of the student, taken after the student has run."""
@@ -212,6 +218,7 @@ def test_a_deep_copy_is_a_network_of_its_own(built: dict[str, Segmentor], images
         assert torch.equal(student(images), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_channels_last_and_bf16(built: dict[str, Segmentor], images: Tensor, name: str) -> None:
     """Logits and every parameter's gradient as in float32 and contiguous format, but for rounding."""
@@ -243,6 +250,7 @@ def test_channels_last_and_bf16(built: dict[str, Segmentor], images: Tensor, nam
     assert off == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [32, 40])
 def test_daformer_decoder_trains_in_channels_last_bf16(side: int) -> None:
     """The CPU's dilated depthwise gradient in this format is wrong for maps from 32 pixels on: not to be used."""

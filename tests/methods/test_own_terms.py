@@ -107,6 +107,7 @@ def example() -> str:
     return str(code)
 
 
+@pytest.mark.slow
 def test_the_readmes_example_trains_beside_others_and_leaves_them_as_they_are(load: Load) -> None:
     alone, identity = losses("dacs"), run_id(RunSpec("streets", "dacs").resolve())
     load(example())
@@ -121,6 +122,7 @@ def test_the_readmes_example_trains_beside_others_and_leaves_them_as_they_are(lo
         RunSpec("streets", "entropy", overrides={"TERMS.ENTROPY.TEMPERATURE": 0}).resolve()
 
 
+@pytest.mark.slow
 def test_settings_of_every_kind_break_no_method_and_work_in_their_own(load: Load) -> None:
     before = run_id(RunSpec("streets", "dacs").resolve())
     load(KINDS)

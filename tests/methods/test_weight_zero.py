@@ -54,6 +54,7 @@ def hosts() -> dict[str, Any]:
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["dacs", "hrda"])
 @pytest.mark.parametrize("add_on", ADD_ONS)
 def test_add_on_of_weight_0(small_config: MakeConfig, hosts: dict[str, Any], host: str, add_on: str) -> None:
@@ -63,6 +64,7 @@ def test_add_on_of_weight_0(small_config: MakeConfig, hosts: dict[str, Any], hos
     assert_equal(steps(small_config(f"{host}+{add_on}", overrides={f"TERMS.{term}.WEIGHT": 0.0})), hosts[host])
 
 
+@pytest.mark.slow
 def test_feature_distance_of_weight_0_is_daformer_without_it(small_config: MakeConfig) -> None:
     """That is DACS with DAFormer's settings."""
     off = steps(small_config("daformer", overrides={"TERMS.FEATURE_DISTANCE.WEIGHT": 0.0}))
@@ -70,6 +72,7 @@ def test_feature_distance_of_weight_0_is_daformer_without_it(small_config: MakeC
     assert_equal(off, steps(small_config("dacs", overrides=settings)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("add_on", ADD_ONS)
 def test_add_on_draws_nothing_of_the_hosts(small_config: MakeConfig, hosts: dict[str, Any], add_on: str) -> None:
     """In the first step, before its gradient counts, an add-on leaves the host's losses as they are."""

@@ -180,6 +180,7 @@ SPELLINGS: dict[str, tuple[str, Callable[[State], Any], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", list(SPELLINGS))
 def test_published_names_round_trip(tmp_path: Path, spelling: str) -> None:
     name, respelled, expected = SPELLINGS[spelling]
@@ -259,6 +260,7 @@ def test_hub_cache_is_read_and_its_absence_told(tmp_path: Path, monkeypatch: pyt
         assert_encoders_equal(build("daformer-mitb0", 2, weights), source)
 
 
+@pytest.mark.slow
 def test_torch_hub_checkpoints_are_read_and_their_absence_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MethodError, match=r"^weights resnet101_v1c: .*resnet101_v1c-e67eebb6\.pth\); fetch .*'none'$"):
@@ -272,6 +274,7 @@ def test_torch_hub_checkpoints_are_read_and_their_absence_told(tmp_path: Path, m
     assert_encoders_equal(build("deeplabv3plus-r50", 2, "imagenet"), source)
 
 
+@pytest.mark.slow
 def test_detectron2_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As its converter writes R-52.pkl: the classifier beside the stem, counts of batches."""
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
@@ -341,6 +344,7 @@ def renamed(content: bytes, old: bytes, new: bytes, zipped: bool) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50"])
 def test_whole_segmentor(tmp_path: Path, name: str) -> None:
     source = build(name, 1)
@@ -382,6 +386,7 @@ def test_wrong_checkpoint_names_counts_keys_and_shapes(tmp_path: Path) -> None:
     assert line.count("stem.") <= 5  # the first few of each kind, not all
 
 
+@pytest.mark.slow
 def test_the_wrong_familys_checkpoint_leaves_the_network_alone(tmp_path: Path) -> None:
     path = save(tmp_path / "mit.pth", build("daformer-mitb0", 1).encoder.state_dict())
     segmentor = build("deeplabv2-r50", 2)

@@ -78,6 +78,7 @@ def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     assert len(left) == 2  # of the two that were lost
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_the_jobs_that_it_has_no_place_for_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -365,6 +365,7 @@ def test_what_else_is_in_a_copy_goes(small: Path, tmp_path: Path) -> None:
 # Code that runs from a snapshot
 
 
+@pytest.mark.slow
 @needs_git
 def test_code_run_from_a_snapshot_is_its_own_and_knows_its_version(checkout: Path, tmp_path: Path) -> None:
     (checkout / "methods" / "added.py").write_text("ADDED = 1\n")

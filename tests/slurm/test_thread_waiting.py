@@ -66,10 +66,12 @@ def spins(environment: Mapping[str, str]) -> str:
     pytest.skip("torch's OpenMP here is not GNU's")
 
 
+@pytest.mark.slow
 def test_commands_load_a_torch_whose_threads_soon_sleep() -> None:
     assert spins({}) == str(SPINS)
 
 
+@pytest.mark.slow
 def test_what_the_user_chose_is_kept() -> None:
     assert spins({"GOMP_SPINCOUNT": "1234"}) == "1234"
     assert spins({"OMP_WAIT_POLICY": "passive"}) == "0"
@@ -94,6 +96,7 @@ def test_a_job_that_gets_no_variables_soon_sleeps_too() -> None:
     assert done.stdout.strip() == str(SPINS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not count waiting")
 def test_waiting_for_a_core_is_what_is_left_of_the_time() -> None:
     """A thread that never sleeps, one of three on a core: it ran, or it waited."""
@@ -103,6 +106,7 @@ def test_waiting_for_a_core_is_what_is_left_of_the_time() -> None:
     assert share > 0.3
 
 
+@pytest.mark.slow
 def test_the_measurement_makes_steps_on_an_idle_and_on_a_busy_machine() -> None:
     steps = ("SOLVER.ITERS", "TEST.PERIOD", "CHECKPOINT_PERIOD")
     words = pairs({key: value for key, value in SMALL.items() if key not in steps})

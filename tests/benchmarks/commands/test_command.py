@@ -488,6 +488,7 @@ def test_a_run_without_a_score_is_still_in_the_table(command: Command, runs: Run
     assert "dacs" in command("--methods", "dacs", "--output", "out").out
 
 
+@pytest.mark.slow
 def test_weights_are_checked_before_the_first_run(small_config: Callable[..., CfgNode]) -> None:
     run = Run.at(Path(), small_config("mrm", overrides={"WEIGHTS": "nowhere.pth"}))
     with pytest.raises(MethodError, match=r"nowhere\.pth"):

@@ -76,6 +76,7 @@ def test_options_and_arguments_that_are_paths(
     assert {option: values(stays, option) for option in options} == {key: ["~no-such-user/a"] for key in options}
 
 
+@pytest.mark.slow
 def test_folders_that_are_collected_and_drawn(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert results.collect.main(["~/runs"]) == 2
     assert f"{home}/runs: no such folder" in capsys.readouterr().err
@@ -120,6 +121,7 @@ def test_a_protocol_below_home_reads_data_there(home: Path) -> None:
     assert own.line().startswith(expected)
 
 
+@pytest.mark.slow
 def test_the_environment_says_where_data_and_caches_lie(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", "~/data")
     assert data_root(RunSpec("gta-cityscapes", "dacs").resolve()) == home / "data"

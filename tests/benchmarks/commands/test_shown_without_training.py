@@ -61,6 +61,7 @@ def test_a_grid_of_which_one_run_diverged(monkeypatch: pytest.MonkeyPatch, capfd
     assert "latent, seed 0: diverged before, loss is inf" in ended.out and "1 diverged" in ended.out
 
 
+@pytest.mark.slow
 def test_the_report_of_a_search(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Its trials were made by a command that had the data."""
     words = ["--space", "mask-ratio", "--trials", "1", "--study", "mine", *ELSEWHERE]

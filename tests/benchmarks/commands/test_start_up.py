@@ -70,6 +70,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, none_registered: None) 
     return tmp_path / "own.py"
 
 
+@pytest.mark.slow
 def test_declared_parts_are_those_that_are_registered(none_registered: None) -> None:
     code = (
         "from methods.framework.shipped import declared_parts, import_methods; read = declared_parts(); "

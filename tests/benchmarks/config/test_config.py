@@ -220,6 +220,7 @@ def test_run_folder_is_readable_and_ends_in_the_id() -> None:
 # Defaults, protocols, recipes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", protocols())
 def test_every_protocol_resolves_with_every_recipe_and_network(protocol: str) -> None:
     chosen = protocol_values(protocol)

@@ -95,6 +95,7 @@ def test_how_often_a_run_is_evaluated_is_no_other_run(small_config: MakeConfig, 
     assert former_ids(often)[1] != former_ids(seldom)[1]
 
 
+@pytest.mark.slow
 def test_the_base_trial_of_a_search_is_the_run_that_run_py_makes(tmp_path: Path) -> None:
     search = searched("--pruner", "none")
     of_run_py = RunSpec("streets", "dacs+mrm", overrides={"SOLVER.ITERS": 50}).resolve()
@@ -118,6 +119,7 @@ def test_the_base_trial_of_a_search_of_before_is_found_by_run_py(tmp_path: Path)
     assert run_folder(tmp_path, of_run_py) == folder
 
 
+@pytest.mark.slow
 def test_a_study_of_before_goes_on(tmp_path: Path) -> None:
     search = searched()
     storage = open_storage(None, tmp_path / "study")

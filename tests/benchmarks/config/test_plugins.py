@@ -312,6 +312,7 @@ def test_a_run_folder_imports_none_and_says_what_to_name(elsewhere: Path, caplog
 # Who knows of it
 
 
+@pytest.mark.slow
 def test_the_example_of_a_method_is_trained_by_local_workers(elsewhere: Path) -> None:
     words = ("--plugin", "entropy.py", "--methods", "entropy", "--launcher", "local", "--parallel", "1")
     done = started("benchmarks/run.py", *words, *pairs(QUICK))
@@ -324,6 +325,7 @@ def test_the_example_of_a_method_is_trained_by_local_workers(elsewhere: Path) ->
     assert '"loss_entropy"' in (file.parent / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_of_a_network_is_trained_and_opened(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--methods", "mrm", "--network", "tiny", *pairs(QUICK))
     done = started("benchmarks/run.py", *words, SEGSHIFT_PLUGINS="tiny.py")
@@ -341,6 +343,7 @@ def weighted(result: dict[str, Any], pixels: dict[str, int]) -> float:
     return sum(count * (result["iou"][name] or 0.0) for name, count in pixels.items()) / sum(pixels.values())
 
 
+@pytest.mark.slow
 def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_finished_run(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -392,6 +395,7 @@ def broken(counts, classes):
 """
 
 
+@pytest.mark.slow
 def test_a_metric_that_fails_takes_no_result_away(
     small_config: Callable[..., Any], elsewhere: Path, capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -424,6 +428,7 @@ def submitted(output: Path) -> Submitter:
     return submitter(output, Profile())
 
 
+@pytest.mark.slow
 def test_jobs_import_the_copy_that_they_were_submitted_with(elsewhere: Path) -> None:
     import_plugins(["entropy.py"])
     cfg = RunSpec("streets", "entropy", overrides=QUICK).resolve()

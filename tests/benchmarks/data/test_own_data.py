@@ -72,6 +72,7 @@ def test_the_example_runs_for_two_steps(examples: Path, tmp_path: Path, name: st
     assert reread == cfg and run_id(reread) == run_id(cfg)
 
 
+@pytest.mark.slow
 def test_both_examples_are_the_same_data(examples: Path) -> None:
     """One maps ids as it reads, the other converts the files: pixel by pixel the same."""
     cfgs = [resolved(examples / f"{name}.yaml") for name in ("folders", "registered")]

@@ -146,6 +146,7 @@ def test_all_damaged_starts_anew(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert_ends_as(folder, run)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_could_not_be_read_for_now_is_not_taken_for_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

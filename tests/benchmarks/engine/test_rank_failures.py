@@ -49,6 +49,7 @@ def test_a_failing_rank_is_told_of_and_the_run_goes_on_as_if_nothing_was(
         assert_same(state(tmp_path), state(whole()))
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
     with locked(tmp_path):
         line = make_run(WorkerJob("run", Run.at(tmp_path, config()), False, 2))

@@ -78,6 +78,7 @@ def finished(small_config: MakeConfig, tmp_path: Path) -> tuple[CfgNode, Path, d
     return cfg, folder, run_one(Run.at(folder, cfg), RunWatcher()).content
 
 
+@pytest.mark.slow
 def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
     cfg, folder, record = finished
     assert record["status"] == "finished", record["reason"]
@@ -105,6 +106,7 @@ def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, di
     assert {path.name for path in folder.glob("*.pth")} == {"model_final.pth"}
 
 
+@pytest.mark.slow
 def test_the_counts_of_each_image_make_the_scores_of_the_record(
     finished: tuple[CfgNode, Path, dict[str, Any]],
 ) -> None:
@@ -119,6 +121,7 @@ def test_the_counts_of_each_image_make_the_scores_of_the_record(
             assert record["validation"]["labelled_pixels"][name] == labelled[index]
 
 
+@pytest.mark.slow
 def test_rebuilder_is_not_in_the_model(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
     _, folder, _ = finished
     saved = final(folder)
@@ -126,6 +129,7 @@ def test_rebuilder_is_not_in_the_model(finished: tuple[CfgNode, Path, dict[str, 
     assert [name for name in saved["terms"] if "rebuilder" in name]
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_made_again_unless_forced(finished: tuple[CfgNode, Path, dict[str, Any]]) -> None:
     cfg, folder, record = finished
     stamp = (folder / "model_final.pth").stat().st_mtime_ns
@@ -140,6 +144,7 @@ def test_finished_run_is_not_made_again_unless_forced(finished: tuple[CfgNode, P
     assert_same(weights, final(folder)["model"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_killed_run_goes_on_to_the_same_end(
     finished: tuple[CfgNode, Path, dict[str, Any]], tmp_path: Path, after: int
@@ -166,6 +171,7 @@ def test_killed_run_goes_on_to_the_same_end(
     assert metrics(folder) == metrics(whole)
 
 
+@pytest.mark.slow
 def test_killed_in_the_last_evaluation(
     finished: tuple[CfgNode, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +195,7 @@ def test_killed_in_the_last_evaluation(
     assert (resumed["result"], resumed["iterations"]) == (record["result"], 4)
 
 
+@pytest.mark.slow
 def test_failed_run_says_why_and_is_tried_again(
     small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +246,7 @@ def test_two_processes_do_not_write_one_folder(small_config: MakeConfig, tmp_pat
         pass
 
 
+@pytest.mark.slow
 def test_loader_workers_and_bf16(small_config: MakeConfig, tmp_path: Path) -> None:
     plain = run_one(Run.at(tmp_path / "plain", small_config("dacs")), RunWatcher()).content
     several = small_config("dacs", overrides={"NUM_WORKERS": 2})
@@ -247,6 +255,7 @@ def test_loader_workers_and_bf16(small_config: MakeConfig, tmp_path: Path) -> No
     assert plain["id"] == loaded["id"]
 
 
+@pytest.mark.slow
 def test_bf16_trains_and_is_said_to_be_slow_where_the_processor_lacks_it(
     small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,6 +302,7 @@ def test_mismatched_source_label_fails_the_run_in_one_line(
     assert record["reason"].startswith("DataError: ") and "512" in record["reason"] and "\n" not in record["reason"]
 
 
+@pytest.mark.slow
 def test_the_watcher_is_told_of_every_image_that_is_scored(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
@@ -307,6 +317,7 @@ def test_the_watcher_is_told_of_every_image_that_is_scored(
     assert told == [(0, 2), (1, 2)] * 3
 
 
+@pytest.mark.slow
 def test_the_watcher_of_a_resumed_run_is_told_its_last_miou(
     small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_student_and_teacher_are_bit_equal_on_every_rank(name: str, ranks: int) 
     assert all(of_rank == trained[0] for of_rank in trained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ranks"), CASES)
 def test_ranks_see_the_images_of_one_process_without_overlap(name: str, ranks: int) -> None:
     ((alone,), by_rank) = made(1)[1][name].images, made(ranks)[1][name].images
@@ -118,6 +119,7 @@ def test_ranks_see_the_images_of_one_process_without_overlap(name: str, ranks: i
         assert len(images) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ranks"), CASES)
 def test_checkpoint_and_record_are_those_of_one_process(name: str, ranks: int) -> None:
     (alone, _), (together, _) = made(1), made(ranks)

@@ -60,6 +60,7 @@ def test_draws_keep_their_values_and_are_not_counted() -> None:
         assert isinstance(mixed, FakeTensor) and counter.live > 0
 
 
+@pytest.mark.slow
 def test_between_steps_there_are_weights_and_optimizer_state() -> None:
     """Weights, two moments of AdamW, buffers: by numbers of elements."""
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
@@ -116,6 +117,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     return lambda *more: call(step_memory, [*words, *more], monkeypatch, capfd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

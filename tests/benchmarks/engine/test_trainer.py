@@ -17,6 +17,7 @@ from methods.networks import Segmentor, build_segmentor
 MakeConfig = Callable[..., CfgNode]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("add_on", ["mic", "mrm"])
 def test_weight_0_is_bit_identical_to_the_host(small_config: MakeConfig, add_on: str) -> None:
     host = make_trainer(small_config("dacs"))
@@ -25,6 +26,7 @@ def test_weight_0_is_bit_identical_to_the_host(small_config: MakeConfig, add_on:
     assert_same(state(host), state(off))
 
 
+@pytest.mark.slow
 def test_host_draws_the_same_beside_add_ons(small_config: MakeConfig) -> None:
     alone = train(make_trainer(small_config("dacs")), 1)[0]
     beside = train(make_trainer(small_config("dacs+mic+mrm")), 1)[0]
@@ -78,6 +80,7 @@ def test_mrm_on_the_target_view_costs_a_pass(small_config: MakeConfig) -> None:
     assert student.calls == {"encoder": 3, "decoder": 3}  # mrm decodes the rebuilt features alone
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_weighted_sum(small_config: MakeConfig) -> None:
     cfg = small_config("dacs+mic+mrm", overrides={"TERMS.MIC.WEIGHT": 0.5, "TERMS.MRM.WEIGHT": 3.0})
     stepped, summed = make_trainer(cfg), make_trainer(cfg)
@@ -155,6 +158,7 @@ def test_terms_of_one_view_are_backpropagated_together(small_config: MakeConfig)
     assert groups == [("source", ["Supervised"]), ("mixed", ["SelfTrainingLoss", "MRM"]), ("own", ["MIC"])]
 
 
+@pytest.mark.slow
 def test_a_step_is_made_and_trained_from_outside_as_in_a_run(small_config: MakeConfig) -> None:
     """What counts and measures steps needs no private part of the trainer."""
     cfg, heard = small_config("dacs+mrm"), []
@@ -192,6 +196,7 @@ def test_rates_of_encoder_decoder_and_rebuilder(small_config: MakeConfig) -> Non
     assert rates[99] == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 def test_norms_of_mit_do_not_decay(small_config: MakeConfig) -> None:
     cfg = small_config("source-only", overrides={"NETWORK": "daformer-mitb0"})
     student = build_segmentor("daformer-mitb0", 19, "none")

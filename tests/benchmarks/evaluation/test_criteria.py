@@ -89,6 +89,7 @@ def test_source_miou_is_that_of_the_student_on_the_held_out_images() -> None:
     assert found > 0
 
 
+@pytest.mark.slow
 def test_confidence_is_that_of_the_teacher_inside_the_margins() -> None:
     run = measured()
     paths = [files(streets_root(), "cityscapes/leftImg8bit/train/*/*.png")[i] for i in (0, 1, 3)]  # i * 5 // 3
@@ -118,6 +119,7 @@ def test_every_evaluation_is_in_the_curve_the_metrics_and_the_table() -> None:
     assert run.images == [*two, *two, *three, *two, *two, *two, *three]
 
 
+@pytest.mark.slow
 def test_the_student_is_measured_where_there_is_no_teacher_and_no_target_label_is_opened(tmp_path: Path) -> None:
     own = Own(tmp_path)
     for i in range(2):
@@ -155,6 +157,7 @@ def test_measuring_changes_nothing_of_the_training(tmp_path: Path) -> None:
     assert from_folders([plain])[["source_miou", "confidence"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_margins_that_leave_no_pixel_leave_no_confidence() -> None:
     paths = files(streets_root(), "cityscapes/leftImg8bit/train/*/*.png")[:1]
     items = [{"file_name": str(path), "image_id": path.stem} for path in paths]

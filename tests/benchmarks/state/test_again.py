@@ -46,6 +46,7 @@ def made(small_config: Callable[..., CfgNode], tmp_path: Path) -> tuple[CfgNode,
     return cfg, folder
 
 
+@pytest.mark.slow
 def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
     made: tuple[CfgNode, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
     assert folder.parent.is_dir()  # the link was removed, not what it leads to
 
 
+@pytest.mark.slow
 def test_a_run_of_a_queue_that_is_made_anew_goes_on_when_its_job_is_started_again(made: tuple[CfgNode, Path]) -> None:
     cfg, folder = made
     before = contents(folder)

@@ -257,6 +257,7 @@ MACHINES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["free", "dead"])
 @pytest.mark.parametrize("patches", ["", NO_LOCKS, *MACHINES], ids=["flock", "none", "machines", "local flock"])
 def test_of_two_that_race_one_gets_it(tmp_path: Path, patches: str, before: str) -> None:

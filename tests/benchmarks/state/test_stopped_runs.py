@@ -40,6 +40,7 @@ def test_the_record_of_a_run_that_goes_on_has_the_curve_so_far() -> None:
     assert row["status"] == final["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_counted_and_taken_up_to_the_same_end(tmp_path: Path) -> None:
     run = measured()
     reason = "pruned by study lambda"

@@ -26,6 +26,7 @@ def text() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_the_imports(shown: list[Room], text: str) -> None:
     assert text == with_table(text, shown), ANEW
     assert table(shown) in text

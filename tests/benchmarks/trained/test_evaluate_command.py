@@ -67,6 +67,7 @@ def rows(ended: Ended) -> list[list[str]]:
     return [line.rsplit(maxsplit=1) for line in ended.out.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["student", "teacher"])
 def test_the_numbers_are_the_records_bit_for_bit(evaluate: Command, run: Path, model: str) -> None:
     before = (run / "record.json").read_bytes()
@@ -135,6 +136,7 @@ def test_evaluation_json_has_null_for_what_is_no_number(evaluate: Command, run: 
     assert None in own["iou"].values() and own["equals_record"] is True
 
 
+@pytest.mark.slow
 def test_a_difference_from_the_record_is_told(evaluate: Command, run: Path) -> None:
     record = json.loads((run / "record.json").read_text())
     record["result"]["student"]["iou"]["road"] += 0.25
@@ -298,6 +300,7 @@ def test_another_protocol_is_looked_for_where_the_run_had_its_data(
     assert [entry["protocol"] for entry in entries(run)] == ["cityscapes-darkzurich", "mine"]
 
 
+@pytest.mark.slow
 def test_windows_that_the_network_does_not_take_are_told_in_one_line(evaluate: Command, run: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["TEST"] |= {"SLIDING": True, "WINDOW": [4, 4]}
@@ -349,6 +352,7 @@ def test_a_damaged_evaluation_is_told_in_one_line(evaluate: Command, run: Path) 
     assert (run / "evaluation.json").read_text() == "["
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_has_no_record_to_compare_with(evaluate: Command, run: Path) -> None:
     record = json.loads((run / "record.json").read_text())
     del record["result"]

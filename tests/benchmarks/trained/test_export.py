@@ -172,6 +172,7 @@ def test_the_program_is_for_what_the_network_is_given_in_a_test(
 # On a fault
 
 
+@pytest.mark.slow
 def test_a_program_that_computes_something_else_is_not_kept(
     export: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_network_that_cannot_be_traced_leaves_its_checkpoint(
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "part"), [(10_000, "net.pth"), (None, "net.pt2")])
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     export: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, part: str

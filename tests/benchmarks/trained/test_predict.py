@@ -75,6 +75,7 @@ def assert_same_classes(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.mean(found != expected) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["predict", "evaluate", "export"])
 def test_as_a_process_from_another_folder(tmp_path: Path, name: str) -> None:
     """Beside a package of the name of ours: the checkout comes first."""
@@ -102,6 +103,7 @@ def test_as_a_process_from_another_folder(tmp_path: Path, name: str) -> None:
 # What is written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["student", "teacher"])
 def test_label_maps_and_overlays_of_images_of_any_size(predict: Command, tmp_path: Path, model: str) -> None:
     drawn = drawn_images()
@@ -128,6 +130,7 @@ def test_label_maps_and_overlays_of_images_of_any_size(predict: Command, tmp_pat
     assert sorted(path.name for path in (tmp_path / "out/labels").iterdir()) == sorted(f"{n}.png" for n in images)
 
 
+@pytest.mark.slow
 def test_the_window_and_the_size_of_the_protocol_are_used(predict: Command, tmp_path: Path) -> None:
     """TEST.WINDOW averages the logits of overlapping windows, TEST.RESIZE scales first; here both, written out."""
     run = copied(trained(), tmp_path / "run")
@@ -190,6 +193,7 @@ def test_a_grey_photo_is_predicted_with_one_line(
     assert np.array_equal(*pictures)
 
 
+@pytest.mark.slow
 def test_a_larger_image_is_predicted_where_the_user_says_so(predict: Command, tmp_path: Path) -> None:
     image = noise(tmp_path / "a.png", 128, 96)
     words = ("--run", str(trained()), "a.png", "--window", "64x64")
@@ -213,6 +217,7 @@ def test_a_larger_image_is_predicted_where_the_user_says_so(predict: Command, tm
     assert_one_line(predict(*words[:-1], "64"), "--window is '64', expected a width and a height")
 
 
+@pytest.mark.slow
 def test_what_is_too_large_to_be_taken_whole_names_the_way_out(
     predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +289,7 @@ def test_equal_names_do_not_overwrite_each_other(predict: Command, tmp_path: Pat
 # A test server's files
 
 
+@pytest.mark.slow
 def test_a_split_of_cityscapes_is_written_in_label_ids(predict: Command, tmp_path: Path) -> None:
     ended = predict("--run", str(trained()), "--split", "val", "--output", "out")
     assert ended.code == 0 and "2 images of val predicted" in ended.out
@@ -374,6 +380,7 @@ def test_what_cannot_be_predicted_is_told_in_one_line(predict: Command, tmp_path
     assert not (tmp_path / "predictions").exists()
 
 
+@pytest.mark.slow
 def test_damaged_runs_are_told_in_one_line(predict: Command, tmp_path: Path) -> None:
     noise(tmp_path / "a.png", 16, 16)
     run = copied(trained(), tmp_path / "run")
@@ -402,6 +409,7 @@ def test_damaged_runs_are_told_in_one_line(predict: Command, tmp_path: Path) -> 
     assert_one_line(predict(*words), "config.yaml: HRDA.CONTEXT_SCALE is 0.0, expected one over a whole number")
 
 
+@pytest.mark.slow
 def test_a_window_that_the_network_does_not_take_is_told_in_one_line(predict: Command, tmp_path: Path) -> None:
     run = copied(trained(), tmp_path / "run")
     config = yaml.safe_load((run / "config.yaml").read_text())
