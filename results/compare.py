@@ -102,10 +102,12 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     scores = named_scores(arguments.columns, rows, model) if arguments.columns else headline(rows)
     if rule != LAST and not arguments.columns:
         scores = scores[:1]  # records keep no other on the way
-    summaries = summarize(rows, scores, baseline, model, rule)
+    summaries = summarize(rows, scores, baseline, model, rule, say)
     for summary in summaries:
         if summary.why_none:
             print(one_line(f"{summary.row.label}: no difference to {baseline}, {summary.why_none}"), file=sys.stderr)
+        if summary.versus and (keys := ", ".join(summary.versus.besides)):
+            print(one_line(f"{summary.row.label}: {baseline} has other {keys}, not the method alone"), file=sys.stderr)
     if arguments.format == "latex":
         return latex(summaries, scores, baseline) + "".join(f"% {line}\n" for line in notes.splitlines())
     if arguments.format == "csv":

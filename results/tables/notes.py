@@ -19,7 +19,7 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
     if baseline:
         notes.append(
             f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
-            "them, 95% (images, seeds) a bootstrap of both."
+            "them; 95% (images, seeds), where all runs left counts of their images, a bootstrap of both."
         )
     for protocol, group in runs.groupby("protocol", sort=False):
         if counted := said(group):

@@ -33,11 +33,13 @@ class Row:
         names: the values of what rows are named by, as method.
         setting: the config keys that tell it from rows of the same names, with its values; empty where there are none.
         runs: rows of `results.tables.frame`, whatever their status.
+        config: the keys of the first run's config.yaml that decide numbers, but for the seed.
     """
 
     names: dict[str, str]
     setting: dict[str, str]
     runs: pd.DataFrame
+    config: dict[str, Any]
 
     @property
     def label(self) -> str:
@@ -73,6 +75,7 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
                 dict(zip(by, map(str, names), strict=True)),
                 dict(zip(differing, values, strict=True)) if len(parts) > 1 else {},
                 group[group["folder"].isin(folders)],
+                settings[folders[0]],
             )
             _check_seeds(row)
             found.append(row)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from results.files.errors import ResultsError
+from results.records.columns import ScoreKey
 from results.records.image_counts import read_counts
 from results.records.record import FINISHED, read_record
 from results.records.scores import HEADLINE, STUDENT
 from results.statistics.bootstrap import bootstrap_interval
 from results.statistics.paired import Interval, PairedDifference, paired_difference
+from results.tables.frame import say as tell
 from results.tables.rows import Row
 from results.tables.scores_by_seed import LAST, Score, scores
+
+# Keys that no method sets: where a row and its baseline differ in them, so do the two in more than the method.
+_OF_NO_METHOD = ("DATA.", "TEST.RESIZE", "SOLVER.BATCH", "SOLVER.PRECISION", "WEIGHTS")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,12 @@ class Versus:
     Attributes:
         difference: paired by seed.
         by_image: the interval over images and seeds together; None where the runs left no counts of images.
+        besides: config keys in which the two differ and that no method sets.
     """
 
     difference: PairedDifference
     by_image: Interval | None
+    besides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ def summarize(
     baseline: str | None = None,
     model: str = STUDENT,
     rule: str = LAST,
+    say: Callable[[str], None] = tell,
 ) -> list[Summary]:
     """The figures of all rows.
 
@@ -74,6 +82,7 @@ def summarize(
             network (and setting, where that has several); None: no differences.
         model: STUDENT or TEACHER.
         rule: LAST or ORACLE.
+        say: gets a line for each damaged file of counts, without which there is no interval over images.
 
     Raises:
         ResultsError: no row is of the baseline.
@@ -94,8 +103,8 @@ def summarize(
                 why = "no seed in common"
             else:
                 is_plain = columns[0] == Score() and rule == LAST
-                by_image = _by_image(row, with_what[0], model) if is_plain else None
-                versus = Versus(difference, by_image)
+                by_image = _by_image(row, with_what[0], model, say) if is_plain else None
+                versus = Versus(difference, by_image, _besides(row, with_what[0]))
         found.append(Summary(row, [Mean.of(values) for values in by_seed[place]], versus, why))
     return found
 
@@ -116,15 +125,20 @@ def _baseline(
     return alike[0]
 
 
+def _besides(row: Row, baseline: Row) -> tuple[str, ...]:
+    both = row.config.keys() & baseline.config.keys()
+    return tuple(sorted(k for k in both if k.startswith(_OF_NO_METHOD) and row.config[k] != baseline.config[k]))
+
+
 def _place(row: Row) -> tuple[set[str], set[str]]:
     return _values(row, "protocol"), _values(row, "network")
 
 
 def _values(row: Row, column: str) -> set[str]:
-    return set(map(str, row.runs.loc[row.runs["status"] == FINISHED, column]))
+    return set(map(str, row.runs[column]))
 
 
-def _by_image(row: Row, baseline: Row, model: str) -> Interval | None:
+def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -> Interval | None:
     """The interval over images and seeds, where all their finished runs left counts of the same images."""
     counts, made_of, left_out = [], set(), set()
     classes: list[int] = []
@@ -132,7 +146,11 @@ def _by_image(row: Row, baseline: Row, model: str) -> Interval | None:
         of_seeds = {}
         finished = each.runs[each.runs["status"] == FINISHED]
         for seed, folder in zip(finished["seed"], finished["folder"], strict=True):
-            record, found = read_record(Path(folder)), read_counts(Path(folder), model)
+            try:
+                record, found = read_record(Path(folder)), read_counts(Path(folder), model)
+            except ResultsError as error:
+                say(f"no interval over images of {row.label}: {error}")
+                return None
             if record is None or found is None or record.validation is None or not record.data.get("VAL"):
                 return None
             names = list(record.validation.labelled_pixels)
@@ -150,8 +168,6 @@ def _by_image(row: Row, baseline: Row, model: str) -> Interval | None:
 
 def headline(rows: Sequence[Row]) -> list[Score]:
     """The headline, and mIoU over each further class set that runs were scored on, large ones first."""
-    from results.records.columns import ScoreKey
-
     columns: list[object] = list(rows[0].runs.columns) if rows else []
     first = {int(size) for row in rows for size in row.runs["classes"]}
     sizes = {

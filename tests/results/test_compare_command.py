@@ -119,6 +119,17 @@ def test_longer_runs_are_not_compared_with_a_shorter_baseline(runs: Path, capsys
     assert code == 0 and "the baseline has other max iterations" in err and "+1" not in out
 
 
+def test_a_baseline_that_differs_in_more_than_the_method_is_told(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in sorted(runs.glob("*/*")):
+        batch = 4 if folder.parent.name == "dacs" else 2
+        settings(folder, SOLVER__BATCH=batch, TERMS__MRM={"RATIO": batch / 10}, INPUT__CROP=[9, 9])
+    code, out, err = called(capsys, runs, "--baseline", "dacs")
+    assert code == 0 and "+1.9 ± 0.4" in out
+    assert err == "dacs+mrm: dacs has other SOLVER.BATCH, not the method alone\n"
+
+
 def test_what_is_not_finished_is_counted_with_its_reason_and_what_is_damaged_is_named(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +204,10 @@ def test_intervals_over_images_are_there_where_all_runs_left_counts_of_the_same_
     mrm = list(csv.DictReader(io.StringIO(out)))[1]
     low, high = float(mrm["low (images and seeds)"]), float(mrm["high (images and seeds)"])
     assert code == 0 and 0 < low < high < 10
+    (folder / "counts-student.npz").write_bytes(b"cut")
+    code, out, err = called(capsys, runs, "--baseline", "dacs")
+    assert code == 1 and "95% (images" not in out.splitlines()[0] and "+" in out  # the table is there all the same
+    assert "no interval over images of dacs+mrm" in err and "counts-student.npz" in err
     record["data"]["VAL"]["images"] = "others"
     (folder / "record.json").write_text(json.dumps(record))
     code, out, _ = called(capsys, runs, "--baseline", "dacs")
