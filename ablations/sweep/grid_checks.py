@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
-
-from detectron2.config import CfgNode
 
 from benchmarks.config.keys import get_config
 from benchmarks.config.overrides import apply
@@ -27,6 +24,7 @@ def check_keys(changes: Any, where: str, choices: Sequence[str] = ()) -> None:
         raise ConfigError(f"{where}: found {changes!r:.60}, expected config keys and their values")
     for key in set(changes) & {*CHOICES, "SEED", "PROTOCOL"} - set(choices):
         raise ConfigError(f"{where}: {key} cannot be set here")
+    cfg = get_config()
     for key, value in changes.items():
         if key == "METHOD":
             recipe_of(value, f"{where}: METHOD")
@@ -36,12 +34,7 @@ def check_keys(changes: Any, where: str, choices: Sequence[str] = ()) -> None:
             if value not in NETWORKS:
                 raise ConfigError(f"{where}: unknown network {value!r}; {nearest(str(value), list(NETWORKS))}")
         else:
-            apply(_defaults().clone(), {key: value}, where)
-
-
-@cache
-def _defaults() -> CfgNode:
-    return get_config()
+            apply(cfg, {key: value}, where)
 
 
 def keys_of(content: Any, where: str, known: set[str]) -> dict[str, Any]:

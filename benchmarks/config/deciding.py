@@ -68,7 +68,7 @@ def idle_keys(cfg: CfgNode) -> set[str]:
 
 def first_defaults() -> dict[str, Any]:
     """The default that each key had first, which may be another by now; of keys that are not recorded, that of now."""
-    return {**_defaults_of(tuple(TERMS)), **recorded_defaults()}
+    return {**_defaults_of(tuple(TERMS.items())), **recorded_defaults()}
 
 
 @cache
@@ -78,8 +78,8 @@ def recorded_defaults() -> dict[str, Any]:
 
 
 @cache
-def _defaults_of(terms: tuple[str, ...]) -> dict[str, Any]:
-    """The defaults of now; ``terms``: those that are registered by now, which have keys."""
+def _defaults_of(terms: tuple[tuple[str, type], ...]) -> dict[str, Any]:
+    """The defaults of now; ``terms``: those that are registered by now, whose settings have keys."""
     return flatten(get_config())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.config import deciding, plugins
+from benchmarks.config import plugins
 from benchmarks.config.metrics import METRICS
 from methods.framework.recipes import PARTS
 from methods.framework.term import TERMS
@@ -31,4 +31,3 @@ def forgotten() -> Iterator[None]:
             if name.startswith(("segshift_user_", "mylab")):
                 del sys.modules[name]
         os.environ.pop(plugins.VARIABLE, None)
-        deciding._defaults_of.cache_clear()  # by names of terms, which other files may have too
