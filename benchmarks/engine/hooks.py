@@ -20,9 +20,11 @@ from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.engine.event_files import EventFiles
 from benchmarks.engine.trainer import LOG_PERIOD, Trainer
 from benchmarks.evaluation.evaluator import Evaluated, evaluate
+from benchmarks.evaluation.example_keeper import Each, ExampleKeeper
 from benchmarks.evaluation.target_free import Criteria
 from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
+from results.records.examples import Examples
 from results.records.record import write_text
 from results.records.scores import HEADLINE, STUDENT, TEACHER
 from slurm.base.interruption import Interrupted, asked_to_stop
@@ -58,7 +60,10 @@ class Evaluation:
     Attributes:
         last: of the last evaluation, by STUDENT and TEACHER, what was scored.
         criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
+        examples: of the last iterate's, small predictions of all processes; None before.
     """
+
+    examples: Examples | None = None
 
     def __init__(
         self,
@@ -79,9 +84,12 @@ class Evaluation:
     def __call__(self) -> dict[str, dict[str, float]]:
         trainer, watcher = self._trainer, self._watcher
         done = min(trainer.iter + 1, trainer.max_iter)
-        self.last = {STUDENT: self._score(trainer.student)}
-        if done == trainer.max_iter and trainer.teacher is not None:
-            self.last[TEACHER] = self._score(trainer.teacher.segmentor)
+        keeper = ExampleKeeper(len(self._dataset)) if done == trainer.max_iter else None
+        self.last = {STUDENT: self._score(trainer.student, keeper.of(STUDENT) if keeper is not None else None)}
+        if keeper is not None:
+            if trainer.teacher is not None:
+                self.last[TEACHER] = self._score(trainer.teacher.segmentor, keeper.of(TEACHER))
+            self.examples = keeper.gathered(self._scoring.space)
         labeller = trainer.student if trainer.teacher is None else trainer.teacher.segmentor
         self.criteria = self._criteria.measure(trainer.student, labeller, watcher.evaluating)
         scalars = {model: found.scores.scalars() for model, found in self.last.items()}
@@ -94,7 +102,7 @@ class Evaluation:
         watcher.evaluated(miou)
         return scalars | ({"criteria": self.criteria} if self.criteria else {})
 
-    def _score(self, segmentor: Segmentor) -> Evaluated:
+    def _score(self, segmentor: Segmentor, each: Each | None) -> Evaluated:
         return evaluate(
             segmentor,
             self._dataset,
@@ -103,6 +111,7 @@ class Evaluation:
             self._workers,
             self._windows,
             self._watcher.evaluating,
+            each,
         )
 
 

@@ -38,6 +38,7 @@ from benchmarks.state.provenance import code_state, hardware, job_id, versions
 from benchmarks.state.run_files import unfit_file
 from datasets.pairs import batches
 from results.files.errors import ResultsError
+from results.records.examples import write_examples
 from results.records.image_counts import write_counts
 from results.records.record import (
     DIVERGED,
@@ -182,6 +183,8 @@ def _run(
         if comm.is_main_process():
             for model, found in evaluation.last.items():
                 write_counts(folder, model, found.by_image)
+            if evaluation.examples is not None:
+                write_examples(folder, evaluation.examples)
             remove_superseded(folder)
     except Diverged as error:
         _LOGGER.error("diverged: %s", error)

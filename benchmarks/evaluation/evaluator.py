@@ -16,6 +16,7 @@ from scipy.sparse import csr_array, vstack
 from benchmarks.config.label_space import Scoring
 from benchmarks.config.metrics import score
 from benchmarks.config.sliding_window import SlidingWindow
+from benchmarks.evaluation.example_keeper import Each
 from benchmarks.evaluation.inference import predict_image
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.labels import IGNORE
@@ -45,9 +46,12 @@ class SegmentationEvaluator(DatasetEvaluator):
 
     _by_image: list[csr_array]
 
-    def __init__(self, scoring: Scoring) -> None:
-        """IoU is of the prediction among all classes, as published: a class set only says which of them count."""
-        self._scoring = scoring
+    def __init__(self, scoring: Scoring, each: Each | None = None) -> None:
+        """IoU is of the prediction among all classes, as published: a class set only says which of them count.
+
+        ``each`` is told of every item and its prediction.
+        """
+        self._scoring, self._each = scoring, each
         self.reset()
 
     def reset(self) -> None:
@@ -61,6 +65,8 @@ class SegmentationEvaluator(DatasetEvaluator):
             counts = confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
             self.confusion += counts
             self._by_image.append(sparse_counts([counts]))
+            if self._each is not None:
+                self._each(item, prediction)
 
     def evaluate(self) -> Evaluated:
         """Return the scores of all counts, those of other processes included."""
@@ -89,17 +95,19 @@ def evaluate(
     workers: int,
     windows: SlidingWindow | None = None,
     seen: Callable[[int, int], None] | None = None,
+    each: Each | None = None,
 ) -> Evaluated:
     """Score a segmentor in eval mode; every module's mode is put back afterwards.
 
     Several processes share the images, and all get the scores of all: the counts are summed.
 
-    ``seen(images, all of them)`` is told before each image how many have been scored.
+    ``seen(images, all of them)`` is told before each image how many have been scored, ``each`` of each prediction on
+    this process's images.
     """
     with eval_mode(segmentor):
         predict = _Predictor(segmentor, device, windows)
         images = SharedLoader(dataset, workers, seen)
-        found: Any = inference_on_dataset(predict, images, SegmentationEvaluator(scoring))
+        found: Any = inference_on_dataset(predict, images, SegmentationEvaluator(scoring, each))
         return found
 
 
@@ -133,7 +141,7 @@ class _Predictor:
 class SharedLoader:
     """A loader of single images with a length, as inference_on_dataset wants it; ``seen`` is that of ``evaluate``.
 
-    Several processes share the images.
+    Items have their "index" in the data set. Several processes share the images.
 
     Attributes:
         indices: of this process's images.
@@ -153,4 +161,4 @@ class SharedLoader:
         for index, item in zip(self.indices, items, strict=True):
             if self._seen is not None:
                 self._seen(index, len(self._dataset))
-            yield [item]
+            yield [item | {"index": index}]

@@ -9,7 +9,7 @@ from results.files.plain_file import what_else
 
 _APPENDED = ("log.txt", "log-rank*.txt", "metrics.json", "events.out.tfevents.*")
 # Here a link is replaced, not followed. last_checkpoint is not among them: a run goes on without.
-_REPLACED = ("record.json", "config.yaml", "code.diff", "counts-student.npz", "counts-teacher.npz")
+_REPLACED = ("record.json", "config.yaml", "code.diff", "counts-student.npz", "counts-teacher.npz", "examples/*")
 _CHECKPOINTS = "model_*.pth"  # read through a link, too: they are large, and may lie on another disk
 
 
