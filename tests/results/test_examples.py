@@ -123,7 +123,7 @@ def _pipe(path: Path) -> None:
 
 
 def _large(path: Path) -> None:
-    Image.new("L", (20_000, 10_000)).save(path)
+    Image.new("L", (4000, 3000)).save(path)
 
 
 def _foreign(path: Path) -> None:
