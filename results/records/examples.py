@@ -193,7 +193,7 @@ def _pixels(place: Path, name: str, kind: str, mode: str) -> np.ndarray:
     from PIL import Image
 
     path = place / name
-    if not name or Path(name).name != name or "\0" in name:
+    if name in ("", "..") or Path(name).name != name or "\0" in name:
         raise ValueError(f"{place / _INDEX}: {name!r:.60} is no name of a file of this folder")
     try:
         with warnings.catch_warnings():
