@@ -1,0 +1,78 @@
+"""What methods cost, against what they score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from results.page.compared import Compared
+from results.page.figure import Figure, Point, Series
+from results.page.table import NOTHING, Table
+from results.records.record import FINISHED
+from results.tables.summary import Summary
+from results.tables.summary_text import mean_text
+
+COSTS = {"seconds_per_iteration": ("seconds an iteration", 3), "peak_memory_mib": ("peak memory (MiB)", 0)}
+
+
+def cost_figures(compared: Compared) -> list[Figure]:
+    """mIoU over seconds an iteration and over memory, a figure for each protocol, network and hardware.
+
+    Rows are their medians over finished runs. An oracle learns from labels that others do not have: it is drawn hollow
+    and is on no front.
+    """
+    figures = []
+    for place, members in compared.by_place():
+        for hardware in dict.fromkeys(name for _, summary in members for name in _hardware(summary)):
+            for column, (label, digits) in COSTS.items():
+                there = [
+                    (style, summary, cost)
+                    for style, summary in members
+                    if (cost := _cost(summary, hardware, column)) is not None and summary.means[0] is not None
+                ]
+                if there:
+                    figures.append(_figure(f"{place}, {hardware}", label, digits, there))
+    return figures
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats: none costs less or the same and scores more, or the same for less."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda each: (each.x, -each.y)):
+        if not front or point.y > front[-1].y:
+            front.append(point)
+    return front
+
+
+def _figure(place: str, label: str, digits: int, there: Sequence[tuple[int, Summary, float]]) -> Figure:
+    series, on_front = [], []
+    texts: list[tuple[str, str, str]] = []
+    for style, summary, cost in there:
+        mean, name, oracle = summary.means[0], summary.row.label, bool(summary.row.runs["oracle"].any())
+        assert mean is not None
+        texts.append((name, f"{cost:.{digits}f}", mean_text(mean, mean.n)))
+        point = Point(cost, mean.mean, mean.deviation, f"{name}: {texts[-1][1]}, mIoU {texts[-1][2]}")
+        series.append(Series(f"{name} (oracle)" if oracle else name, style, [point], line=False, hollow=oracle))
+        if not oracle:
+            on_front.append(point)
+    front = pareto(on_front)
+    names = [series[place].label for place, each in enumerate(series) if each.points[0] in front]
+    columns = dict(zip(("row", label, "mIoU (%)"), map(list, zip(*texts, strict=True)), strict=True))
+    columns["on the front"] = ["yes" if each.points[0] in front else NOTHING for each in series]
+    title = f"mIoU against {label}: {place}"
+    note = f"On the Pareto front, where none is both cheaper and better: {', '.join(names)}." if names else ""
+    bars = "Bars are the sample deviation over seeds."
+    return Figure(
+        title, label, "mIoU (%)", series, Table.of(title, columns), front=(front, "Pareto front"), notes=[note, bars]
+    )
+
+
+def _hardware(summary: Summary) -> list[str]:
+    runs = summary.row.runs
+    return list(dict.fromkeys(runs["hardware"] + ", " + runs["precision"]))
+
+
+def _cost(summary: Summary, hardware: str, column: str) -> float | None:
+    runs = summary.row.runs
+    there = (runs["status"] == FINISHED) & (runs["hardware"] + ", " + runs["precision"] == hardware)
+    cost = runs.loc[there, column].astype(float).median()
+    return None if cost != cost else float(cost)
