@@ -70,7 +70,7 @@ def _figure(compared: Compared, title: str, key: str, lines: dict[str, Ablated])
 
 
 def _places(texts: Sequence[str]) -> dict[str, float]:
-    """Where values stand: at the numbers that they are, or side by side."""
+    """The place of each value: at the number that it is, or side by side."""
     try:
         numbers = [float(text) for text in texts]
     except ValueError:

@@ -50,7 +50,7 @@ class Table:
 
     @cached_property
     def numeric(self) -> list[bool]:
-        """Of each column whether it has numbers, and nothing else."""
+        """Whether each column has numbers, and nothing else."""
         columns = [[each for each in column if each.text != NOTHING] for column in zip(*self.rows, strict=True)]
         return [bool(column) and all(each.number is not None for each in column) for column in columns]
 
