@@ -11,7 +11,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_launcher_options, add_training_options, import_named_plugins
+from benchmarks.cli.run_options import (
+    add_launcher_options,
+    add_plot_options,
+    add_training_options,
+    import_named_plugins,
+)
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -35,6 +40,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="list the grids that ship")
     add_training_options(parser)
+    add_plot_options(parser)
     add_launcher_options(parser)
     return parser.parse_intermixed_args(words)
 
@@ -61,10 +67,12 @@ def main() -> int:
     from benchmarks.launch.compare import make_runs, not_waited_for, runs_digest
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
+    from results.plots.files import read_formats
+    from results.plots.style import WIDTHS
     from results.tables.frame import from_folders
     from results.tables.run_table import render_table
 
-    launcher = read_launcher(arguments)
+    launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
     grid = read_grid(arguments.grid)
     overrides = given_overrides(arguments)
     rows = expand(
@@ -94,8 +102,9 @@ def main() -> int:
 
     def write() -> str:
         stem = arguments.output / "-".join([grid.name, *where, runs_digest(folders)])
-        csv, markdown, plot = write_report(grid, rows, made, stem, title)
-        return f"table: {csv} and {markdown}; plot: {plot}; runs: {arguments.output / cfg.PROTOCOL}"
+        width = WIDTHS[arguments.plot_width]
+        csv, markdown, *plots = map(str, write_report(grid, rows, made, stem, formats, width))
+        return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {arguments.output / cfg.PROTOCOL}"
 
     write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
     return runs_made.code or int(made.failed)

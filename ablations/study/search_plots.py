@@ -22,7 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from ablations.study.study import Objective, Search
-from results.plots import plain, write_figure
+from results.plots.files import write_figure
+from results.plots.style import plain
 from results.tables.run_table import render_table
 
 LEAST_TRIALS = 10
@@ -61,7 +62,7 @@ def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective])
 
 
 def draw(trials: Sequence[FrozenTrial], search: Search, base: FrozenTrial | None, folder: Path) -> Drawn:
-    """Draw what the trials allow: history, contour or slice, Pareto front, importances, as PNG files in ``folder``.
+    """Draw what the trials allow: history, contour or slice, Pareto front, importances, as files in ``folder``.
 
     History, contour and slice are of the first objective. Matplotlib's backend becomes Agg, which needs no display.
 
@@ -84,7 +85,7 @@ def draw(trials: Sequence[FrozenTrial], search: Search, base: FrozenTrial | None
         if base is not None:
             axes.axhline(base.values[0], linestyle="--", label=LABEL, **_BASE_MARK)
         axes.legend(fontsize=8)
-        drawn.files.append(_save(axes, folder / "history.png", title))
+        drawn.files += _save(axes, folder / "history", title)
         if len(search.objectives) == 2:
             axes = plots.plot_pareto_front(
                 _study(trials, search.objectives), target_names=[each.title for each in search.objectives]
@@ -92,7 +93,7 @@ def draw(trials: Sequence[FrozenTrial], search: Search, base: FrozenTrial | None
             if base is not None:
                 _star(axes, *base.values)
             axes.legend(fontsize=8)
-            drawn.files.append(_save(axes, folder / "pareto.png", title))
+            drawn.files += _save(axes, folder / "pareto", title)
         _importances(trials, search, title, folder, drawn)
         _parameters(study, search, base, title, folder, drawn)
     return drawn
@@ -130,7 +131,7 @@ def _importances(trials: Sequence[FrozenTrial], search: Search, title: str, fold
     axes.set_xlim(0, 1.1)
     axes.set_xlabel("importance for reaching the best tenth of trials (PED-ANOVA)")
     axes.legend(fontsize=8)
-    drawn.files.append(_save(axes, folder / "importances.png", title))
+    drawn.files += _save(axes, folder / "importances", title)
 
 
 def _parameters(
@@ -149,7 +150,7 @@ def _parameters(
         axes: Any = plots.plot_slice(study, params=varied, target_name=objective.title)
         if base is not None:
             _mark(axes, study, base, varied, base.values[0])
-        drawn.files.append(_save(axes, folder / "slice.png", title))
+        drawn.files += _save(axes, folder / "slice", title)
         return
     if len({trial.value for trial in done}) < 2:
         drawn.notes.append("no contour plot: the values are all equal")
@@ -166,7 +167,7 @@ def _parameters(
         made[0, 0].figure.set_size_inches(_PANEL * len(varied), _PANEL * len(varied) * 0.8)
         for axes in made.flat:
             axes.label_outer()
-    drawn.files.append(_save(made, folder / "contour.png", title))
+    drawn.files += _save(made, folder / "contour", title)
 
 
 def _mark(
@@ -189,18 +190,17 @@ def _star(axes: Axes, x: float, y: float) -> PathCollection:
     )
 
 
-def _save(made: Any, path: Path, title: str) -> Path:
-    """Write the figure of one or more axes, under a temporary name that is then renamed, and close it."""
+def _save(made: Any, stem: Path, title: str) -> list[Path]:
+    """Write the figure of one or more axes, and close it; returns the files."""
     figure: Any = (made if isinstance(made, Axes) else made.flat[0]).figure
     if isinstance(made, Axes):
         made.set_title(title, fontsize=11)
     else:
         figure.suptitle(title, fontsize=11)
     try:
-        write_figure(figure, path)
+        return write_figure(figure, stem)
     finally:
         plt.close(figure)
-    return path
 
 
 def _study(trials: Sequence[FrozenTrial], objectives: Sequence[Objective], first: int = 0) -> optuna.Study:

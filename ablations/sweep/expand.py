@@ -19,7 +19,7 @@ from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
 
-_METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
+METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ class _Maker:
 
     def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""
-        others = {key: value for key, value in self.overrides.items() if not key.startswith(_METHOD_KEYS)}
+        others = {key: value for key, value in self.overrides.items() if not key.startswith(METHOD_KEYS)}
         alone = replace(run.spec, overrides={**changes, **others})
         return alone == run.spec or self._id(alone) == run.id
 

@@ -13,9 +13,11 @@ import pandas as pd
 from ablations.sweep.expand import Row
 from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import label_of
+from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import Beside, beside
 from benchmarks.config.published_network import other_networks
-from results.plots import Mark, plot_heat_map, plot_line, plot_points
+from results.plots.files import FORMATS, write_figure
+from results.plots.style import COLUMN
 from results.records.images import about_images
 from results.records.record import write_text
 from results.tables.cells import as_csv, markdown
@@ -201,46 +203,14 @@ def _pairs(values: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {label_of(values[key])}" for key in keys)
 
 
-def write_report(grid: Grid, rows: Sequence[Row], made: Report, stem: Path, title: str) -> tuple[Path, Path, Path]:
-    """Write ``stem``.csv, ``stem``.md and ``stem``.png; returns their paths. Raises OSError where it cannot."""
-    csv, text, plot = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md", "png"))
+def write_report(
+    grid: Grid, rows: Sequence[Row], made: Report, stem: Path, formats: Sequence[str] = FORMATS, width: float = COLUMN
+) -> list[Path]:
+    """Write ``stem``.csv, .md, and the plot as .png, .pdf and .svg or some of them; returns the paths. Raises OSError.
+
+    ``width``: of the plot, in inches.
+    """
+    csv, text = (stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "md"))
     write_text(csv, as_csv(made.frame))
     write_text(text, f"{render_table(made.shown, 'markdown')}\n\n{markdown(made.caption)}\n")
-    _plot(grid, rows, made.frame, plot, title)
-    return csv, text, plot
-
-
-def _plot(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, path: Path, title: str) -> None:
-    marks = [_mark(row, line) for row, line in zip(rows, frame.to_dict("records"), strict=True)]
-    several = len(_groups(rows)) > 1
-    reference = marks[0]  # of the one group
-    axes = grid.axes
-    if several or not all(axis.numeric for axis in axes):
-        plot_points(path, marks, None if several else reference, title=title)
-    elif len(axes) == 1:
-        plot_line(path, marks[1:], reference, title=title, x_label=axes[0].name, log=axes[0].log)
-    else:
-        by_labels = {row.labels: mark for row, mark in zip(rows, marks, strict=True)}
-        plot_heat_map(
-            path,
-            [[by_labels[y.label, x.label] for x in axes[1].points] for y in axes[0].points],
-            reference,
-            title=title,
-            x_label=axes[1].name,
-            y_label=axes[0].name,
-            x_ticks=[point.label for point in axes[1].points],
-            y_ticks=[point.label for point in axes[0].points],
-        )
-
-
-def _mark(row: Row, line: Mapping[Any, Any]) -> Mark:
-    published = line["published_miou"]
-    return Mark(
-        row.label,
-        row.values[0],
-        float(line["miou"]),
-        float(line["deviation"]),
-        int(line["n"]),
-        str(line["unfinished"]),
-        None if pd.isna(published) else float(published),
-    )
+    return [csv, text, *write_figure(plot_grid(grid, rows, made.frame, width), stem, formats)]

@@ -85,6 +85,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
 
 
+def add_plot_options(parser: argparse.ArgumentParser) -> None:
+    """--plots and --plot-width, of commands that write plots; `results.plots.files.read_formats` reads the first."""
+    parser.add_argument("--plots", default="png,pdf,svg", help="formats of the plots (default: png,pdf,svg)")
+    parser.add_argument(
+        "--plot-width", choices=("column", "page"), default="column", help="of a two-column paper (default: column)"
+    )
+
+
 def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -> None:
     """--launcher and what belongs to it; `benchmarks.launch.launcher.read_launcher` makes sense of them.
 

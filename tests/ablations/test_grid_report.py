@@ -1,4 +1,4 @@
-"""From a grid's records to its table, its published figures and its plot; and the command as a whole."""
+"""From a grid's records to its table and its published figures; and the command as a whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,14 @@ import pandas as pd
 import pytest
 from counted_costs import COUNTER
 from full_disk import refuse_new_files
-from matplotlib import cbook, pyplot
+from grid_runs import Scores, rows_of, write_run, write_runs
 from matplotlib.figure import Figure
-from PIL import Image
-from record_files import write_record
 from trained_runs import Ended, assert_one_line, call
 
 import ablations.run
 import ablations.sweep.report
 from ablations.profiling import step_cost
-from ablations.sweep.expand import Row, expand
+from ablations.sweep.expand import Row
 from ablations.sweep.grid import read_grid
 from ablations.sweep.published_figures import beside
 from ablations.sweep.report import Report, report, write_report
@@ -32,47 +30,11 @@ from benchmarks.config.run_id import run_id
 from benchmarks.launch import compare
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
-from results import plots
-from results.plots import Mark, plot_heat_map, plot_line, plot_points
 from results.records.record import Record, read_record
-
-Scores = Mapping[str, Sequence[float | str]]  # of a row's label, one a seed; words are the status of a run without one
-
-
-def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
-    options = {"network": None, "host": None, "seeds": [0, 1, 2], "overrides": {}, "output": Path("runs")} | given
-    return expand(read_grid(name), protocol, **options)
 
 
 def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
     return [(row.label, run) for row in rows for run in row.runs]
-
-
-def write_runs(rows: Sequence[Row], scores: Scores) -> None:
-    for row in rows:
-        for run, score in zip(row.runs, scores.get(row.label, ()), strict=False):
-            write_run(run.cfg, run.folder, score)
-
-
-def write_run(cfg: Any, folder: Path, score: float | str) -> None:
-    record: dict[str, Any] = {
-        "id": run_id(cfg),
-        "spec": {"protocol": cfg.PROTOCOL, "method": cfg.METHOD, "network": cfg.NETWORK, "seed": cfg.SEED},
-        "oracle": False,
-        "classes": cfg.TEST.CLASSES,
-        "iterations": cfg.SOLVER.ITERS,
-        "max_iterations": cfg.SOLVER.ITERS,
-        "precision": "fp32",
-        "hardware": {"name": "CPU"},
-        "reason": "",
-        "seconds_per_iteration": 0.5,
-        "peak_memory_mib": 700.0,
-        "wall_seconds": 0.6 * cfg.SOLVER.ITERS,
-        "status": score if isinstance(score, str) else "finished",
-        "result": None if isinstance(score, str) else {"student": {"miou": score}},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_record(folder, record)
 
 
 LAMBDA: Scores = {
@@ -215,122 +177,14 @@ def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path, monk
     assert made.shown["G multiply-adds"][1].endswith(" (2.00×)")
 
 
-# Plots
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures as they are written."""
-    figures: list[Figure] = []
-    write = plots.write_figure
-    monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
-    return figures
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.axes[0].texts)
-
-
-NAN = math.nan
-REFERENCE = Mark("0", 0.0, 22.5, 1.1, 3)
-MARKS = [
-    Mark("0.1", 0.1, 22.0, 0.5, 3),
-    Mark("1", 1.0, 21.5, 0.25, 2, "1 failed", published=23.0),
-    Mark("10", 10.0, NAN, NAN, 0, "3 diverged"),
-]
-
-
-def test_a_line_over_a_logarithm_with_0_apart(tmp_path: Path, drawn: list[Figure]) -> None:
-    path = tmp_path / "line.png"
-    plot_line(path, MARKS, REFERENCE, title="T", x_label="λ", log=True)
-    axes = drawn[0].axes[0]
-    assert axes.get_xscale() == "log" and axes.get_xlabel() == "λ"
-    assert axes.get_ylabel() == "mIoU (%)\nmean ± sample deviation, n = 2 to 3"
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
-    assert 0 < axes.get_xticks()[0] < 0.1
-    apart, measured = axes.containers
-    assert list(measured.lines[0].get_ydata()[:2]) == [22.0, 21.5] and list(apart.lines[0].get_ydata()) == [22.5]
-    (bars,) = measured.lines[2]
-    assert [tuple(segment[:, 1]) for segment in bars.get_segments()[:2]] == [(21.5, 22.5), (21.25, 21.75)]
-    assert "1 failed" in texts(drawn[0]) and "3 diverged" in texts(drawn[0]) and "n = 2" in texts(drawn[0])
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert set(legend) == {"measured", "published", "λ 0: 22.5 ± 1.1"}
-    with Image.open(path) as image:
-        assert image.format == "PNG" and min(image.size) > 300
-        assert len(image.convert("L").getcolors() or ()) > 10  # something is on it
-    assert [path.name for path in tmp_path.iterdir()] == ["line.png"]
-    assert pyplot.get_fignums() == []  # none is left open
-
-
-def test_equal_results_are_equal_files(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        plot_line(tmp_path / name, MARKS[:2], Mark("host", None, 22.0, NAN, 1), title="T", x_label="x", log=False)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-def test_points_are_marks_and_name_what_has_none(tmp_path: Path, drawn: list[Figure]) -> None:
-    plot_points(tmp_path / "points.png", [REFERENCE, *MARKS], REFERENCE, title="T")
-    axes = drawn[0].axes[0]
-    assert [float(mark.lines[0].get_ydata()[0]) for mark in axes.containers[:3]] == [22.5, 22.0, 21.5]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
-    low, high = axes.get_ylim()
-    assert 15 < low < 21.25 and 23.6 < high < 26
-    assert "3 diverged" in texts(drawn[0])
-
-
-@pytest.mark.slow
-def test_dollar_signs_are_shown_and_not_read_as_tex(tmp_path: Path, drawn: list[Figure]) -> None:
-    text = r"a $\nothing$ of $1"
-    marks = [replace(mark, label=f"{mark.label} {text}") for mark in (REFERENCE, *MARKS[:2])]
-    plot_line(tmp_path / "line.png", marks[1:], marks[0], title=text, x_label=text, log=True)
-    plot_points(tmp_path / "points.png", marks, marks[0], title=text)
-    plot_heat_map(
-        tmp_path / "map.png", [marks], marks[0], title=text, x_label=text, y_label=text, x_ticks=[text] * 3,
-        y_ticks=[text],
-    )  # fmt: skip
-    assert len(drawn) == 3
-    for figure in drawn:
-        axes = figure.axes[0]
-        ticks = [tick.get_text() for tick in axes.get_xticklabels()]
-        shown = [axes.get_title(), axes.get_xlabel(), *ticks]
-        assert not any(map(cbook.is_math_text, shown))
-        # Points have no label below them: their ticks are the settings.
-        wanted = [each for each in shown if each or figure is not drawn[1]]
-        assert len(wanted) > 2 and [each for each in wanted if text not in each.replace(r"\$", "$")] == []
-
-
 def test_what_a_grid_says_breaks_no_row_and_is_no_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablations.sweep.report, "_plot", lambda *_: None)
+    monkeypatch.setattr(ablations.sweep.report, "plot_grid", lambda *_: Figure())
     frame = pd.DataFrame({"setting": ["=1+1", "a\rb", "-0.5"], "miou": [20.0, 21.0, 22.5]})
     made = Report(frame, {"setting": ["a|b", "<i>"], "mIoU (19)": ["20.0", "21.0"]}, "title | <b>\nbold", False)
-    csv, text, _ = write_report(read_grid("lambda"), [], made, tmp_path / "grid", "title")
+    csv, text, _ = write_report(read_grid("lambda"), [], made, tmp_path / "grid", ["svg"])
     assert csv.read_bytes() == b"setting,miou\n'=1+1,20.0\n\"a\nb\",21.0\n-0.5,22.5\n"
     lines = text.read_text(encoding="utf-8").splitlines()
     assert r"a\|b" in lines[2] and "&lt;i>" in lines[3] and lines[5:] == [r"title \| &lt;b> bold"]
-
-
-def test_a_heat_map_names_each_cell(tmp_path: Path, drawn: list[Figure]) -> None:
-    plot_heat_map(
-        tmp_path / "map.png", [MARKS, MARKS[::-1]], REFERENCE, title="T", x_label="λ", y_label="ratio",
-        x_ticks=["0.1", "1", "10"], y_ticks=["0.2", "0.4"],
-    )  # fmt: skip
-    axes = drawn[0].axes[0]
-    values = axes.images[0].get_array()
-    assert values.shape == (2, 3) and values[0, 1] == values[1, 1] == 21.5 and values.mask[0, 2] and values.mask[1, 0]
-    found = {text.get_position(): text.get_text() for text in axes.texts}
-    assert found[0, 0] == "22.0 ± 0.5" and found[0, 1] == "-\n3 diverged"
-    assert "0: 22.5 ± 1.1" in axes.get_title()
-
-
-def test_nothing_finished_is_still_a_plot(tmp_path: Path) -> None:
-    none = [Mark(mark.label, mark.value, NAN, NAN, 0, "1 failed") for mark in MARKS]
-    plot_line(tmp_path / "line.png", none, none[0], title="T", x_label="x", log=True)
-    plot_points(tmp_path / "points.png", none, none[0], title="T")
-    ticks = ["a", "b", "c"]
-    plot_heat_map(
-        tmp_path / "map.png", [none], none[0], title="T", x_label="x", y_label="y", x_ticks=ticks, y_ticks=["d"]
-    )
-    assert len(list(tmp_path.iterdir())) == 3
 
 
 # The command
@@ -365,7 +219,7 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     (stem,) = (path.stem for path in (tmp_path / "out").glob("*.csv"))
     assert re.fullmatch("mask-ratio-streets-daformer-lite0-dacs-[0-9a-f]{8}", stem)
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == [f"{stem}.csv", f"{stem}.md", f"{stem}.png", "streets"]
+    assert files == [*(f"{stem}.{ending}" for ending in ("csv", "md", "pdf", "png", "svg")), "streets"]
     back = pd.read_csv(tmp_path / "out" / f"{stem}.csv")
     assert back["miou"].tolist() == pytest.approx([20.0, *(20.0 + digit for digit in range(1, 10))])
     assert back["unfinished"].tolist()[-1] == "1 diverged" and back["unfinished"].isna().sum() == 9
