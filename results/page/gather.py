@@ -13,6 +13,7 @@ from results.page.classes import class_table
 from results.page.compared import Compared
 from results.page.cost import cost_figures
 from results.page.curves import miou_curves, pseudo_label_curves
+from results.page.pictures import galleries
 from results.page.runs import MOST_RUNS, commands, made_with, run_table, settings_of, unfinished
 from results.page.table import Table, shortened
 from results.records.images import MadeOf
@@ -87,6 +88,7 @@ def gather(
         "curves": miou_curves(compared),
         "ablations": ablation_figures(compared),
         "costs": cost_figures(compared),
+        "galleries": galleries(compared, tell),
         "pseudo_labels": pseudo_label_curves(compared, tell),
         "settings": settings_of(compared),
         "runs": run_table(compared),

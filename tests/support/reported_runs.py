@@ -10,9 +10,11 @@ import numpy as np
 import yaml
 from written_runs import write_run
 
+from results.records.examples import IGNORED, Example, Examples, write_examples
 from results.records.image_counts import sparse_counts, write_counts
 
 CLASSES = [f"class{index}" for index in range(19)]
+COLORS = [(37 * index % 256, 90 * index % 256, 151 * index % 256) for index in range(19)]
 IMAGES = 6
 SECONDS = {"source-only": 0.23, "dacs": 0.48, "dacs+mic": 1.4, "dacs+mrm": 0.9, "target-only": 0.3}
 REACHED = {"source-only": 17.0, "dacs": 22.5, "dacs+mic": 23.4, "dacs+mrm": 24.6, "target-only": 38.9}
@@ -57,6 +59,17 @@ def write_reported(folder: Path, method: str, seed: int, *, ratio: float | None 
     (folder / "metrics.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     matrices = [np.diag(random.poisson(60 + miou, 19)) + random.poisson(4, (19, 19)) for _ in range(IMAGES)]
     write_counts(folder, "student", sparse_counts(matrices))
+    write_examples(folder, Examples(CLASSES, COLORS, [_example(index, miou, random) for index in range(IMAGES)]))
+
+
+def _example(index: int, miou: float, random: np.random.Generator) -> Example:
+    """Rows of classes with a frame that has no label, and a prediction that is wrong in the fewer blocks the better."""
+    label = np.repeat((np.arange(64) // 8 + index) % 19, 128).reshape(64, 128).astype(np.uint8)
+    label[:4] = IGNORED
+    wrong = np.kron(random.uniform(0, 100, (8, 16)) > miou + 30, np.ones((8, 8), bool))
+    prediction = np.where(wrong | (label == IGNORED), (label % 19 + 3) % 19, label).astype(np.uint8)
+    image = np.array(COLORS, np.uint8)[label % 19] // 2 + 60
+    return Example(f"town_{index:06d}.png", index, image, label, {"student": prediction, "teacher": prediction})
 
 
 def write_all(runs: Path, seeds: int = 3) -> None:

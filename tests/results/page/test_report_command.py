@@ -64,6 +64,7 @@ def everything(all_runs: Path) -> Page:
     return Page((all_runs / "report.html").read_text())
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_runs_its_own_script_alone(everything: Page) -> None:
     found = everything
     assert len(found.elements["script"]) == 1 and found.elements["script"][0] == {}
@@ -98,13 +99,15 @@ def test_what_others_wrote_is_text(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "<img src=x>" / "record.json").write_text("{")
     (tmp_path / "0" / "metrics.json").write_text(f'{{"iteration": 9, "pseudo_label_{HOSTILE}": 0.5}}\n')
     found = page(capsys, tmp_path, code=1)
-    assert len(found.elements["script"]) == 1 and "img" not in found.elements
+    assert len(found.elements["script"]) == 1
+    assert all(str(each["src"]).startswith("data:image/") for each in found.elements["img"])
     assert found.tables["class-table"][1][0] == f"road{HOSTILE}"
     assert any(row[0].endswith(f", A{HOSTILE} {HOSTILE}0") for row in found.tables["run-table"])
     assert f"run {HOSTILE}" in found.text and "<img src=x>" in found.text
     assert len(found.text) < 30_000 and HOSTILE in found.tables["unfinished-table"][1][3]
 
 
+@pytest.mark.slow
 def test_what_is_not_finished_damaged_or_unknown_is_told(everything: Page) -> None:
     found = everything
     stopped = {row[2]: row[3] for row in found.tables["unfinished-table"][1:]}
@@ -196,6 +199,7 @@ def test_pseudo_labels_are_of_the_last_making_of_each_iteration(
     assert "Pseudo-label confidence: streets, daformer-lite0" in found.text
 
 
+@pytest.mark.slow
 def test_settings_versions_and_commands_are_those_of_the_records(everything: Page) -> None:
     found = everything
     differing = {row[0]: row[1:] for row in found.tables["differing"]}
@@ -209,6 +213,7 @@ def test_settings_versions_and_commands_are_those_of_the_records(everything: Pag
     assert words in found.text and found.text.count("(not recorded: made of its record)") == 17
 
 
+@pytest.mark.slow
 def test_the_oracle_rule_has_no_classes_and_says_why(all_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = page(capsys, all_runs, "--rule", "oracle", "--baseline", "dacs", code=1)
     assert "class-table" not in found.tables and "records keep mIoU of the student alone" in found.text

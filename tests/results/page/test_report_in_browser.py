@@ -144,6 +144,12 @@ def test_texts_are_read_in_both_colour_schemes(browser: Any) -> None:
     assert pages["light"] > 0.9 and pages["dark"] < 0.1
 
 
+def test_pictures_are_there_with_a_text_in_their_place(browser: Any) -> None:
+    sizes = "[...document.images].map(each => [each.complete && each.naturalWidth, each.alt.length])"
+    found = browser.execute_script(f"return {sizes}")
+    assert len(found) == 3 * (2 + 2 * 7) and all(width == 128 and text > 5 for width, text in found)
+
+
 def test_figures_have_names_and_marks_and_paper_shows_what_is_folded(browser: Any) -> None:
     name = "document.getElementById(each.getAttribute('aria-labelledby')).textContent"
     described = f"[each.querySelectorAll('.mark').length, {name}]"
