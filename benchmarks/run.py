@@ -35,7 +35,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         epilog="KEY VALUE pairs set any key of the config, for example: SOLVER.ITERS 2000 TERMS.MRM.RATIO 0.6",
     )
     parser.add_argument("--methods", default="", help="comma-separated recipes, for example dacs,mic,dacs+mic+mrm")
-    parser.add_argument("--weights", type=expanduser, help='pretrained weights: "imagenet", a path, or "none"')
+    parser.add_argument(
+        "--weights", type=expanduser, help='pretrained weights: "imagenet", a path, hf:owner/name@revision, or "none"'
+    )
     parser.add_argument("--seeds", default="0", help="comma-separated, for example 0,1,2 (default: 0)")
     parser.add_argument("--force", action="store_true", help="make finished runs again")
     parser.add_argument(

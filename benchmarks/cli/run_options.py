@@ -19,10 +19,21 @@ def path_of(text: str) -> Path:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--run, --runs, --module, --model and --plugin."""
+    """--run or --weights, --runs, --module, --model and --plugin."""
     parser.add_argument(
-        "--run", type=expanduser, required=True, help="a run folder, or a run's id (its 12 hexadecimal digits)"
+        "--run",
+        "--weights",
+        type=expanduser,
+        required=True,
+        metavar="RUN",
+        help="a run folder, a run's id (its 12 hexadecimal digits), or what publish.py wrote: a folder, or "
+        "hf:owner/name@revision, which is downloaded from the Hugging Face hub unless its local cache has it",
     )
+    add_opening_options(parser)
+
+
+def add_opening_options(parser: argparse.ArgumentParser) -> None:
+    """--runs, --module, --model and --plugin, of commands that open runs."""
     parser.add_argument("--runs", type=path_of, default=Path("runs"), help="where an id is looked for (default: runs)")
     add_module_option(parser)
     parser.add_argument(

@@ -90,7 +90,9 @@ def declared() -> _Section:
     cfg.DESCRIPTION = ""  # what the protocol is, one line
     cfg.METHOD = ""  # the recipe: a host, then add-ons, as "dacs+mrm"
     cfg.NETWORK = ""  # name of the network; the protocol sets a default
-    cfg.WEIGHTS = "imagenet"  # what the encoder starts from: a known name, a path, or "none" for random numbers
+    # What the encoder starts from: a known name, a path, hf:owner/name@revision on the Hugging Face hub
+    # (docs/share.md), or "none" for random numbers.
+    cfg.WEIGHTS = "imagenet"
     cfg.SEED = at_least_zero(0)  # decides initialization, data order, augmentation, masks: everything drawn
 
     # Terms of the run whose losses a mend changed, each with its ``Term.numerics``, as "mrm 2"; filled in: a run

@@ -24,6 +24,7 @@ from methods.framework.recipes import parse
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
+from methods.networks.published_folder import pinned
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class RunSpec:
         check_values(flatten(cfg.DATA, "DATA."))
         apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         apply(cfg, self.overrides, "KEY VALUE")
+        cfg.WEIGHTS = pinned(cfg.WEIGHTS)  # what a branch of a hub's repository holds may be another tomorrow
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if is_path(self.protocol):
             cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from benchmarks.config.run import Run
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
+from methods.networks.published_folder import is_hub_address
+from methods.networks.published_weights import file_sha256
+from methods.networks.weights import weights_file
 from results.records.record import PENDING, Record
 from results.records.scores import STUDENT
 
@@ -37,6 +41,8 @@ def initial_record(run: Run) -> Record:
         "reason": "",
         "status": PENDING,
     } | ({PLUGINS: named} if (named := {plugin.digest: plugin.name for plugin in plugins()}) else {})
+    if is_hub_address(cfg.WEIGHTS):
+        content["weights"] = {"from": cfg.WEIGHTS, "sha256": file_sha256(weights_file(Path(cfg.WEIGHTS)))}
     return Record.of(content)
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks.config.keys import flatten
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
-from benchmarks.trained.opened_run import EXPORTED, TrainedRun, load_segmentor, sides, torch_in_one_line
+from benchmarks.trained.opened_run import TrainedRun, load_segmentor, sides, torch_in_one_line
+from benchmarks.trained.safe_file import DESCRIPTION
 from methods.networks import Segmentor
 
 SCHEMA = 1
@@ -48,21 +49,22 @@ def export(run: TrainedRun, model: str, output: Path | None, size: tuple[int, in
     Raises:
         ConfigError: no such checkpoint, no size or one that the network does not take, a folder that cannot be written.
     """
-    checkpoint = _with_suffix(output or run.folder / f"inference-{model}.pth")
+    checkpoint = _with_suffix(output or run.outputs / f"inference-{model}.pth")
     width, height = size or _size(run.cfg)
     segmentor = load_segmentor(run, model, run.checkpoint())
-    description = _describe(run, model)
+    description = describe(run, model)
     images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
     expected = _logits(segmentor, images)
     try:
         with _whole(checkpoint) as temporary:
-            _write(temporary, lambda file: torch.save({"model": segmentor.state_dict(), EXPORTED: description}, file))
+            content = {"model": segmentor.state_dict(), DESCRIPTION: description}
+            _write(temporary, lambda file: torch.save(content, file))
             _check_checkpoint(run, model, temporary, images, expected)
         print(f"{checkpoint}: {_mib(checkpoint)}, output bit-equal to the run's {model} on {width}x{height} noise")
         program = checkpoint.with_suffix(".pt2")
         with _whole(program) as temporary:
             traced, number = _trace(segmentor, images)
-            described = {f"{EXPORTED}.json": json.dumps(description)}
+            described = {f"{DESCRIPTION}.json": json.dumps(description)}
             _write(temporary, lambda file: torch.export.save(traced, file, extra_files=described))
             apart = _check_program(temporary, number, images, expected)
     except (NotEqual, _Untraceable) as error:
@@ -102,7 +104,7 @@ def _logits(segmentor: Segmentor, images: Tensor) -> Tensor:
         return segmentor(images)
 
 
-def _describe(run: TrainedRun, model: str) -> dict[str, Any]:
+def describe(run: TrainedRun, model: str) -> dict[str, Any]:
     """What one needs to know of the weights, in plain values."""
     cfg, space = run.cfg, run.label_space
     keys = [key for key in flatten(cfg) if key in _KEPT or key.startswith("HRDA.")]

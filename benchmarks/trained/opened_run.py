@@ -28,12 +28,14 @@ from benchmarks.engine.build import build_student
 from benchmarks.engine.checkpoint import checkpoints, pointed_at
 from benchmarks.engine.checkpoint_file import read_checkpoint
 from benchmarks.evaluation.inference import predict_classes, predict_image
+from benchmarks.trained.safe_file import DESCRIPTION, SUFFIX, read_safe_file
 from methods.networks import NETWORKS, Segmentor
+from methods.networks.published_folder import HUB, WEIGHTS_FILE, check_digest, hub_folder, is_hub_address, pinned
+from methods.networks.weights import weights_file
 from results.files.bounded_yaml import load
 from results.files.plain_file import read_plain_text
-from results.records.record import FINISHED, RUNNING, Record, read_record
+from results.records.record import FILE, FINISHED, RUNNING, Record, read_record
 
-EXPORTED = "segshift"  # key of an exported checkpoint's description, see benchmarks/export.py
 _KEYS_SHOWN = 3
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,9 +43,15 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun(Run):
-    """A run that was read back from its folder. ``record`` is None where it left none."""
+    """A run that was read back from its folder.
+
+    Attributes:
+        record: None where it left none.
+        outputs: where commands write what they make of it: its folder, unless that is a cache's.
+    """
 
     record: Record | None = None
+    outputs: Path = Path()
 
     @property
     def finished(self) -> bool:
@@ -57,11 +65,16 @@ class TrainedRun(Run):
         return "interrupted or still running" if self.record.status == RUNNING else str(self.record.status)
 
     def checkpoint(self) -> Path:
-        """The final checkpoint, or the newest of a run that is not finished. Raises ConfigError if there is none.
+        """The final checkpoint, or the newest of a run that is not finished; of a published folder its weights.
 
         That is the one which last_checkpoint names; where it names none, a warning says so and which is taken.
+
+        Raises:
+            ConfigError: there is none.
         """
         there = checkpoints(self.folder)
+        if not there and (self.folder / WEIGHTS_FILE).is_file():
+            return self.folder / WEIGHTS_FILE
         if not there:
             raise ConfigError(f"run {self.folder} is {self.status} and has no checkpoint yet, expected a finished run")
         path, fault = pointed_at(self.folder)
@@ -72,33 +85,42 @@ class TrainedRun(Run):
 
 
 def open_run(name: str, runs: Path, modules: Sequence[str] = ()) -> TrainedRun:
-    """The run in the folder ``name``, or with the id ``name`` below ``runs``.
+    """The run in the folder ``name``, or with the id ``name`` below ``runs``, or one that was published.
+
+    That is a folder or its weights, or ``hf:owner/name[@revision]``: downloaded unless the hub's local cache has it.
 
     What it holds may come from anybody: the code that its config names (DATA.MODULE) is imported only where it is among
     ``modules``, which the user named; where it is needed and is not, reading its data sets raises a DataError.
 
     Raises:
-        ConfigError: no such run, or a config that this version cannot read; ResultsError: a damaged record.
+        ConfigError: no such run, or a config that this version cannot read; ResultsError: a damaged record;
+            MethodError: what is published cannot be had, or is not what was published.
     """
-    folder = _find(name, runs)
+    folder, outputs = _place(name, runs)
+    for file in (FILE, "config.yaml"):
+        check_digest(folder / file)
     cfg = _read_config(folder / "config.yaml")
     withhold_module(cfg, folder / "config.yaml", modules)
-    return replace(TrainedRun.at(folder, cfg), record=read_record(folder))
+    return replace(TrainedRun.at(folder, cfg), record=read_record(folder), outputs=outputs)
 
 
 def load_segmentor(run: TrainedRun, model: str, checkpoint: Path) -> Segmentor:
     """The network of a checkpoint, in eval mode on the CPU, without what only training needs.
 
-    ``checkpoint``: a run's, which holds student and, where the method has one, teacher; or an exported one.
+    ``checkpoint``: a run's, which holds student and, where the method has one, teacher; or one that was exported or
+    published.
 
     Raises:
-        ConfigError: the file is missing, damaged, lacks ``model``, or is of another network.
+        ConfigError: the file is missing, damaged, lacks ``model``, or is of another network; MethodError: of one that
+            was published, as of `open_run`.
     """
     cfg = run.cfg.clone()
     cfg.defrost()
     cfg.WEIGHTS = "none"  # all of them come from the checkpoint
     segmentor = build_student(cfg)
-    state = _model_state(read_checkpoint(checkpoint), model, checkpoint, run)
+    file = weights_file(checkpoint)
+    content = read_safe_file(file) if file.suffix == SUFFIX else read_checkpoint(file)
+    state = _model_state(content, model, checkpoint, run)
     _check_fit(state, segmentor.state_dict(), f"{checkpoint} does not fit {cfg.NETWORK}")
     segmentor.load_state_dict(state)
     return segmentor.eval()
@@ -164,6 +186,16 @@ def sides(size: Sequence[int]) -> str:
     return "x".join(map(str, size))
 
 
+def _place(name: str, runs: Path) -> tuple[Path, Path]:
+    """The folder that a run is read from, and the one for what is made of it."""
+    if is_hub_address(name):
+        fixed = pinned(name)
+        owner, _, rest = fixed.removeprefix(HUB).partition("/")
+        return hub_folder(fixed, (WEIGHTS_FILE, "config.yaml", FILE)), runs / "hf" / owner / rest
+    folder = Path(name).parent if Path(name).suffix == SUFFIX else _find(name, runs)
+    return folder, folder
+
+
 def _find(name: str, runs: Path) -> Path:
     folder = Path(name)
     if (folder / "config.yaml").is_file():
@@ -211,7 +243,7 @@ def _unknown_plugins(content: Any) -> list[str]:
 
 def _model_state(content: Mapping[str, Any], model: str, path: Path, run: TrainedRun) -> dict[str, Tensor]:
     """The segmentor's tensors: a run's checkpoint has the student under "model" and beside it a Teacher's state."""
-    exported = content.get(EXPORTED)
+    exported = content.get(DESCRIPTION)
     if exported is not None:
         if exported["model"] != model:
             raise ConfigError(f"{path} is the {exported['model']}, expected --model {exported['model']}")

@@ -30,6 +30,7 @@ from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import Predictor, TrainedRun, load_segmentor, sides, with_place
 from datasets.label_space import CITYSCAPES
 from datasets.loading import in_order
+from methods.networks.published_folder import pinned
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
 from results.records.record import Record, as_json, write_text
@@ -62,6 +63,7 @@ def reevaluate(
     Raises:
         ConfigError, DataError or MethodError: one line that says what is wrong; of a metric when all is written.
     """
+    checkpoint = checkpoint and Path(pinned(str(checkpoint)))
     own = protocol in (None, run.cfg.PROTOCOL) and checkpoint is None and run.finished
     file = checkpoint or run.checkpoint()
     cfg, images = with_place(run.cfg, device), with_place(_images(run, protocol), data_root=data_root)
@@ -93,8 +95,8 @@ def reevaluate(
     print(_table(found, theirs, scored))
     about = f"{images.PROTOCOL}, {model} of {file}. {_tested(images, windows)} {_verdict(entry, found, run, other)}"
     print(f"\n{one_line(about)}")
-    _add(run.folder / FILE, entry)
-    print(f"written: {run.folder / FILE}")
+    _add(run.outputs / FILE, entry)
+    print(f"written: {run.outputs / FILE}")
     for fault in found.scores.faults.values():
         raise ConfigError(f"{fault}; the others are written")
     return entry
@@ -248,6 +250,7 @@ def _add(path: Path, entry: Mapping[str, Any]) -> None:
     """Put ``entry`` into the file, in place of an earlier one of the same model, protocol and checkpoint."""
     key = ("model", "protocol", "checkpoint")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         content = json.loads(read_plain_text(path)) if path.exists() else {"evaluations": []}
         kept = [old for old in content["evaluations"] if any(old[name] != entry[name] for name in key)]
         write_text(path, as_json({"schema": SCHEMA, "evaluations": [*kept, entry]}))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from methods.base.choices import nearest
 from methods.base.errors import MethodError
+from methods.networks.published_folder import is_hub_address
 from methods.networks.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def build_segmentor(name: str, num_classes: int, weights: str = "imagenet") -> S
     """The network `name` for `num_classes` classes, in train mode on the CPU (or torch's default device).
 
     `weights` is "imagenet" (the network's own, also by their name `NetworkSpec.default_weights`), "none" (random), or
-    the path of a checkpoint: of the encoder in any published spelling, or of a whole Segmentor. Initialisation draws
+    the path of a checkpoint: of the encoder in any published spelling, or of a whole Segmentor, also as published
+    (`methods.networks.published_folder`) by path or ``hf:owner/name@revision``. Initialisation draws
     from torch's global generator; the decoder is random unless a whole Segmentor is loaded.
 
     Raises MethodError for an unknown network, weights that are neither known nor a path, and a checkpoint that does
@@ -88,7 +90,7 @@ def _resolve(name: str, spec: NetworkSpec, weights: str) -> str | None:
         return None
     if spec.weights is not None and weights in ("imagenet", spec.weights.name):
         return spec.weights.find()
-    if Path(weights).exists():
+    if is_hub_address(weights) or Path(weights).exists():
         return weights
     known = ["none"] if spec.weights is None else ["imagenet", "none", spec.weights.name]
     takes = f"{name} takes {', '.join(known)} or the path of a checkpoint"

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from methods.base.errors import MethodError
 from methods.networks.pickled_numbers import SAFE, PickledArray
+from methods.networks.published_folder import WEIGHTS_FILE, check_digest, hub_folder, is_hub_address
 from methods.networks.segmentor import Segmentor
 
 # What checkpoints wrap a state dict in, and what training code puts before the names.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "student.", "backbone.", "segformer.")
 # A folder as Hugging Face lays it out, best first.
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_FOLDER_FILES = (WEIGHTS_FILE, "pytorch_model.bin")
 _ATTENTION = "attention."
 _KEYS_SHOWN = 3
 # How torch names what it does not read with `weights_only=True`.
@@ -63,9 +64,19 @@ def _both_or_neither(
 
 
 def weights_file(path: Path) -> Path:
-    """The file itself, or the one that a Hugging Face folder holds; a folder without one as it is."""
+    """The file itself, or the one that a Hugging Face folder holds; a folder without one as it is.
+
+    Of an address (``hf:owner/name@revision``) it is in the hub's local cache, and downloaded where it is not.
+
+    Raises MethodError, one line, where that cannot be, or SHA256SUMS beside it has another digest of the file.
+    """
+    if is_hub_address(str(path)):
+        return hub_folder(str(path)) / WEIGHTS_FILE
     found = [path / name for name in _FOLDER_FILES if (path / name).is_file()] if path.is_dir() else []
-    return found[0] if found else path
+    file = found[0] if found else path
+    if file.is_file():
+        check_digest(file)
+    return file
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:

@@ -72,6 +72,7 @@ def make_stage(folder: Path) -> Stage:
     names = {
         "RUN": run.relative_to(folder).as_posix(),
         "3f2a": run.name[:4],
+        "published/NAME": f"published/gta-cityscapes-dacs-daformer-lite0-seed0-{run.name}",
         "$grid": "mask-ratio",
         "1024x512": "64x64",
     }
