@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from results.page.compared import Compared
 from results.page.figure import Figure, Point, Series
 from results.page.table import NOTHING, Table
+from results.plots.style import MARKERS, PALETTE, Look
 from results.tables.rows import UNKNOWN
 from results.tables.summary import Summary
 from results.tables.summary_text import difference_text, interval_text, mean_text
-
-Ablated = list[tuple[int, Summary]]
 
 
 def ablation_figures(compared: Compared) -> list[Figure]:
@@ -23,35 +22,36 @@ def ablation_figures(compared: Compared) -> list[Figure]:
     """
     figures = []
     for place, members in compared.by_place():
-        recipes: dict[str, Ablated] = {}
-        for style, summary in members:
+        recipes: dict[str, list[Summary]] = {}
+        for summary in members:
             if summary.row.setting and summary.means[0] is not None:
-                recipes.setdefault(", ".join(summary.row.names.values()), []).append((style, summary))
+                recipes.setdefault(", ".join(summary.row.names.values()), []).append(summary)
         for recipe, rows in recipes.items():
-            for key in rows[0][1].row.setting:
+            for key in rows[0].row.setting:
                 if lines := _lines(rows, key):
                     figures.append(_figure(compared, f"{recipe}, {key}: {place}", key, lines))
     return figures
 
 
-def _lines(rows: Ablated, key: str) -> dict[str, Ablated]:
+def _lines(rows: Sequence[Summary], key: str) -> dict[str, list[Summary]]:
     """The rows with several values of a key, by what else they are set to."""
-    found: dict[str, Ablated] = {}
-    for style, summary in rows:
+    found: dict[str, list[Summary]] = {}
+    for summary in rows:
         if summary.row.setting[key] != UNKNOWN:
             others = ", ".join(f"{name} {value}" for name, value in summary.row.setting.items() if name != key)
-            found.setdefault(others, []).append((style, summary))
+            found.setdefault(others, []).append(summary)
     return {others: each for others, each in found.items() if len(each) > 1}
 
 
-def _figure(compared: Compared, title: str, key: str, lines: dict[str, Ablated]) -> Figure:
-    every = [summary for each in lines.values() for _, summary in each]
+def _figure(compared: Compared, title: str, key: str, lines: dict[str, list[Summary]]) -> Figure:
+    every = [summary for each in lines.values() for summary in each]
     paired = all(summary.versus for summary in every)
     values = _places(list(dict.fromkeys(summary.row.setting[key] for summary in every)))
     series = []
-    for style, (others, rows) in enumerate(lines.items()):
-        points = [_point(summary, values[summary.row.setting[key]], paired, key) for _, summary in rows]
-        series.append(Series(others or key, style, sorted(points, key=lambda each: each.x)))
+    for place, (others, rows) in enumerate(lines.items()):
+        points = [_point(summary, values[summary.row.setting[key]], paired, key) for summary in rows]
+        look = Look(PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)])
+        series.append(Series(others or key, look, sorted(points, key=lambda each: each.x)))
     baseline = compared.baseline
     y_label = f"mIoU difference to {baseline}" if paired else "mIoU (%)"
     note = f"Differences to {baseline} are paired by seed; bars are their deviation." if paired else (

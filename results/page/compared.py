@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
+from results.plots.style import MARKERS, PALETTE, Look, looks
 from results.records.record import FINISHED, Record
 from results.tables.rows import Row
 from results.tables.summary import Summary
@@ -18,7 +21,7 @@ class Compared:
 
     Attributes:
         runs: all of them, whatever their status, as `results.tables.frame` has them.
-        summaries: of each row; a row's number in it is its style in figures.
+        summaries: of each row.
         records: of each run folder.
         baseline: the method that others are compared with, if any.
         model, rule: whose scores they are, and of which iterate.
@@ -41,10 +44,21 @@ class Compared:
         done = row.runs[row.runs["status"] == FINISHED].sort_values("seed")
         return [self.records[folder] for folder in done["folder"]]
 
-    def by_place(self) -> Iterator[tuple[str, list[tuple[int, Summary]]]]:
-        """The rows of each protocol and network, with their numbers; the name is that of both."""
-        places: dict[str, list[tuple[int, Summary]]] = {}
-        for style, summary in enumerate(self.summaries):
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """How each row is drawn, by label: a method as in all plots, its settings in colours that are free."""
+        found = looks(row.label for row in self.rows if row.label in row.names.values())
+        for row in self.rows:
+            if row.label not in found:
+                used = Counter(look.color for look in found.values())
+                free = (Look(color, marker) for color in sorted(PALETTE, key=used.__getitem__) for marker in MARKERS)
+                found[row.label] = next((look for look in free if look not in found.values()), Look(PALETTE[0], "o"))
+        return found
+
+    def by_place(self) -> Iterator[tuple[str, list[Summary]]]:
+        """The rows of each protocol and network; the name is that of both."""
+        places: dict[str, list[Summary]] = {}
+        for summary in self.summaries:
             place = ", ".join(str(summary.row.runs[name].iloc[0]) for name in ("protocol", "network"))
-            places.setdefault(place, []).append((style, summary))
+            places.setdefault(place, []).append(summary)
         yield from places.items()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from results.page.compared import Compared
 from results.page.figure import Figure, Point, Series
 from results.page.table import NOTHING, Table
+from results.plots.style import Look
 from results.records.record import FINISHED
 from results.tables.summary import Summary
 from results.tables.summary_text import mean_text
@@ -22,15 +23,15 @@ def cost_figures(compared: Compared) -> list[Figure]:
     """
     figures = []
     for place, members in compared.by_place():
-        for hardware in dict.fromkeys(name for _, summary in members for name in _hardware(summary)):
+        for hardware in dict.fromkeys(name for summary in members for name in _hardware(summary)):
             for column, (label, digits) in COSTS.items():
                 there = [
-                    (style, summary, cost)
-                    for style, summary in members
+                    (summary, cost)
+                    for summary in members
                     if (cost := _cost(summary, hardware, column)) is not None and summary.means[0] is not None
                 ]
                 if there:
-                    figures.append(_figure(f"{place}, {hardware}", label, digits, there))
+                    figures.append(_figure(f"{place}, {hardware}", label, digits, there, compared.looks))
     return figures
 
 
@@ -43,15 +44,17 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def _figure(place: str, label: str, digits: int, there: Sequence[tuple[int, Summary, float]]) -> Figure:
+def _figure(
+    place: str, label: str, digits: int, there: Sequence[tuple[Summary, float]], looks: Mapping[str, Look]
+) -> Figure:
     series, on_front = [], []
     texts: list[tuple[str, str, str]] = []
-    for style, summary, cost in there:
+    for summary, cost in there:
         mean, name, oracle = summary.means[0], summary.row.label, bool(summary.row.runs["oracle"].any())
         assert mean is not None
         texts.append((name, f"{cost:.{digits}f}", mean_text(mean, mean.n)))
         point = Point(cost, mean.mean, mean.deviation, f"{name}: {texts[-1][1]}, mIoU {texts[-1][2]}")
-        series.append(Series(f"{name} (oracle)" if oracle else name, style, [point], line=False, hollow=oracle))
+        series.append(Series(f"{name} (oracle)" if oracle else name, looks[name], [point], line=False, hollow=oracle))
         if not oracle:
             on_front.append(point)
     front = pareto(on_front)

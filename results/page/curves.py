@@ -10,6 +10,7 @@ from results.files.errors import ResultsError
 from results.page.compared import Compared
 from results.page.figure import Figure, Point, Series
 from results.page.table import NOTHING, Table
+from results.plots.style import Look
 from results.records.metrics import read_metrics
 from results.records.record import FINISHED
 from results.tables.rows import Row
@@ -27,13 +28,13 @@ def miou_curves(compared: Compared) -> list[Figure]:
     figures = []
     for place, members in compared.by_place():
         curves = {
-            style: [
+            summary.row.label: [
                 {float(point.iteration): point.miou for point in record.curve if point.miou is not None}
                 for record in compared.finished(summary.row)
             ]
-            for style, summary in members
+            for summary in members
         }
-        figures += _figure(f"mIoU of the student over iterations: {place}", "mIoU (%)", members_of(members), curves, 1)
+        figures += _figure(f"mIoU of the student over iterations: {place}", "mIoU (%)", compared.looks, curves, 1)
     return figures
 
 
@@ -42,19 +43,15 @@ def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[
     figures = []
     for place, members in compared.by_place():
         known = {
-            style: [_binned(folder, most, say) for folder, most in _finished(summary.row)] for style, summary in members
+            summary.row.label: [_binned(folder, most, say) for folder, most in _finished(summary.row)]
+            for summary in members
         }
         names = dict.fromkeys(name for curves in known.values() for curve in curves for name in curve)
         for name in names:
-            curves = {style: [curve.get(name, {}) for curve in each] for style, each in known.items()}
+            curves = {label: [curve.get(name, {}) for curve in each] for label, each in known.items()}
             title = name.replace("pseudo_label", "pseudo-label").replace("_", " ").capitalize()
-            figures += _figure(f"{title}: {place}", title, members_of(members), curves, 3)
+            figures += _figure(f"{title}: {place}", title, compared.looks, curves, 3)
     return figures
-
-
-def members_of(members: Sequence[tuple[int, object]]) -> dict[int, str]:
-    """The labels of rows by their numbers."""
-    return {style: summary.row.label for style, summary in members}  # type: ignore[attr-defined]
 
 
 def _finished(row: Row) -> list[tuple[Path, int]]:
@@ -80,29 +77,23 @@ def _binned(folder: Path, most: int, say: Callable[[str], None]) -> dict[str, Cu
 
 
 def _figure(
-    title: str, y_label: str, labels: Mapping[int, str], curves: Mapping[int, list[Curve]], digits: int
+    title: str, y_label: str, looks: Mapping[str, Look], curves: Mapping[str, list[Curve]], digits: int
 ) -> list[Figure]:
-    """The figure of curves by row, or none where no row has any."""
-    means = {style: _means(each) for style, each in curves.items()}
-    means = {style: each for style, each in means.items() if each}
+    """The figure of curves by the labels of rows, or none where no row has any."""
+    means = {label: found for label, each in curves.items() if (found := _means(each))}
     if not means:
         return []
-    series = [
-        Series(
-            labels[style],
-            style,
-            [
-                Point(x, mean.mean, mean.deviation, f"{labels[style]}, iteration {x:.0f}: {_text(mean, digits)}")
-                for x, mean in each.items()
-            ],
-            band=True,
-        )
-        for style, each in means.items()
-    ]
+    series = []
+    for label, each in means.items():
+        points = [
+            Point(x, mean.mean, mean.deviation, f"{label}, iteration {x:.0f}: {_text(mean, digits)}")
+            for x, mean in each.items()
+        ]
+        series.append(Series(label, looks[label], points, band=True))
     iterations = sorted({x for each in means.values() for x in each})
     columns = {"iteration": [f"{x:.0f}" for x in iterations]}
-    for style, each in means.items():
-        columns[labels[style]] = [_text(each[x], digits) if x in each else NOTHING for x in iterations]
+    for label, each in means.items():
+        columns[label] = [_text(each[x], digits) if x in each else NOTHING for x in iterations]
     numbers = sorted({mean.n for each in means.values() for mean in each.values()})
     note = "Of one seed each."
     if max(numbers) > 1:

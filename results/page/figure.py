@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from results.page.table import Table
+from results.plots.style import Look
 
 WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 466, 30, 258
@@ -32,13 +33,13 @@ class Series:
 
     Attributes:
         label: its name in the legend.
-        style: its number among the rows of the report, which colour and mark stand for.
+        look: its colour and marker.
         points: from left to right.
         line: whether they are joined. band: whether deviations are a band, else bars. hollow: whether marks are.
     """
 
     label: str
-    style: int
+    look: Look
     points: Sequence[Point]
     line: bool = True
     band: bool = False

@@ -71,7 +71,7 @@ def gather(
         "networks": list(dict.fromkeys(runs["network"])),
         "counts": {str(status): int(count) for status, count in runs["status"].value_counts().items()},
         "finished": str(FINISHED),
-        "styles": {summary.row.label: style for style, summary in enumerate(summaries)},
+        "all_rows": len(rows),
         "baseline": baseline,
         "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, baseline)),
         "notes": notes_on(runs, made_of, model, rule, baseline).splitlines(),

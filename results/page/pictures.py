@@ -53,10 +53,10 @@ def galleries(compared: Compared, say: Callable[[str], None]) -> list[Gallery]:
     """The pictures of each protocol and network whose runs left examples; ``say`` gets a line for what is damaged."""
     found = []
     for place, members in compared.by_place():
-        left = left_examples([summary.row for _, summary in members][:MOST_SERIES], compared.model, say)
+        left = left_examples([summary.row for summary in members][:MOST_SERIES], compared.model, say)
         if left and (names := set.intersection(*(set(each.images) for each in left))):
             known = {each.row.label for each in left}
-            without = [summary.row.label for _, summary in members if summary.row.label not in known]
+            without = [summary.row.label for summary in members if summary.row.label not in known]
             found.append(_gallery(compared.baseline, place, left, sorted(names), without))
     return found
 

@@ -29,7 +29,7 @@ PALETTE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE, BLACK)
 DIVERGING, SEQUENTIAL = "PuOr_r", "cividis"
 """Colour maps: of differences, whose middle is 0 (ColorBrewer 2), and of values (Nuñez et al., PLoS ONE 2018)."""
 
-_MARKERS = "osD^vP"
+MARKERS = "osD^vP"
 
 
 class Look(NamedTuple):
@@ -59,7 +59,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     Shipped methods have looks of their own; that of any other name is a function of it. Where two names meet in one,
     the later of the alphabet takes the next that is free. There are 42, and beyond that they repeat.
     """
-    every = [Look(*each) for each in itertools.product(PALETTE, _MARKERS)]
+    every = [Look(*each) for each in itertools.product(PALETTE, MARKERS)]
     found: dict[str, Look] = {}
     for name in sorted(set(names), key=lambda name: (name not in _KNOWN, name)):
         first = _KNOWN.get(name)

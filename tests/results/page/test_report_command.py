@@ -177,6 +177,14 @@ def test_settings_that_runs_of_a_recipe_differ_in_are_drawn_against_the_baseline
     assert "mIoU difference" not in page(capsys, tmp_path).text
 
 
+@pytest.mark.slow
+def test_no_two_rows_of_a_figure_are_drawn_alike(all_runs: Path, everything: Page) -> None:
+    legend = (all_runs / "report.html").read_text().partition('<ul class="legend">')[2].partition("</ul>")[0]
+    looks = re.findall(r'style="(--light[^"]+)">.*?class="mark" d="([^"]+)"', legend, re.DOTALL)
+    assert len(looks) == len(set(looks)) == 7
+    assert looks[0][0] == "--light: #0072B2; --dark: #4AA8E0"  # of dacs, as in all plots
+
+
 def test_cost_is_beside_mIoU_and_an_oracle_is_on_no_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"dacs": (20.0, 0.5), "mic": (19.0, 0.9), "mrm": (22.0, 0.7), "target-only": (40.0, 0.1)}
     for method, (miou, seconds) in found.items():
