@@ -36,7 +36,15 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("runs", type=expanduser, nargs="*", default=["runs"], help="folders of runs (default: runs)")
     parser.add_argument("--by", default="method", help=f"what rows are named by, of {', '.join(BY)} (default: method)")
     parser.add_argument(
-        "--columns", help="class sets (19), classes (road) and metrics (fwIoU) in place of the class sets of the runs"
+        "--columns",
+        help="class sets (19), classes (road), metrics (fwIoU) and cost, in place of all class sets and metrics of the "
+        "runs; differences are of the first",
+    )
+    parser.add_argument(
+        "--keys", action="append", default=[], metavar="KEY", help="a column of this config key, as TERMS.MRM.RATIO"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="published mIoU beside rows whose names it is of"
     )
     parser.add_argument("--classes", action="store_true", help="a row a class: IoU, and its difference to the baseline")
     parser.add_argument(
@@ -81,41 +89,50 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
         ResultsError: no runs, an unknown name, or runs that cannot be in one table; OSError: ``--out``.
     """
     from results.records.images import MadeOf
+    from results.tables.baselines import baselines_by_method
+    from results.tables.beside_published import beside_published
     from results.tables.by_class import class_columns
     from results.tables.cells import FORMS, as_csv, tabulated
-    from results.tables.notes import notes_on
+    from results.tables.notes import notes_on, sources
     from results.tables.rows import rows_of
-    from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected
-    from results.tables.summary import headline, summarize
-    from results.tables.summary_text import columns_of, frame_of, latex
+    from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected, with_keys
+    from results.tables.summary import all_scores, summarize
+    from results.tables.summary_frame import frame_of
+    from results.tables.summary_text import Shown, columns_of, latex
 
     by, baseline, model, rule = named("--by", arguments.by, BY), arguments.baseline, arguments.model, arguments.rule
     made_of = MadeOf()
     runs = selected(read_runs(arguments.runs, say, made_of), arguments.where, say)
     rows = rows_of(over_common_classes(runs), by, say)
     rows.sort(key=lambda row: {*row.runs["method"]} != {baseline})  # the baseline comes first
+    baselines = baselines_by_method(rows, baseline) if baseline else ()
+    rows = with_keys(rows, arguments.keys)
     notes = notes_on(runs, made_of, model, rule, baseline)
     if arguments.classes:
         if arguments.format not in ("table", "markdown"):
             raise ResultsError(f"--classes: --format is {arguments.format}, expected table or markdown")
-        return f"{tabulated(class_columns(rows, baseline, model, rule), FORMS[arguments.format])}\n\n{notes}\n"
-    scores = named_scores(arguments.columns, rows, model) if arguments.columns else headline(rows)
+        columns = class_columns(rows, baselines, model, rule)
+        return f"{tabulated(columns, FORMS[arguments.format])}\n\n{notes}\n"
+    scores, has_cost = named_scores(arguments.columns, rows, model) if arguments.columns else (all_scores(rows), False)
     if rule != LAST and not arguments.columns:
         scores = scores[:1]  # records keep no other on the way
-    summaries = summarize(rows, scores, baseline, model, rule, say)
+    summaries = summarize(rows, scores, baselines, model, rule, say)
     for summary in summaries:
         if summary.why_none:
             print(one_line(f"{summary.row.label}: no difference to {baseline}, {summary.why_none}"), file=sys.stderr)
         if summary.versus and (keys := ", ".join(summary.versus.besides)):
             print(one_line(f"{summary.row.label}: {baseline} has other {keys}, not the method alone"), file=sys.stderr)
+    published = beside_published(rows, baselines) if arguments.published else ()
+    notes += sources(published)
+    shown = Shown(baseline or "", has_cost, published)
     if arguments.format == "latex":
-        return latex(summaries, scores, baseline) + "".join(f"% {line}\n" for line in notes.splitlines())
+        return latex(summaries, scores, shown) + "".join(f"% {line}\n" for line in notes.splitlines())
     if arguments.format == "csv":
-        return as_csv(frame_of(summaries, scores, baseline))
+        return as_csv(frame_of(summaries, scores, published))
     if arguments.format == "parquet":
-        _write_parquet(frame_of(summaries, scores, baseline), arguments.out)
+        _write_parquet(frame_of(summaries, scores, published), arguments.out)
         return None
-    return f"{tabulated(columns_of(summaries, scores, baseline), FORMS[arguments.format])}\n\n{notes}\n"
+    return f"{tabulated(columns_of(summaries, scores, shown), FORMS[arguments.format])}\n\n{notes}\n"
 
 
 def _write_parquet(frame: pd.DataFrame, out: str | None) -> None:

@@ -22,7 +22,7 @@ from results.plots.line import line
 from results.plots.marks import Mark
 from results.plots.points import points
 from results.plots.style import COLUMN
-from results.published import read_published
+from results.records.published import read_published
 from results.records.record import FINISHED
 from results.statistics.paired import paired_difference
 from results.tables.class_means import over_the_same_classes

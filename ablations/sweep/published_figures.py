@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ablations.sweep.expand import Row
 from ablations.sweep.grid import Grid, Published
-from results.published import Names, read_published
+from results.records.published import Names, read_published
+from results.tables.beside_published import Beside, beside_names
+from results.tables.rows import Row as TableRow
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What was published of a row: mIoU and difference to the reference in percent; ``note`` in place of an mIoU."""
-
-    miou: float | None = None
-    difference: float | None = None
-    note: str = ""
-    source: str = ""
-
-
-def beside(grid: Grid, rows: Sequence[Row]) -> list[Beside]:
+def beside(grid: Grid, rows: Sequence[Row], measured: Sequence[TableRow]) -> list[Beside]:
     """What is published for each row's protocol, network, host, class set and method settings.
 
     Figures of the grid's own file come first, then those of ``results/published.csv`` for recipes as they stand.
-    Settings of the training (iterations, batch) are not compared: the caption tells them.
     """
-    table = read_published()
+    known = read_published()
     references: dict[tuple[str, str], float | None] = {}
     found = []
-    for row in rows:  # the reference of a group comes first
-        cfg = row.cfg
+    for row, of_row in zip(rows, measured, strict=True):  # the reference of a group comes first
         block = next((block for block in grid.published if _is_of(block, row)), None)
-        miou, difference, note, source = None, None, "", ""
+        own = Beside()
         if block is not None:
             figure = block.miou.get(row.labels, block.reference if row.is_reference else None)
             miou, note = (None, figure) if isinstance(figure, str) else (figure, "")
             difference = block.difference.get(row.labels)
-            source = block.source if figure is not None or difference is not None else ""
-        if miou is None and not note and row.is_default:
-            known = table.get(Names(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, cfg.TEST.CLASSES))
-            if known is not None:
-                miou, source = known.miou, source or known.source
+            if figure is not None or difference is not None:
+                own = Beside(miou, difference, note, block.source)
+        if own.miou is None and not own.note and row.is_default:
+            cfg = row.cfg
+            recipe = beside_names(of_row, Names(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, cfg.TEST.CLASSES), known)
+            if recipe.miou is not None:
+                own = replace(recipe, difference=own.difference, source=own.source or recipe.source)
         if row.is_reference:
-            references[row.group] = miou
+            references[row.group] = own.miou
         reference = references.get(row.group)
-        if difference is None and not row.is_reference and miou is not None and reference is not None:
-            difference = round(miou - reference, 6)
-        found.append(Beside(miou, difference, note, source))
+        if own.difference is None and not row.is_reference and own.miou is not None and reference is not None:
+            own = replace(own, difference=round(own.miou - reference, 6))
+        found.append(own)
     return found
 
 

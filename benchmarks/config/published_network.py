@@ -8,7 +8,7 @@ from functools import cache
 from detectron2.config import CfgNode
 
 from methods.framework.recipes import parse
-from results.published import Names, read_published
+from results.records.published import Names, read_published
 
 
 def other_networks(configs: Iterable[CfgNode]) -> list[str]:

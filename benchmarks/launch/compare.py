@@ -35,9 +35,11 @@ from benchmarks.state.fingerprint import Listings
 from results.files.errors import ResultsError
 from results.records.images import about_images
 from results.records.record import DIVERGED, FAILED, FINISHED, Record, read_record, record_or_none
+from results.tables.cells import FORMS, tabulated
 from results.tables.class_means import said
-from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import from_folders
+from results.tables.methods_table import methods_table
+from results.tables.written import write_tables
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
 
@@ -96,12 +98,12 @@ def compare_methods(
         return made.code
     if frame.empty:  # each said why
         return made.code or 1
-    comparison = compare(frame)
+    table = methods_table(frame)
     first = runs[0].cfg
     classes = " and ".join(map(str, runs[0].scoring.class_sets))
     changed = ", ".join(f"{key} {value}" for key, value in runs[0].spec.overrides.items() if key not in PLACE_KEYS)
     caption = (
-        f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {SELECTION}."
+        f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {table.notes}"
         + (f" {without}." if (without := said(frame)) else "")
         + "".join(f" {line}." for line in other_networks(run.cfg for run in runs))
         + about_images(folders, unrecorded=not first.DATA.STREETS.SOURCE_IMAGES)
@@ -111,10 +113,10 @@ def compare_methods(
 
     def write() -> str:
         stem = output / f"{first.PROTOCOL}-{first.NETWORK}-{runs_digest(folders)}"
-        csv, markdown = write_tables(comparison, caption, stem)
+        csv, markdown = write_tables(table.columns, table.frame, caption, stem)
         return f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}"
 
-    write_then_show(write, f"\n{render(comparison, 'simple')}\n\n{caption}", output)
+    write_then_show(write, f"\n{tabulated(table.columns, FORMS['table'])}\n\n{caption}", output)
     finished = len(frame) == len(folders) and (frame["status"] == FINISHED).all()
     if finished and not (force and any(newest(folder) != folder for folder in folders)):
         return made.code

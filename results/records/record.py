@@ -94,6 +94,8 @@ class Record:
         resumed_at, session_began: iteration and time (seconds since 1970) of the last start.
         data: fingerprints of what it was made of, by SOURCE, TARGET and VAL.
         validation: what the validation labels lack; None where the record does not say.
+        changed_settings: config keys that a user set to something else than protocol and recipe do; None where the
+            record does not say.
     """
 
     content: dict[str, Any] = field(repr=False)
@@ -116,6 +118,7 @@ class Record:
     curve: list[Point] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     validation: Validation | None = None
+    changed_settings: dict[str, Any] | None = None
     result: Result = field(default_factory=Result)
 
     @classmethod

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from results.files.text import one_line
 from results.records.images import MadeOf
 from results.records.record import FINISHED
+from results.records.scores import STUDENT
+from results.tables.beside_published import Beside, not_as_published
 from results.tables.class_means import said
-from results.tables.scores_by_seed import RULES
+from results.tables.scores_by_seed import LAST, RULES
 
+SELECTION = f"mIoU in percent of the {STUDENT} {RULES[LAST]}"
 _REASONS = 5  # of runs that are not finished, named
 
 
@@ -17,10 +22,7 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
     """Lines on whose scores they are, what differences and intervals are, and the runs that are not in the table."""
     notes = [f"In percent, of the {model} {RULES[rule]}; ± is the sample deviation over seeds."]
     if baseline:
-        notes.append(
-            f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
-            "them; 95% (images, seeds), where all runs left counts of their images, a bootstrap of both."
-        )
+        notes.append(f"{on_differences(baseline)}.")
     for protocol, group in runs.groupby("protocol", sort=False):
         if counted := said(group):
             notes.append(f"{protocol}: {counted}.")
@@ -36,3 +38,19 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
         more = f" and {len(group) - _REASONS} more" if len(group) > _REASONS else ""
         notes.append(f"{len(group)} {status}: {'; '.join(reasons)}{more}.")
     return "\n".join(one_line(note) for note in notes)
+
+
+def on_differences(baseline: str) -> str:
+    """What differences and intervals are."""
+    return (
+        f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
+        "them; 95% (images, seeds), where all runs left counts of their images, a bootstrap of both"
+    )
+
+
+def sources(published: Sequence[Beside]) -> str:
+    """The line on where published figures are from, and on what is not as published where no column says it."""
+    known = dict.fromkeys(each.source for each in published if each.source)
+    others = not_as_published(published)
+    one = f" Not as published: {others[0]}." if len(others) == 1 and others[0] else ""
+    return one_line(f"Published: {'; '.join(known)}.{one}") + "\n" if known else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.files.errors import ResultsError
+from results.records.record import FINISHED, Record, read_record
 from results.records.settings import run_settings
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ UNKNOWN = "?"
 """The value of a key that a run's config does not have: an earlier version made it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """The runs of one row.
 
@@ -34,17 +36,34 @@ class Row:
         setting: the config keys that tell it from rows of the same names, with its values; empty where there are none.
         runs: rows of `results.tables.frame`, whatever their status.
         config: the keys of the first run's config.yaml that decide numbers, but for the seed.
+        missing: runs that are not in ``runs``, by what they are: "not started".
     """
 
     names: dict[str, str]
     setting: dict[str, str]
     runs: pd.DataFrame
-    config: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """Names and setting as one text: ``dacs+mrm, TERMS.MRM.RATIO 0.6``."""
         return ", ".join([*self.names.values(), *(f"{key} {value}" for key, value in self.setting.items())])
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """The runs that are finished: what means are of."""
+        return self.runs[self.runs["status"] == FINISHED]
+
+    @cached_property
+    def records(self) -> dict[int, Record]:
+        """The records of finished runs by seed, read once."""
+        found = {}
+        for seed, folder in zip(self.finished["seed"], self.finished["folder"], strict=True):
+            record = read_record(Path(folder))
+            assert record is not None
+            found[int(seed)] = record
+        return found
 
 
 def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -> list[Row]:
@@ -77,7 +96,7 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
                 group[group["folder"].isin(folders)],
                 settings[folders[0]],
             )
-            _check_seeds(row)
+            check_seeds(row)
             found.append(row)
     first = {folder: place for place, folder in enumerate(runs["folder"])}
     return sorted(found, key=lambda row: first[row.runs["folder"].iloc[0]])
@@ -107,8 +126,9 @@ def _text(settings: Mapping[str, Any], key: str) -> str:
     return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _check_seeds(row: Row) -> None:
-    finished = row.runs[row.runs["status"] == "finished"]
+def check_seeds(row: Row) -> None:
+    """Raise ResultsError where two finished runs of a row have one seed: one would count twice."""
+    finished = row.finished
     if (twice := finished["seed"].duplicated(keep=False)).any():
         seed = finished.loc[twice, "seed"].iloc[0]
         folders = " and ".join(finished.loc[finished["seed"] == seed, "folder"])

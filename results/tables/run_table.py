@@ -49,13 +49,18 @@ def with_settings(
             config = {}
         known.update(config)
         configs.append({key: config.get(key) for key in keys})
+    check_keys(keys, known)
+    further = {key: pd.Series([config[key] for config in configs], index=runs.index, dtype=object) for key in keys}
+    return runs.assign(**further)
+
+
+def check_keys(keys: Sequence[str], known: set[str]) -> None:
+    """Raise ResultsError for a config key that is not ``known`` (with the nearest), where any is."""
     for key in keys:
         if known and key not in known:
             near = difflib.get_close_matches(key.upper(), sorted(known), n=1)
             hint = f"did you mean {near[0]}?" if near else "expected one of config.yaml, such as SOLVER.ITERS"
             raise ResultsError(f"no run has the config key {key}; {hint}")
-    further = {key: pd.Series([config[key] for config in configs], index=runs.index, dtype=object) for key in keys}
-    return runs.assign(**further)
 
 
 def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from results.files.errors import ResultsError
-from results.records.record import Record, Status, read_record
+from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE, STUDENT, TEACHER
 from results.tables.rows import Row
 
@@ -36,6 +36,11 @@ class Score:
             return self.metric
         return f"{self.metric} {self.of}" if isinstance(self.of, str) else f"{self.metric} ({self.of})"
 
+    def column(self, statistic: str = "") -> str:
+        """The name in CSV, as of `ScoreKey`: ``miou``, ``miou_16``, ``iou_road``; ``deviation_16`` of a statistic."""
+        metric = "" if self.metric == HEADLINE and statistic else self.metric.lower()
+        return "_".join(filter(None, (metric, statistic, "" if self.of is None else str(self.of))))
+
 
 def scores(row: Row, score: Score, model: str = STUDENT, rule: str = LAST) -> dict[int, float]:
     """The score of each finished run of a row, by seed; runs without it are left out.
@@ -51,17 +56,12 @@ def scores(row: Row, score: Score, model: str = STUDENT, rule: str = LAST) -> di
     """
     if rule == ORACLE and (score != Score() or model == TEACHER):
         raise ResultsError(f"--rule oracle: records keep {HEADLINE} of the student alone on the way, expected no other")
-    finished = row.runs[row.runs["status"] == Status.FINISHED]
     if (model, rule, score) == (STUDENT, LAST, Score()):  # in the table already, over the classes that all count
-        return finished.set_index("seed")["miou"].astype(float).dropna().to_dict()
-    found = {}
-    for seed, folder in zip(finished["seed"], finished["folder"], strict=True):
-        record = read_record(Path(folder))
-        assert record is not None
-        value = _best(record) if rule == ORACLE else _value(record, score, model)
-        if value is not None:
-            found[int(seed)] = value
-    return found
+        return row.finished.set_index("seed")["miou"].astype(float).dropna().to_dict()
+    values = {
+        seed: _best(record) if rule == ORACLE else _value(record, score, model) for seed, record in row.records.items()
+    }
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _value(record: Record, score: Score, model: str) -> float | None:
@@ -77,12 +77,7 @@ def _best(record: Record) -> float | None:
     return max((point.miou for point in record.curve if point.miou is not None), default=record.result.student.headline)
 
 
-def classes_of(rows: list[Row], model: str = STUDENT) -> list[str]:
+def classes_of(rows: Sequence[Row], model: str = STUDENT) -> list[str]:
     """The classes that finished runs have an IoU of, in the order of the first record that has each."""
-    names: dict[str, None] = {}
-    for row in rows:
-        for folder in row.runs.loc[row.runs["status"] == Status.FINISHED, "folder"]:
-            record = read_record(Path(folder))
-            assert record is not None
-            names |= dict.fromkeys(record.result.of(model).by_class.get(CLASS_IOU, {}))
-    return list(names)
+    records = [record for row in rows for record in row.records.values()]
+    return list(dict.fromkeys(name for each in records for name in each.result.of(model).by_class.get(CLASS_IOU, {})))

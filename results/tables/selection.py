@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,10 @@ from results.records.scores import CLASS_IOU, HEADLINE
 from results.tables.class_means import over_the_same_classes
 from results.tables.frame import from_folders
 from results.tables.rows import Row
-from results.tables.run_table import with_settings
+from results.tables.run_table import check_keys, with_settings
 from results.tables.scores_by_seed import Score, classes_of
+
+NONE = "-"
 
 
 def read_runs(folders: Sequence[str], say: Callable[[str], None], made_of: MadeOf) -> pd.DataFrame:
@@ -73,8 +76,13 @@ def named(option: str, text: str, known: Sequence[str]) -> list[str]:
     return names
 
 
-def named_scores(text: str, rows: Sequence[Row], model: str) -> list[Score]:
-    """The scores that a comma-separated text names: class sets by size, metrics and classes by name.
+COST = "cost"
+
+
+def named_scores(text: str, rows: Sequence[Row], model: str) -> tuple[list[Score], bool]:
+    """The scores that a comma-separated text names, and whether it names COST.
+
+    They are class sets by size, metrics and classes by name; of COST alone the headline.
 
     Raises:
         ResultsError: one that the runs do not have.
@@ -86,6 +94,8 @@ def named_scores(text: str, rows: Sequence[Row], model: str) -> list[Score]:
     metrics = sorted({key.metric for key in keys})
     found = []
     for name in (each.strip() for each in text.split(",")):
+        if name == COST:
+            continue
         if name.isdecimal() and int(name) in sizes:
             found.append(Score(HEADLINE, int(name)))
         elif name in classes:
@@ -93,6 +103,23 @@ def named_scores(text: str, rows: Sequence[Row], model: str) -> list[Score]:
         elif name in metrics:
             found.append(Score(name))
         else:
-            known = ", ".join([*map(str, sizes), *metrics, *classes])
-            raise ResultsError(f"--columns {name}: expected a class set, metric or class of the runs: {known}")
-    return found
+            known = ", ".join([*map(str, sizes), *metrics, COST, *classes])
+            raise ResultsError(f"--columns {name}: expected a class set, metric or class of the runs, or cost: {known}")
+    return found or [Score()], COST in [each.strip() for each in text.split(",")]
+
+
+def with_keys(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """The rows with their values of config ``keys`` among their names.
+
+    Raises:
+        ResultsError: a key that no row's runs have (with the nearest).
+    """
+    check_keys(keys, {key for row in rows for key in row.config})
+    return [
+        replace(
+            row,
+            names=row.names | {key: _said(row.config[key]) if key in row.config else NONE for key in keys},
+            setting={key: value for key, value in row.setting.items() if key not in keys},
+        )
+        for row in rows
+    ]

@@ -7,21 +7,22 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
 from results.records.image_counts import read_counts
-from results.records.record import FINISHED, read_record
+from results.records.record import FINISHED
 from results.records.scores import HEADLINE, STUDENT
 from results.statistics.bootstrap import bootstrap_interval
 from results.statistics.paired import Interval, PairedDifference, paired_difference
+from results.tables.baselines import besides
 from results.tables.frame import say as tell
 from results.tables.rows import Row
 from results.tables.scores_by_seed import LAST, Score, scores
 
-# Keys that no method sets: where a row and its baseline differ in them, so do the two in more than the method.
-_OF_NO_METHOD = ("DATA.", "TEST.RESIZE", "SOLVER.BATCH", "SOLVER.PRECISION", "WEIGHTS")
-
+if TYPE_CHECKING:
+    import pandas as pd
 
 @dataclass(frozen=True)
 class Mean:
@@ -56,19 +57,55 @@ class Versus:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a row's finished runs took: iterations, and medians of seconds an iteration and of MiB; None: unknown."""
+
+    iterations: int | None = None
+    seconds: float | None = None
+    memory: float | None = None
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame) -> Cost:
+        """The cost of finished runs of one row."""
+        iterations, seconds, memory = (
+            runs[column].astype(float).dropna() for column in ("iterations", "seconds_per_iteration", "peak_memory_mib")
+        )
+        return cls(
+            int(iterations.max()) if len(iterations) else None,
+            float(seconds.median()) if len(seconds) else None,
+            float(memory.median()) if len(memory) else None,
+        )
+
+
+@dataclass(frozen=True)
 class Summary:
-    """A row with its figures: a `Mean` a score (None: no run has it), and its `Versus` (None: no baseline)."""
+    """A row with its figures.
+
+    Attributes:
+        row: what they are of.
+        means: one a score; None where no run has it.
+        versus: against its baseline; None where there is none, for the reason ``why_none``.
+        cost: of its finished runs.
+        unfinished: the other runs by status, as "1 diverged, 2 not started".
+    """
 
     row: Row
     means: list[Mean | None]
     versus: Versus | None
-    why_none: str = ""
+    why_none: str
+    cost: Cost
+    unfinished: str
+
+    @property
+    def n(self) -> int:
+        """The number of seeds behind the first score."""
+        return self.means[0].n if self.means[0] else 0
 
 
 def summarize(
     rows: Sequence[Row],
     columns: Sequence[Score],
-    baseline: str | None = None,
+    baselines: Sequence[Row | str] = (),
     model: str = STUDENT,
     rule: str = LAST,
     say: Callable[[str], None] = tell,
@@ -78,64 +115,29 @@ def summarize(
     Args:
         rows: of one comparison.
         columns: scores; differences are of the first.
-        baseline: the method that others are compared with, each with the row of it that has the same protocol and
-            network (and setting, where that has several); None: no differences.
+        baselines: what each row is compared with, or why with nothing ("" for a baseline itself); empty: no row is.
         model: STUDENT or TEACHER.
         rule: LAST or ORACLE.
         say: gets a line for each damaged file of counts, without which there is no interval over images.
-
-    Raises:
-        ResultsError: no row is of the baseline.
     """
-    by_seed = [[scores(row, score, model, rule) for score in columns] for row in rows]
-    places = [place for place, row in enumerate(rows) if baseline in set(row.runs["method"])]
-    if baseline is not None and not places:
-        known = ", ".join(dict.fromkeys(method for row in rows for method in row.runs["method"]))
-        raise ResultsError(f"--baseline {baseline}: no run is of it, expected one of {known}")
     found = []
-    for place, row in enumerate(rows):
+    for row, baseline in zip(rows, baselines or [""] * len(rows), strict=True):
+        by_seed = [scores(row, score, model, rule) for score in columns]
         versus, why = None, ""
-        if baseline is not None and place not in places:
-            with_what = _baseline(row, [(rows[each], by_seed[each][0]) for each in places])
-            if isinstance(with_what, str):
-                why = with_what
-            elif (difference := paired_difference(by_seed[place][0], with_what[1])) is None:
-                why = "no seed in common"
-            else:
-                is_plain = columns[0] == Score() and rule == LAST
-                by_image = _by_image(row, with_what[0], model, say) if is_plain else None
-                versus = Versus(difference, by_image, _besides(row, with_what[0]))
-        found.append(Summary(row, [Mean.of(values) for values in by_seed[place]], versus, why))
+        if isinstance(baseline, str):
+            why = baseline
+        elif (difference := paired_difference(by_seed[0], scores(baseline, columns[0], model, rule))) is None:
+            why = "no seed in common"
+        else:
+            is_plain = columns[0] == Score() and rule == LAST
+            by_image = _by_image(row, baseline, model, say) if is_plain else None
+            versus = Versus(difference, by_image, besides(row, baseline))
+        counts = row.runs.loc[row.runs["status"] != FINISHED, "status"].value_counts()
+        told = [f"{count} {status}" for status, count in counts.items()]
+        told += [f"{count} {status}" for status, count in row.missing.items() if count]
+        means = [Mean.of(values) for values in by_seed]
+        found.append(Summary(row, means, versus, why, Cost.of(row.finished), ", ".join(told)))
     return found
-
-
-def _baseline(
-    row: Row, candidates: Sequence[tuple[Row, Mapping[int, float]]]
-) -> tuple[Row, Mapping[int, float]] | str:
-    """The row of the baseline that a row is compared with, and its scores; or why there is none."""
-    there = [each for each in candidates if _place(each[0]) == _place(row)]
-    if not there:
-        return "no baseline of its protocol and network"
-    alike = [each for each in there if each[0].setting == row.setting] or (there if len(there) == 1 else [])
-    if len(alike) != 1:
-        return f"{len(there)} baselines of other settings"
-    differing = [name for name in ("max_iterations", "classes") if _values(row, name) != _values(alike[0][0], name)]
-    if differing:
-        return f"the baseline has other {' and '.join(differing).replace('_', ' ')}"
-    return alike[0]
-
-
-def _besides(row: Row, baseline: Row) -> tuple[str, ...]:
-    both = row.config.keys() & baseline.config.keys()
-    return tuple(sorted(k for k in both if k.startswith(_OF_NO_METHOD) and row.config[k] != baseline.config[k]))
-
-
-def _place(row: Row) -> tuple[set[str], set[str]]:
-    return _values(row, "protocol"), _values(row, "network")
-
-
-def _values(row: Row, column: str) -> set[str]:
-    return set(map(str, row.runs[column]))
 
 
 def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -> Interval | None:
@@ -144,14 +146,14 @@ def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -
     classes: list[int] = []
     for each in (row, baseline):
         of_seeds = {}
-        finished = each.runs[each.runs["status"] == FINISHED]
-        for seed, folder in zip(finished["seed"], finished["folder"], strict=True):
+        for seed, folder in zip(each.finished["seed"], each.finished["folder"], strict=True):
+            record = each.records[int(seed)]
             try:
-                record, found = read_record(Path(folder)), read_counts(Path(folder), model)
+                found = read_counts(Path(folder), model)
             except ResultsError as error:
                 say(f"no interval over images of {row.label}: {error}")
                 return None
-            if record is None or found is None or record.validation is None or not record.data.get("VAL"):
+            if found is None or record.validation is None or not record.data.get("VAL"):
                 return None
             names = list(record.validation.labelled_pixels)
             left_out.add(tuple(record.validation.left_out.get(record.classes, [])))
@@ -166,14 +168,11 @@ def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -
     return bootstrap_interval(counts[0], counts[1], classes)
 
 
-def headline(rows: Sequence[Row]) -> list[Score]:
-    """The headline, and mIoU over each further class set that runs were scored on, large ones first."""
+def all_scores(rows: Sequence[Row]) -> list[Score]:
+    """The headline, mIoU over each further class set that runs were scored on, large ones first, and other metrics."""
     columns: list[object] = list(rows[0].runs.columns) if rows else []
+    keys = [key for key in columns if isinstance(key, ScoreKey) and not key.statistic and key.model == STUDENT]
+    there = [key for key in keys if any(row.runs[key].notna().any() for row in rows if key in row.runs)]
     first = {int(size) for row in rows for size in row.runs["classes"]}
-    sizes = {
-        key.classes
-        for key in columns
-        if isinstance(key, ScoreKey) and key.metric == HEADLINE and not key.statistic and key.classes
-        if any(row.runs[key].notna().any() for row in rows)
-    }
-    return [Score(), *(Score(HEADLINE, size) for size in sorted(sizes - (first if len(first) == 1 else set()))[::-1])]
+    is_first = ScoreKey(HEADLINE, first.pop()) if len(first) == 1 else None
+    return [Score(), *(Score(key.metric, key.classes) for key in there if key != is_first)]

@@ -1,46 +1,147 @@
-"""A comparison as people read it, as LaTeX, and as numbers for other programs."""
+"""A comparison as people read it, and as LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from results.records.columns import COUNTED, ScoreKey
+from results.records.scores import HEADLINE
 from results.statistics.paired import Interval
+from results.tables.beside_published import Beside, not_as_published
 from results.tables.latex import escaped, marked, small, table
 from results.tables.scores_by_seed import Score
 from results.tables.summary import Mean, Summary, Versus
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NONE = "-"
 
 
-def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], baseline: str | None) -> dict[str, list[str]]:
-    """The cells of a table by head, as text: names, setting, scores, seeds, and differences to the baseline.
+@dataclass(frozen=True)
+class Shown:
+    """What a table has beside names and scores.
 
-    A mean is ``22.5 ± 1.1``, with the number of seeds behind it where that is not the row's.
+    Attributes:
+        versus: what differences are to, as the head says it; "" for none.
+        cost: whether iterations, seconds and memory are there.
+        published: what was published of each row; empty: no column of it.
     """
-    found = {head: [summary.row.names[head] for summary in summaries] for head in summaries[0].row.names}
+
+    versus: str = ""
+    cost: bool = False
+    published: Sequence[Beside] = ()
+
+
+def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], show: Shown = Shown()) -> dict[str, list[str]]:
+    """The cells of a table by head, as text: names, setting, scores, seeds, differences, published figures and cost.
+
+    A mean is ``22.5 ± 1.1``, with the number of seeds behind it where that is not the row's. What no row has, as an
+    interval of one seed, is no column.
+    """
+    found = {head: [named(summary, head) for summary in summaries] for head in summaries[0].row.names}
     if any(summary.row.setting for summary in summaries):
-        found["setting"] = [
-            ", ".join(f"{key} {value}" for key, value in summary.row.setting.items()) or NONE for summary in summaries
-        ]
+        found["setting"] = [setting_text(summary) or NONE for summary in summaries]
     for place, score in enumerate(scores):
-        found[score.title] = [mean_text(summary.means[place], _n(summary)) for summary in summaries]
-    found["n"] = [str(_n(summary)) for summary in summaries]
-    if baseline is not None:
-        versus = [summary.versus for summary in summaries]
-        found[f"vs {baseline}"] = [difference_text(each) for each in versus]
+        found[title(summaries, score)] = [mean_text(summary.means[place], summary.n) for summary in summaries]
+    if any(summary.n > 1 for summary in summaries):
+        found["n"] = [str(summary.n) for summary in summaries]
+    if show.versus:
+        found |= _versus_columns(summaries, f"vs {show.versus}" + _of_which(summaries, scores))
+    found |= published_columns(summaries, show.published)
+    if show.cost:
+        found["iterations"] = [_text(summary.cost.iterations, "d") for summary in summaries]
+        found["s/iteration"] = [_text(summary.cost.seconds, ".3f") for summary in summaries]
+        found["peak memory"] = [_text(summary.cost.memory, ".0f", " MiB") for summary in summaries]
+    if any(summary.unfinished for summary in summaries):
+        found["unfinished"] = [summary.unfinished for summary in summaries]
+    return found
+
+
+def named(summary: Summary, head: str) -> str:
+    """A name of a row; of a method that learns from target labels with ``(oracle)``."""
+    is_oracle = head == "method" and summary.row.runs["oracle"].any()
+    return summary.row.names[head] + (" (oracle)" if is_oracle else "")
+
+
+def setting_text(summary: Summary) -> str:
+    """The keys that tell a row from others of its names, and their values; "" where none does."""
+    return ", ".join(f"{key} {value}" for key, value in summary.row.setting.items())
+
+
+def title(summaries: Sequence[Summary], score: Score) -> str:
+    """The head of a score: ``mIoU (19)``, or ``mIoU (18 of 19)`` where labels lack a class; several where rows differ.
+
+    Where rows are of different class sets, that of the headline says none.
+    """
+    if isinstance(score.of, str):
+        return score.title
+    size = score.of or one_size(summaries)
+    if size is None or score.metric != HEADLINE:
+        return score.title
+    known = (counted_of(each, None if score.of is None else size) for each in summaries)
+    numbers = sorted({number for number in known if number is not None})
+    is_all = not numbers or numbers == [size]
+    return f"{HEADLINE} ({size if is_all else ' or '.join(map(str, numbers)) + f' of {size}'})"
+
+
+def one_size(summaries: Sequence[Summary]) -> int | None:
+    """The size of the class set of the headline, where it is one for all."""
+    sizes = {int(size) for each in summaries for size in each.row.runs["classes"]}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def counted_of(summary: Summary, size: int | None) -> int | None:
+    """How many classes of a set (None: the headline's) the means of a row's finished runs are over, if it is known."""
+    column = "counted" if size is None else ScoreKey("", size, statistic=COUNTED)
+    runs = summary.row.finished
+    known = runs[column].astype(float).dropna() if column in runs else ()
+    return int(min(known)) if len(known) else None
+
+
+def _of_which(summaries: Sequence[Summary], scores: Sequence[Score]) -> str:
+    """Which of several class sets differences are of: `` (16)``."""
+    several = [score for score in scores if score.metric == HEADLINE]
+    size = one_size(summaries)
+    return f" ({size})" if len(several) > 1 and scores[0] == Score() and size is not None else ""
+
+
+def _versus_columns(summaries: Sequence[Summary], head: str) -> dict[str, list[str]]:
+    versus = [summary.versus for summary in summaries]
+    if not any(versus) and len(summaries) == 1:
+        return {}  # there is nothing else to be compared with
+    found = {
+        head: [
+            difference_text(each) + (f" (n={each.difference.n})" if each and each.difference.n != summary.n else "")
+            for each, summary in zip(versus, summaries, strict=True)
+        ]
+    }
+    if any(each and each.difference.interval for each in versus):
         found["95% (seeds)"] = [interval_text(each.difference.interval if each else None) for each in versus]
-        if any(each and each.by_image for each in versus):
-            found["95% (images, seeds)"] = [interval_text(each.by_image if each else None) for each in versus]
+    if any(each and each.by_image for each in versus):
+        found["95% (images, seeds)"] = [interval_text(each.by_image if each else None) for each in versus]
+    if any(each and each.difference.n > 1 for each in versus):
         found["better"] = [f"{each.difference.better} of {each.difference.n}" if each else NONE for each in versus]
     return found
 
 
-def _n(summary: Summary) -> int:
-    return summary.means[0].n if summary.means[0] else 0
+def published_columns(summaries: Sequence[Summary], published: Sequence[Beside]) -> dict[str, list[str]]:
+    """What was published of each row: mIoU, what the measured mean differs by, and what was not as published."""
+    if not any(each.miou is not None or each.note or each.difference is not None for each in published):
+        return {}
+    measured = [summary.means[0].mean if summary.means[0] else None for summary in summaries]
+    found = {"published": [each.note or _text(each.miou, ".1f") for each in published]}
+    if any(each.difference is not None for each in published):
+        found["published difference"] = [_signed(each.difference) for each in published]
+    found["vs published"] = [
+        _signed(None if mean is None or each.miou is None else mean - each.miou)
+        for mean, each in zip(measured, published, strict=True)
+    ]
+    if len(not_as_published(published)) > 1:  # of one, the note below the table has it
+        found["not as published"] = [each.other or NONE for each in published]
+    return found
+
+
+def _text(value: float | None, form: str, unit: str = "") -> str:
+    return NONE if value is None else f"{value:{form}}{unit}"
 
 
 def mean_text(mean: Mean | None, n: int) -> str:
@@ -64,18 +165,18 @@ def interval_text(interval: Interval | None) -> str:
     return f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else NONE
 
 
-def _signed(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}"  # never -0.0
+def _signed(value: float | None) -> str:
+    return NONE if value is None else f"{round(value, 1) + 0.0:+.1f}"  # never -0.0
 
 
-def latex(summaries: Sequence[Summary], scores: Sequence[Score], baseline: str | None) -> str:
+def latex(summaries: Sequence[Summary], scores: Sequence[Score], show: Shown = Shown()) -> str:
     """The table as LaTeX, for booktabs: of each score the best bold, the second underlined, deviations small."""
-    cells = columns_of(summaries, scores, baseline)
+    cells = columns_of(summaries, scores, show)
     found = {escaped(head): [_typeset(text) for text in texts] for head, texts in cells.items()}
     for place, score in enumerate(scores):
         means = [summary.means[place] for summary in summaries]
         ranked = marked([mean.mean if mean else None for mean in means])
-        head = escaped(score.title)
+        head = escaped(title(summaries, score))
         found[head] = [mark(text) for mark, text in zip(ranked, found[head], strict=True)]
     return table(found, left=len(summaries[0].row.names) + ("setting" in cells))
 
@@ -83,34 +184,3 @@ def latex(summaries: Sequence[Summary], scores: Sequence[Score], baseline: str |
 def _typeset(text: str) -> str:
     value, sign, deviation = text.partition(" ± ")
     return escaped(value) + (small(rf"$\pm$ {escaped(deviation)}") if sign else "")
-
-
-def frame_of(summaries: Sequence[Summary], scores: Sequence[Score], baseline: str | None) -> pd.DataFrame:
-    """The figures at full precision, a row each: for CSV, Parquet and other programs."""
-    import pandas as pd
-
-    rows = []
-    for summary in summaries:
-        row: dict[str, object] = dict(summary.row.names)
-        row["setting"] = ", ".join(f"{key} {value}" for key, value in summary.row.setting.items())
-        for score, mean in zip(scores, summary.means, strict=True):
-            row[score.title] = mean and mean.mean
-            row[f"{score.title} deviation"] = mean and mean.deviation
-            row[f"{score.title} n"] = mean.n if mean else 0
-        if baseline is not None:
-            versus = summary.versus
-            difference = versus and versus.difference
-            row["baseline"] = baseline
-            row["difference"] = difference and difference.mean
-            row["difference deviation"] = difference and difference.deviation
-            row["difference n"] = difference.n if difference else 0
-            row["better"] = difference.better if difference else 0
-            for name, interval in (
-                ("seeds", difference and difference.interval),
-                ("images and seeds", versus and versus.by_image),
-            ):
-                row[f"low ({name})"], row[f"high ({name})"] = (
-                    (interval.low, interval.high) if interval else (None, None)
-                )
-        rows.append(row)
-    return pd.DataFrame(rows)

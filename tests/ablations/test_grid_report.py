@@ -31,6 +31,8 @@ from benchmarks.launch import compare
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
 from results.records.record import Record, read_record
+from results.tables.frame import from_folders
+from results.tables.rows import Row as TableRow
 
 
 def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
@@ -63,8 +65,10 @@ def test_rows_are_means_and_differences_seed_by_seed(tmp_path: Path) -> None:
     assert list(frame["unfinished"]) == told
     assert made.failed
     assert made.shown["λ"] == list(frame.index) and made.shown["unfinished"] == told
-    assert made.shown["mIoU (19)"][:4] == ["23.0 ± 1.0 (n=3)", "23.2 ± 0.4 (n=2)", "21.0 ± 0.0 (n=3)", "-"]
-    assert made.shown["vs λ 0"] == ["-", "+0.8", "-2.0", "-", "-2.0", "-"]
+    assert made.shown["mIoU (19)"][:4] == ["23.0 ± 1.0", "23.2 ± 0.4", "21.0 ± 0.0", "-"]
+    assert made.shown["n"] == ["3", "2", "3", "0", "1", "0"]
+    assert made.shown["vs λ 0"] == ["-", "+0.8 ± 0.4", "-2.0 ± 1.0", "-", "-2.0", "-"]
+    assert made.shown["better"] == ["-", "2 of 2", "0 of 3", "-", "0 of 1", "-"]
     assert "published" not in made.shown and "iterations" not in made.shown
     for part in ("Title, 19 classes, 350 iterations, seeds 0, 1, 2", "last iterate", "TERMS.MRM.RATIO 0.4"):
         assert part in made.caption
@@ -117,7 +121,7 @@ def test_each_architecture_has_a_reference_of_its_own(tmp_path: Path) -> None:
 def published(name: str, protocol: str = "gta-cityscapes", **given: Any) -> dict[str, tuple[Any, Any]]:
     """mIoU (or words) and difference by label, where there is one."""
     rows = rows_of(name, protocol, **({"seeds": [0]} | given))
-    found = zip(rows, beside(read_grid(name), rows), strict=True)
+    found = zip(rows, beside(read_grid(name), rows, [TableRow({}, {}, from_folders([]))] * len(rows)), strict=True)
     figures = {row.label: (each.note or each.miou, each.difference) for row, each in found}
     return {label: figure for label, figure in figures.items() if figure != (None, None)}
 
@@ -161,6 +165,7 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
     made = report(grid, rows, {"SOLVER.BATCH": 4, "DEVICE": "cpu"}, "T")
     assert made.shown["published"] == ["52.1", "55.6", "55.9", "54.1", "out of memory"]
     assert made.shown["published difference"] == ["-", "+3.5", "+3.8", "+2.0", "-"]
+    assert made.shown["vs published"] == ["-2.1", "-", "-4.9", "-", "-"]  # of what was measured
     assert "Published: arXiv 2509.13801, ablation of the Rebuilder, on one RTX 3090." in made.caption
     assert "Set besides: SOLVER.BATCH 4. " in made.caption
 

@@ -52,15 +52,15 @@ def test_means_and_paired_differences_are_scipys(runs: Path, capsys: pytest.Capt
     theirs, ours = np.array(list(DACS.values())), np.array(list(MRM.values()))
     interval = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     expected = {
-        "mIoU": ours.mean(),
-        "mIoU deviation": ours.std(ddof=1),
+        "miou": ours.mean(),
+        "deviation": ours.std(ddof=1),
         "difference": (ours - theirs).mean(),
-        "difference deviation": (ours - theirs).std(ddof=1),
-        "low (seeds)": interval.low,
-        "high (seeds)": interval.high,
+        "difference_deviation": (ours - theirs).std(ddof=1),
+        "low": interval.low,
+        "high": interval.high,
     }
     assert {name: float(mrm[name]) for name in expected} == pytest.approx(expected)
-    assert (mrm["better"], mrm["difference n"], dacs["difference"], dacs["low (seeds)"]) == ("3", "3", "", "")
+    assert (mrm["better"], mrm["difference_n"], dacs["difference"], dacs["low"]) == ("3", "3", "", "")
 
 
 def test_the_table_shows_the_paired_deviation_and_not_that_of_the_scores(
@@ -149,7 +149,7 @@ def test_class_sets_classes_metrics_and_models(runs: Path, capsys: pytest.Captur
         record["result"] = {"student": scores, "teacher": {**scores, "miou": miou + 1}}
         (folder / "record.json").write_text(json.dumps(record))
     out = called(capsys, runs)[1].splitlines()
-    assert out[0].split() == ["method", "mIoU", "mIoU", "(13)", "n"] and "32.5 ± 1.5" in out[2]
+    assert out[0].split() == ["method", "mIoU", "(19)", "mIoU", "(13)", "n"] and "32.5 ± 1.5" in out[2]
     out = called(capsys, runs, "--columns", "sky,13", "--baseline", "dacs")[1].splitlines()
     assert out[0].startswith("method") and "IoU sky" in out[0] and "+1.9 ± 0.4" in out[3]
     code, _, err = called(capsys, runs, "--columns", "moon")
@@ -202,7 +202,7 @@ def test_intervals_over_images_are_there_where_all_runs_left_counts_of_the_same_
         (folder / "record.json").write_text(json.dumps(record))
     code, out, _ = called(capsys, runs, "--baseline", "dacs", "--format", "csv")
     mrm = list(csv.DictReader(io.StringIO(out)))[1]
-    low, high = float(mrm["low (images and seeds)"]), float(mrm["high (images and seeds)"])
+    low, high = float(mrm["low_images"]), float(mrm["high_images"])
     assert code == 0 and 0 < low < high < 10
     (folder / "counts-student.npz").write_bytes(b"cut")
     code, out, err = called(capsys, runs, "--baseline", "dacs")
@@ -256,5 +256,53 @@ def test_a_file_is_written_whole_and_rows_are_named_by_what_is_asked(
 ) -> None:
     out = tmp_path / "table.md"
     assert called(capsys, runs, "--by", "method,network", "--format", "markdown", "--out", out) == (0, "", "")
-    assert out.read_text().splitlines()[0].replace(" ", "").startswith("|method|network|mIoU|n|")
+    assert out.read_text().splitlines()[0].replace(" ", "").startswith("|method|network|mIoU(19)|n|")
     assert called(capsys, runs, "--where", "TERMS.MRM.RATIO=0.4", "--where", "INPUT.CROP=9x9")[0] == 0
+
+
+def test_a_config_key_has_a_column_and_tells_nothing_apart_in_another(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        folder = runs / f"more-{seed}"
+        write_run(folder, "dacs+mrm", seed, 30.0 + seed, 0.7)
+    out = called(capsys, runs, "--baseline", "dacs", "--keys", "TERMS.MRM.RATIO", "--columns", "cost")[1].splitlines()
+    assert [line.split()[:2] for line in out[2:5]] == [["dacs", "0.4"], ["dacs+mrm", "0.4"], ["dacs+mrm", "0.7"]]
+    assert out[0].split()[:2] == ["method", "TERMS.MRM.RATIO"] and "setting" not in out[0]
+    assert out[2].split()[-4:] == ["350", "0.500", "700", "MiB"] and "30.5 ± 0.7" in out[4]
+    code, _, err = called(capsys, runs, "--keys", "TERMS.MRM.RATO")
+    assert code == 2 and "no run has the config key TERMS.MRM.RATO; did you mean TERMS.MRM.RATIO?" in err
+
+
+def published_run(folder: Path, method: str, miou: float, changed: dict[str, Any] | None, **content: Any) -> None:
+    spec = {"protocol": "gta-cityscapes", "method": method, "network": "daformer-mitb5", "seed": 0}
+    write_run(folder, method, 0, miou, None, spec=spec, changed_settings=changed)
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_published_figures_stand_beside_runs_of_their_names_with_what_is_not_as_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DAFormer: 68.3, and 70.3 with MRM (results/published.csv), 40,000 iterations in fp32."""
+    solver = {"ITERS": 350, "BATCH": 2, "PRECISION": "bf16"}
+    whole = {"SOLVER": solver, "INPUT": {"CROP": [512, 512]}}
+    published_run(tmp_path / "a", "daformer", 60.0, {"SOLVER.ITERS": 350, "SAMPLING.TEMPERATURE": 0.1}, **whole)
+    published_run(tmp_path / "b", "daformer+mrm", 61.0, {"SOLVER.ITERS": 350, "SOLVER.LR": 1.0}, **whole)
+    large = {"SOLVER": {**solver, "ITERS": 40000}, "INPUT": {"CROP": [1024, 1024]}}
+    published_run(tmp_path / "c", "hrda", 60.0, {"TEST.PERIOD": 9}, **large)
+    published_run(tmp_path / "d", "hrda+mic", 60.0, None, SOLVER={"ITERS": 40000})
+    published_run(tmp_path / "e", "dacs", 60.0, {}, **whole)  # published on other networks alone
+    code, out, err = called(capsys, tmp_path, "--published", "--format", "csv")
+    assert (code, err) == (0, "")
+    found = {line["method"]: line for line in csv.DictReader(io.StringIO(out))}
+    assert [found[name]["published_miou"] for name in ("daformer", "dacs")] == ["", ""]  # another method; other network
+    assert (found["daformer+mrm"]["published_miou"], found["hrda"]["published_miou"]) == ("70.3", "73.8")
+    assert found["daformer+mrm"]["not_as_published"] == "SOLVER.LR 1.0, training not stated there"
+    assert found["hrda"]["not_as_published"] == "precision bf16 (fp32)"
+    assert found["hrda+mic"]["not_as_published"] == "settings not in the records"
+    assert found["hrda"]["published_source"] == "Hoyer et al. 2022 (HRDA)"
+    code, out, _ = called(capsys, tmp_path, "--published", "--where", "method=hrda", "--format", "markdown")
+    assert " 73.8 " in out and "-13.8" in out
+    assert "Published: Hoyer et al. 2022 (HRDA). Not as published: precision bf16 (fp32)." in out
+    out = called(capsys, tmp_path, "--published", "--baseline", "hrda")[1]
+    assert "published difference" in out and "+2.1" in out  # 75.9 of hrda+mic - 73.8

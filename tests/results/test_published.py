@@ -11,7 +11,7 @@ from methods.framework.recipes import parse
 from methods.framework.shipped import import_methods
 from methods.networks import NETWORKS
 from results.files.errors import ResultsError
-from results.published import FILE, Names, read_published
+from results.records.published import FILE, Names, read_published
 
 import_methods()
 
@@ -42,7 +42,9 @@ def test_every_figure_names_what_can_be_run() -> None:
 def test_columns_in_another_order_are_read(tmp_path: Path) -> None:
     path = tmp_path / "published.csv"
     path.write_text('source,miou,classes,protocol,network,method\n"A, B",1.5,19,p,n,dacs\n')
-    assert read_published(path) == {("dacs", "n", "p", 19): (1.5, "A, B")}
+    assert read_published(path) == {("dacs", "n", "p", 19): (1.5, "A, B", {})}
+    path.write_text("method,network,protocol,classes,miou,source,crop,batch\ndacs,n,p,19,1.5,x,9x9,\n")
+    assert read_published(path)[Names("dacs", "n", "p", 19)].setting == {"crop": "9x9"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import statistics
@@ -18,10 +17,14 @@ from results.files.errors import ResultsError
 from results.records import record as records
 from results.records.columns import COLUMNS, ScoreKey
 from results.records.record import SCHEMA, Status, write_text
+from results.tables.cells import tabulated
 from results.tables.class_means import said
-from results.tables.comparison import SELECTION, compare, render, write_tables
 from results.tables.frame import collect, from_folders
+from results.tables.methods_table import MethodsTable
+from results.tables.methods_table import methods_table as compare
+from results.tables.notes import SELECTION
 from results.tables.run_table import runs_table
+from results.tables.written import write_tables
 
 
 def record(method: str = "dacs", seed: int = 0, miou: float | None = 50.0, **changes: Any) -> dict[str, Any]:
@@ -58,8 +61,12 @@ def runs_of(tmp_path: Path, *records: dict[str, Any]) -> pd.DataFrame:
     return from_folders(folders)
 
 
-def row(comparison: pd.DataFrame, method: str) -> pd.Series:
-    return comparison.set_index("method").loc[method]
+def row(comparison: MethodsTable, method: str) -> pd.Series:
+    return comparison.frame.set_index("method").loc[method]
+
+
+def render(comparison: MethodsTable, form: str) -> str:
+    return tabulated(comparison.columns, form)
 
 
 # The classes that a mean is over
@@ -101,13 +108,14 @@ def test_means_that_cannot_be_made_over_the_same_classes_are_not_compared(tmp_pa
     first = scored("source-only", {"road": 50.0, "sky": 40.0, "car": None})
     second = scored("dacs", {"road": 50.0, "sky": None, "car": 20.0})
     runs = runs_of(tmp_path, first, second, scored("mic", {"road": 50.0, "sky": 1.0, "car": 1.0}))
-    assert compare(runs)["miou"].tolist() == [50.0, 50.0, 50.0]  # road alone
+    assert compare(runs).frame["miou"].tolist() == [50.0, 50.0, 50.0]  # road alone
     first["validation"] = {"labelled_pixels": {}, "left_out": {"16": ["car"]}}
     second["validation"] = {"labelled_pixels": {}, "left_out": {"16": []}}
     (tmp_path / "again").mkdir()
     runs = runs_of(tmp_path / "again", *(content | {"classes": 16} for content in (first, second)))
     comparison = compare(runs)
-    assert comparison["miou"].isna().tolist() == [False, True] and comparison["difference_n"].tolist() == [0, 0]
+    assert comparison.frame["miou"].isna().tolist() == [False, True]
+    assert comparison.frame["difference_n"].tolist() == [0, 0]
     assert "cannot be compared" in said(runs)
 
 
@@ -119,14 +127,14 @@ def test_a_record_says_which_classes_its_means_leave_out(tmp_path: Path) -> None
     contents[1]["result"]["student"]["miou"] = 45.0
     runs = runs_of(tmp_path, *contents)
     assert runs["counted"].tolist() == [2, 2] and runs["left_out"].tolist() == ["car", "car"]
-    assert compare(runs)["difference"].tolist()[1] == 0
+    assert compare(runs).frame["difference"].tolist()[1] == 0
     assert "mIoU (2 of 3)" in render(compare(runs), "github")
     assert said(runs) == "Means leave out car: no validation pixel is labelled so"
     assert "45.0 (2 classes)" in runs_table(runs, "table")
     for mixed in (scored("mic", iou | {"car": 6.0}), scored("mic", iou)):  # a record of before beside them
         write_record(tmp_path / "run0", mixed)
         together = from_folders([tmp_path / "run0", tmp_path / "run1"])
-        assert compare(together)["miou"].tolist() == [45.0, 45.0]
+        assert compare(together).frame["miou"].tolist() == [45.0, 45.0]
     every = runs_of(tmp_path / "run0", scored("mic", {"road": 1.0, "sky": 1.0, "car": 1.0}, validation=without()))
     assert said(every) == "" and "mIoU (3)" in render(compare(every), "github")
     (tmp_path / "other").mkdir()
@@ -334,24 +342,24 @@ def test_the_difference_is_paired_over_the_seeds_that_both_have(tmp_path: Path) 
     reference = [record("dacs", seed, miou) for seed, miou in ((0, 20.0), (1, 51.0), (2, 55.0))]
     other = [record("dacs+mrm", seed, miou) for seed, miou in ((2, 51.0), (1, 53.0), (7, 61.0))]
     comparison = compare(runs_of(tmp_path, *reference, *other))
-    assert list(comparison["method"]) == ["dacs", "dacs+mrm"]
+    assert list(comparison.frame["method"]) == ["dacs", "dacs+mrm"]
     found = row(comparison, "dacs+mrm")
     assert (found["difference"], found["difference_n"], found["n"]) == (-1.0, 2, 3)
     assert found["miou"] - row(comparison, "dacs")["miou"] == pytest.approx(13.0)
     assert np.isnan(row(comparison, "dacs")["difference"])
-    assert "-1.0 (n=2)" in render(comparison, "simple")
+    assert "-1.0 ± 4.2 (n=2)" in render(comparison, "simple")
 
 
 def test_methods_without_a_common_seed_show_no_difference(tmp_path: Path) -> None:
     comparison = compare(runs_of(tmp_path, record("dacs", 0), record("dacs+mrm", 1, 55.0)))
     found = row(comparison, "dacs+mrm")
     assert found["difference_n"] == 0 and np.isnan(found["difference"])
-    assert cells(render(comparison, "github"))[1][2] == "-"
+    assert comparison.columns["vs dacs"] == ["-", "-"]
 
 
 def test_the_first_method_is_the_reference_whatever_its_name(tmp_path: Path) -> None:
     comparison = compare(runs_of(tmp_path, record("source-only", 0, 40.0), record("dacs", 0, 43.0)))
-    assert list(comparison["method"]) == ["source-only", "dacs"]
+    assert list(comparison.frame["method"]) == ["source-only", "dacs"]
     assert row(comparison, "dacs")["difference"] == 3.0
     assert "vs source-only" in render(comparison, "simple")
 
@@ -381,8 +389,8 @@ def test_failed_and_diverged_runs_are_counted_and_never_averaged(tmp_path: Path)
     mic = row(comparison, "dacs+mic")  # the reference's run of its seed diverged: no pair
     assert mic["difference_n"] == 0 and mic["unfinished"] == ""
     table = cells(render(comparison, "github"))
-    assert table[0][1:] == ["51.0 ± 1.4 (n=2)", "-", "500", "0.250", "900 MiB", "1 diverged"]
-    assert table[1][1:6] == ["-"] * 5 and "2 failed" in table[1][6]
+    assert table[0][1:] == ["51.0 ± 1.4", "2", "-", "500", "0.250", "900 MiB", "1 diverged"]
+    assert table[1][1:7] == ["-", "0", *["-"] * 4] and "2 failed" in table[1][7]
 
 
 def test_a_reference_that_never_finished_leaves_the_others_without_difference(tmp_path: Path) -> None:
@@ -431,14 +439,14 @@ def test_every_number_names_its_class_set(tmp_path: Path) -> None:
     comparison = compare(runs)
     found = row(comparison, "dacs")
     assert (found["classes"], found["miou"]) == (16, 49.0)
-    assert (found[ScoreKey("mIoU", 13)], found[ScoreKey("mIoU", 13, statistic="n")]) == (55.5, 2)
-    assert found[ScoreKey("mIoU", 13, statistic="deviation")] == pytest.approx(statistics.stdev([55.0, 56.0]))
+    assert (found["miou_13"], found["n_13"]) == (55.5, 2)
+    assert found["deviation_13"] == pytest.approx(statistics.stdev([55.0, 56.0]))
     table = render(comparison, "github")
     head = [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")]
-    assert head[:4] == ["method", "mIoU (16)", "mIoU (13)", "vs dacs (16)"]
-    assert cells(table)[0][1:4] == ["49.0 ± 1.4 (n=2)", "55.5 ± 0.7 (n=2)", "-"]
-    assert cells(table)[1][1:4] == ["55.0", "62.5", "+7.0"]
-    csv, _ = write_tables(comparison, "", tmp_path / "table")
+    assert head[:5] == ["method", "mIoU (16)", "mIoU (13)", "n", "vs dacs (16)"]
+    assert cells(table)[0][1:5] == ["49.0 ± 1.4", "55.5 ± 0.7", "2", "-"]
+    assert cells(table)[1][1:5] == ["55.0", "62.5", "1", "+7.0"]
+    csv, _ = write_tables(comparison.columns, comparison.frame, "", tmp_path / "table")
     assert {"classes", "miou", "miou_13", "deviation_13"} <= set(pd.read_csv(csv).columns)
 
 
@@ -447,17 +455,18 @@ def test_a_record_of_before_there_were_several_class_sets_has_its_headline(tmp_p
     assert runs[ScoreKey("mIoU", 16)].tolist() == [48.0, 50.0]
     assert np.isnan(runs[ScoreKey("mIoU", 13)][0]) and runs[ScoreKey("mIoU", 13)][1] == 56.0
     table = cells(render(compare(runs), "github"))
-    assert table[0][1:3] == ["49.0 ± 1.4 (n=2)", "56.0"]
+    assert table[0][1:4] == ["49.0 ± 1.4", "56.0 (n=1)", "2"]
 
 
 def test_numbers_over_different_class_sets_are_not_compared(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="over 19 and 16 classes cannot be compared"):
-        compare(runs_of(tmp_path, record("dacs", 0, 50.0), record("dacs+mrm", 0, 50.0, classes=16)))
+    comparison = compare(runs_of(tmp_path, record("dacs", 0, 50.0), record("dacs+mrm", 0, 50.0, classes=16)))
+    assert comparison.frame["difference_n"].tolist() == [0, 0]
+    assert comparison.columns["method"] == ["dacs", "dacs+mrm"] and set(comparison.columns["vs dacs"]) == {"-"}
 
 
-def test_no_runs_give_an_empty_table_or_one_line(tmp_path: Path) -> None:
-    with contextlib.suppress(ResultsError):
-        assert "dacs" not in render(compare(collect(tmp_path)), "simple")
+def test_no_runs_give_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="no runs to compare"):
+        compare(collect(tmp_path))
 
 
 # As printed and written
@@ -469,7 +478,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def comparison(tmp_path: Path) -> pd.DataFrame:
+def comparison(tmp_path: Path) -> MethodsTable:
     return compare(
         runs_of(
             tmp_path,
@@ -483,30 +492,30 @@ def comparison(tmp_path: Path) -> pd.DataFrame:
     )
 
 
-def test_simple_table(comparison: pd.DataFrame) -> None:
+def test_simple_table(comparison: MethodsTable) -> None:
     assert [" ".join(line.split()) for line in render(comparison, "simple").splitlines() if "--" not in line] == [
-        "method mIoU (19) vs dacs iterations s/iteration peak memory unfinished",
-        "dacs 51.0 ± 1.4 (n=2) - 500 0.250 900 MiB",
-        "dacs+mrm 33.3 -16.7 500 0.250 900 MiB 1 diverged",
-        "target-only (oracle) 70.5 ± 0.7 (n=2) +19.5 500 0.250 900 MiB",
+        "method mIoU (19) n vs dacs 95% (seeds) better iterations s/iteration peak memory unfinished",
+        "dacs 51.0 ± 1.4 2 - - - 500 0.250 900 MiB",
+        "dacs+mrm 33.3 1 -16.7 - 0 of 1 500 0.250 900 MiB 1 diverged",
+        "target-only (oracle) 70.5 ± 0.7 2 +19.5 ± 0.7 [+12.8, +26.3] 2 of 2 500 0.250 900 MiB",
     ]
 
 
-def test_github_table(comparison: pd.DataFrame) -> None:
+def test_github_table(comparison: MethodsTable) -> None:
     lines = render(comparison, "github").splitlines()
-    assert all(line.startswith("|") and line.endswith("|") and line.count("|") == 8 for line in lines)
+    assert all(line.startswith("|") and line.endswith("|") and line.count("|") == 11 for line in lines)
     assert set(lines[1]) <= set("|-:")
     assert cells(render(comparison, "github")) == [
-        ["dacs", "51.0 ± 1.4 (n=2)", "-", "500", "0.250", "900 MiB", ""],
-        ["dacs+mrm", "33.3", "-16.7", "500", "0.250", "900 MiB", "1 diverged"],
-        ["target-only (oracle)", "70.5 ± 0.7 (n=2)", "+19.5", "500", "0.250", "900 MiB", ""],
+        ["dacs", "51.0 ± 1.4", "2", "-", "-", "-", "500", "0.250", "900 MiB", ""],
+        ["dacs+mrm", "33.3", "1", "-16.7", "-", "0 of 1", "500", "0.250", "900 MiB", "1 diverged"],
+        ["target-only (oracle)", "70.5 ± 0.7", "2", "+19.5 ± 0.7", "[+12.8, +26.3]", "2 of 2", "500", "0.250", "900 MiB", ""],  # noqa: E501
     ]
 
 
 def test_one_method_is_not_compared_with_itself(tmp_path: Path) -> None:
     one = compare(runs_of(tmp_path, record("dacs", 0), record("dacs", 1)))
     assert "vs" not in render(one, "simple").split()
-    csv, markdown = write_tables(one, "", tmp_path / "my-v1.2-net")
+    csv, markdown = write_tables(one.columns, one.frame, "", tmp_path / "my-v1.2-net")
     assert (csv.name, markdown.name) == ("my-v1.2-net.csv", "my-v1.2-net.md")
 
 
@@ -521,17 +530,18 @@ def test_an_oracle_is_marked_by_its_record_and_not_by_its_name(tmp_path: Path) -
 
 
 def test_csv_keeps_every_digit_and_markdown_says_how_the_number_was_chosen(
-    comparison: pd.DataFrame, tmp_path: Path
+    comparison: MethodsTable, tmp_path: Path
 ) -> None:
-    csv, markdown = write_tables(comparison, f"streets. {SELECTION}.", tmp_path / "streets-daformer-lite0")
+    stem = tmp_path / "streets-daformer-lite0"
+    csv, markdown = write_tables(comparison.columns, comparison.frame, f"streets. {SELECTION}.", stem)
     assert (csv.name, markdown.name) == ("streets-daformer-lite0.csv", "streets-daformer-lite0.md")
     back = pd.read_csv(csv, dtype=str, keep_default_na=False)  # digits as they are, for pandas' own parser may round
-    assert list(back.columns) == list(comparison.columns)
+    assert list(back.columns) == list(comparison.frame.columns)
     for column in ("miou", "deviation", "difference", "seconds_per_iteration", "peak_memory_mib"):
         digits = [float(text or "nan") for text in back[column]]
-        np.testing.assert_array_equal(digits, comparison[column].astype(float))  # NaN equals NaN, no tolerance
+        np.testing.assert_array_equal(digits, comparison.frame[column].astype(float))  # NaN equals NaN, no tolerance
     for column in ("method", "oracle", "n", "difference_n", "unfinished"):
-        assert list(back[column]) == [str(value) for value in comparison[column]]
+        assert list(back[column]) == [str(value) for value in comparison.frame[column]]
     assert pd.read_csv(csv)["miou"][1] == pytest.approx(100 / 3, rel=1e-15)
     text = markdown.read_text(encoding="utf-8")
     assert text == f"{render(comparison, 'github')}\n\nstreets. {SELECTION}.\n"

@@ -356,11 +356,12 @@ def test_each_method_and_seed_is_run_and_the_table_compares_them(command: Comman
     assert (ended.code, ended.err) == (0, "")
     assert runs.made == ["dacs 0", "dacs 1", "dacs+mrm 0", "dacs+mrm 1"]
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
-    assert "dacs 41.0 ± 1.4 (n=2) - 20 0.500 700 MiB" in lines
-    assert "dacs+mrm 44.5 ± 2.1 (n=2) +3.5 20 0.500 700 MiB" in lines
+    assert "dacs 41.0 ± 1.4 2 - - - 20 0.500 700 MiB" in lines
+    assert "dacs+mrm 44.5 ± 2.1 2 +3.5 ± 0.7 [-2.9, +9.9] 2 of 2 20 0.500 700 MiB" in lines
     assert "dacs+mrm seed 1: mIoU 46.0 in 1:01" in lines
     caption = next(line for line in lines if line.startswith("streets, daformer-lite0, 19 classes."))
     assert "last iterate" in caption and "mean nothing" not in caption
+    assert "Differences to dacs are paired by seed" in caption
     assert caption in table(tmp_path, "md").read_text(encoding="utf-8")
     assert table(tmp_path, "csv").is_file()
     assert len(list((tmp_path / "out/streets/dacs+mrm/daformer-lite0").iterdir())) == 2

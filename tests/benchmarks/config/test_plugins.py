@@ -38,10 +38,9 @@ from benchmarks.launch.workers import WorkerJob, make_run_in_job
 from benchmarks.trained.opened_run import load_segmentor, open_run
 from datasets.errors import DataError
 from results.collect import main as main_of_results
-from results.records.columns import ScoreKey
 from results.records.record import FAILED, FINISHED
-from results.tables.comparison import compare
 from results.tables.frame import collect
+from results.tables.methods_table import methods_table
 from slurm.jobs.profile import Profile
 from slurm.jobs.submission import Submitter
 
@@ -369,8 +368,8 @@ def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_fini
     assert {run: float(row["fwiou_19"]) for run, row in rows.items()} == pytest.approx(expected)
     assert float(rows[dacs["id"]]["teacher_fwiou"]) == pytest.approx(teacher)
     assert rows[plain["id"]]["teacher_fwiou"] == ""
-    comparison = compare(collect("runs"))
-    assert comparison[ScoreKey("fwIoU", 19)].tolist() == pytest.approx([expected[each["id"]] for each in contents])
+    comparison = methods_table(collect("runs")).frame
+    assert comparison["fwiou_19"].tolist() == pytest.approx([expected[each["id"]] for each in contents])
     assert main_of_results(["runs"]) == 0 and "fwIoU (19)" in capsys.readouterr().out
     # It decides no number: without it the runs are the same ones.
     assert main_of("benchmarks.run", *words) == 0

@@ -14,8 +14,8 @@ from benchmarks.config.run_id import run_folder
 from benchmarks.config.spec import RunSpec
 from benchmarks.launch import compare
 from methods.framework.recipes import PARTS, parse
-from results.published import read_published
 from results.records import record as records
+from results.records.published import read_published
 from results.records.record import FINISHED
 
 

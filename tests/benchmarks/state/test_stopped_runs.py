@@ -14,8 +14,8 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.dry_run import _state
 from benchmarks.state.lock import locked
 from benchmarks.state.outcome import mark_stopped
-from results.tables.comparison import compare
 from results.tables.frame import from_folders
+from results.tables.methods_table import methods_table
 
 
 class Killed(BaseException):
@@ -55,7 +55,7 @@ def test_a_stopped_run_is_counted_and_taken_up_to_the_same_end(tmp_path: Path) -
     assert (stopped["status"], stopped["reason"], stopped["iterations"]) == ("stopped", reason, 2)
     runs = from_folders([tmp_path])
     assert (runs["status"][0], runs["reason"][0]) == ("stopped", reason)
-    assert compare(runs)["unfinished"][0] == "1 stopped"
+    assert methods_table(runs).frame["unfinished"][0] == "1 stopped"
     assert _state(tmp_path) == ("stopped", False)
     assert not mark_stopped(tmp_path, "another")  # over already
     assert on_disk(tmp_path) == stopped

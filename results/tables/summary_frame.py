@@ -1,0 +1,87 @@
+"""A comparison as numbers at full precision, for CSV, Parquet and other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.tables.beside_published import Beside
+from results.tables.scores_by_seed import Score
+from results.tables.summary import Summary
+from results.tables.summary_text import counted_of, setting_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame_of(
+    summaries: Sequence[Summary], scores: Sequence[Score], published: Sequence[Beside] = (), setting: bool = True
+) -> pd.DataFrame:
+    """The figures, a row each.
+
+    The columns are those that rows are named by, ``setting``, and
+
+    - ``oracle`` (whether a method learns from target labels), ``classes`` (size of the class set of the columns that
+      name none), ``counted`` (how many of them the means are over);
+    - ``miou`` (mean over finished seeds, percent), ``deviation`` (sample, n - 1; missing for one seed), ``n``;
+    - ``difference`` to the baseline (mean over the seeds that both have, each against that of its own seed),
+      ``difference_deviation``, ``difference_n``, ``better`` (seeds), the 95% intervals ``low``, ``high`` (seeds) and
+      ``low_images``, ``high_images`` (images and seeds);
+    - the same mean, deviation and n of each further score, as ``miou_16``, ``deviation_16``, ``n_16``;
+    - ``iterations``, ``seconds_per_iteration``, ``peak_memory_mib`` (medians), ``unfinished`` (runs by status);
+    - with ``published``: ``published_miou``, ``published_difference`` (percent), ``published_note``,
+      ``published_source`` and ``not_as_published``.
+    """
+    import pandas as pd
+
+    rows = [
+        {**summary.row.names, **({"setting": setting_text(summary)} if setting else {}), **_figures(summary, scores)}
+        for summary in summaries
+    ]
+    for row, each in zip(rows, published, strict=False):
+        row |= {
+            "published_miou": each.miou,
+            "published_difference": each.difference,
+            "published_note": each.note,
+            "published_source": each.source,
+            "not_as_published": each.other,
+        }
+    frame = pd.DataFrame(rows)
+    return frame.astype({column: float for column in frame if frame[column].isna().all()})
+
+
+def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
+    runs, versus = summary.row.runs, summary.versus
+    difference, by_image = (versus.difference, versus.by_image) if versus else (None, None)
+    interval = difference and difference.interval
+    found: dict[str, Any] = {
+        "oracle": bool(runs["oracle"].any()),
+        "classes": int(runs["classes"].iloc[0]) if len(runs) else None,
+        "counted": counted_of(summary, None),
+        **_mean(summary, scores, 0),
+        "difference": difference and difference.mean,
+        "difference_deviation": difference and difference.deviation,
+        "difference_n": difference.n if difference else 0,
+        "better": difference.better if difference else 0,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        "low_images": by_image and by_image.low,
+        "high_images": by_image and by_image.high,
+    }
+    for place in range(1, len(scores)):
+        found |= _mean(summary, scores, place)
+    return found | {
+        "iterations": summary.cost.iterations,
+        "seconds_per_iteration": summary.cost.seconds,
+        "peak_memory_mib": summary.cost.memory,
+        "unfinished": summary.unfinished,
+    }
+
+
+def _mean(summary: Summary, scores: Sequence[Score], place: int) -> dict[str, float | None]:
+    score, mean = scores[place], summary.means[place]
+    return {
+        score.column(): mean.mean if mean else None,
+        score.column("deviation"): mean.deviation if mean else None,
+        score.column("n"): mean.n if mean else 0,
+    }
