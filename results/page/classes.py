@@ -22,7 +22,7 @@ def class_table(compared: Compared) -> Table | None:
     found: dict[str, list[Summary]] = {}
     for name in classes_of(rows, compared.model):
         score = Score(CLASS_IOU, name)
-        found[name] = summarize(rows, [score], compared.baseline, compared.model, compared.rule)
+        found[name] = summarize(rows, [score], compared.baselines, compared.model, compared.rule)
     if not found:
         return None
     differences = [

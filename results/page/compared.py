@@ -24,6 +24,7 @@ class Compared:
         summaries: of each row.
         records: of each run folder.
         baseline: the method that others are compared with, if any.
+        baselines: the row that each row is compared with, or why with none; empty without a baseline.
         model, rule: whose scores they are, and of which iterate.
     """
 
@@ -31,6 +32,7 @@ class Compared:
     summaries: Sequence[Summary]
     records: dict[str, Record]
     baseline: str | None
+    baselines: Sequence[Row | str]
     model: str
     rule: str
 

@@ -18,12 +18,13 @@ from results.page.runs import MOST_RUNS, commands, made_with, run_table, setting
 from results.page.table import Table, shortened
 from results.records.images import MadeOf
 from results.records.record import FINISHED, record_or_none
+from results.tables.baselines import baselines_by_method
 from results.tables.notes import notes_on
 from results.tables.rows import rows_of
 from results.tables.scores_by_seed import LAST
 from results.tables.selection import over_common_classes, read_runs, selected
-from results.tables.summary import headline, summarize
-from results.tables.summary_text import columns_of
+from results.tables.summary import all_scores, summarize
+from results.tables.summary_text import Shown, columns_of
 
 
 def gather(
@@ -58,10 +59,11 @@ def gather(
     by = ["method", *(name for name in ("network", "protocol") if runs[name].nunique() > 1)]
     rows = rows_of(runs, by, tell)
     rows.sort(key=lambda row: {*row.runs["method"]} != {baseline})
-    scores = headline(rows)[: None if rule == LAST else 1]  # records keep no other on the way
-    summaries = summarize(rows, scores, baseline, model, rule, tell)
+    baselines = baselines_by_method(rows, baseline) if baseline else []
+    scores = all_scores(rows)[: None if rule == LAST else 1]  # records keep no other on the way
+    summaries = summarize(rows, scores, baselines, model, rule, tell)
     records = {folder: record for folder in runs["folder"] if (record := record_or_none(Path(folder))) is not None}
-    compared = Compared(runs, summaries, records, baseline, model, rule)
+    compared = Compared(runs, summaries, records, baseline, baselines, model, rule)
     try:
         classes, no_classes = class_table(compared), "No run has an IoU of each class."
     except ResultsError as error:
@@ -73,7 +75,7 @@ def gather(
         "finished": str(FINISHED),
         "all_rows": len(rows),
         "baseline": baseline,
-        "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, baseline)),
+        "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, Shown(baseline or ""))),
         "notes": notes_on(runs, made_of, model, rule, baseline).splitlines(),
         "why_none": [
             f"{each.row.label}: no difference to {baseline}, {each.why_none}" for each in summaries if each.why_none

@@ -40,7 +40,7 @@ def two_methods(runs: Path) -> None:
 def test_the_main_table_has_means_and_paired_differences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     two_methods(tmp_path)
     heads, dacs, mrm = page(capsys, tmp_path, "--baseline", "dacs").tables["main-table"]
-    assert heads[:2] == ["method", "mIoU"] and dacs[1] == "22.5 ± 1.5" and dacs[-1] == "–"
+    assert heads[:2] == ["method", "mIoU (19)"] and dacs[1] == "22.5 ± 1.5" and dacs[-1] == "–"
     interval = stats.ttest_rel([23.0, 25.5, 24.75], [21.0, 24.0, 22.5]).confidence_interval(0.95)
     text = f"[+{interval.low:.1f}, +{interval.high:.1f}]"
     assert mrm == ["dacs+mrm", "24.4 ± 1.3", "3", "+1.9 ± 0.4", text, "3 of 3"]
