@@ -11,7 +11,7 @@ from benchmarks.config.published_network import other_networks
 from benchmarks.trained.licences import CODE, data_names, terms
 from benchmarks.trained.made_again import Changed, as_word, training_command
 from benchmarks.trained.opened_run import TrainedRun
-from results.published import Names, read_published
+from results.records.published import Names, read_published
 from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE
 from results.tables.cells import MARKDOWN, markdown, table_of
