@@ -1,0 +1,36 @@
+"""Tables for a terminal: one that is too wide is folded between columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from results.tables.cells import tabulated
+
+_BETWEEN = 2  # spaces between the columns of a block
+
+
+def folded(columns: Mapping[str, Sequence[str]], width: int = 80) -> str:
+    """The table of these columns for a terminal, in blocks that are at most ``width`` wide, one below the other.
+
+    Each block begins with the first column and has as many of the others as fit, in their order: rows stay whole, and
+    so do words. A column that does not fit beside the first one has a block of its own, which is wider.
+
+    Args:
+        columns: cells by head, as many in each.
+        width: letters of a line.
+    """
+    first, *others = columns
+    blocks, room = [[first]], width - _width(first, columns)
+    left = room
+    for head in others:
+        needed = _BETWEEN + _width(head, columns)
+        if needed > left and len(blocks[-1]) > 1:
+            blocks.append([first])
+            left = room
+        blocks[-1].append(head)
+        left -= needed
+    return "\n\n".join(tabulated({head: columns[head] for head in block}, "simple") for block in blocks)
+
+
+def _width(head: str, columns: Mapping[str, Sequence[str]]) -> int:
+    return max(map(len, tabulated({head: columns[head]}, "simple").splitlines()))
