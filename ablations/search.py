@@ -206,8 +206,8 @@ def make_trials(
     from ablations.study.trial_reporter import trials_over
     from benchmarks.config.published_network import other_networks
     from benchmarks.config.run import Run
-    from benchmarks.launch.compare import check_runs
-    from benchmarks.launch.launcher import run_pool
+    from benchmarks.launch.elsewhere import run_pool
+    from benchmarks.launch.run_checks import check_runs
 
     if warning := network_warning(storage):
         print(warning, file=sys.stderr)

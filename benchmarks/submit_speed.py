@@ -100,11 +100,12 @@ def counted(cluster: LocalCluster, folder: Path) -> Iterator[Callable[[], int]]:
 
 def measure(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
     """Seconds and calls of sbatch that a grid of so many runs takes."""
-    from benchmarks.launch.on_slurm import make_on_slurm
+    from benchmarks.launch.elsewhere import make_elsewhere
+    from benchmarks.launch.launcher import Launcher
 
-    jobs = made_up(runs, output)
+    jobs, launcher = made_up(runs, output), Launcher("slurm", profile=profile, wait=False)
     before, began = calls(), time.perf_counter()
-    make_on_slurm(jobs, output, profile, lambda line: None, lambda index: None, wait=False)
+    make_elsewhere(jobs, output, launcher, lambda line: None, lambda index: None)
     return time.perf_counter() - began, calls() - before
 
 

@@ -19,7 +19,8 @@ from ablations.study.trial_progress import TrialProgress
 from ablations.study.trial_reporter import TrialReporter, counted, trials_over
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
-from benchmarks.launch.workers import REFUSED, Outcome, RunPool, WorkerJob
+from benchmarks.launch.elsewhere import RunPool
+from benchmarks.launch.workers import REFUSED, Outcome, WorkerJob
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.lock import held_by
 from benchmarks.state.outcome import mark_begun, mark_lost, mark_stopped

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
-from detectron2.config import CfgNode
 
-from benchmarks.cli.progress import shown
-from benchmarks.cli.run_options import INLINE, SLURM
+from benchmarks.cli.run_options import INLINE
 from benchmarks.cli.run_progress import RunProgress
 from benchmarks.cli.time_left import clock
-from benchmarks.config.keys import PLACE_KEYS, flatten
-from benchmarks.config.metrics import check_metrics
+from benchmarks.config.keys import PLACE_KEYS
 from benchmarks.config.published_network import other_networks
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.core.files_first import write_then_show
-from benchmarks.data.from_config import check_data, check_files, data_root, used_roles
-from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.device import pick_device
-from benchmarks.engine.distributed import check_ranks
 from benchmarks.engine.runner import RunWatcher, run_one
-from benchmarks.launch.launcher import Launcher, launch
+from benchmarks.launch.elsewhere import make_elsewhere
+from benchmarks.launch.launcher import Launcher
+from benchmarks.launch.run_checks import check_runs
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.again import newest, settle_if_any
 from benchmarks.state.fingerprint import Listings
@@ -167,30 +162,30 @@ def make_runs(
         ConfigError: a run that is over, or was begun, is of other images than those of now; nothing is made.
     """
     launcher = launcher or Launcher()
-    jobs, listings, left_out = _jobs(runs, labels, force, launcher.gpus), Listings(), list[RunLeftOut]()
+    jobs, listings = _jobs(runs, labels, force, launcher.gpus), Listings()
     if not force:
         for job in jobs:
             listings.check(job.run)
-    over = {} if force else {index: record for index, job in enumerate(jobs) if (record := _over(job.run.folder))}
-    missing = [index for index in range(len(jobs)) if index not in over]
+    over = {} if force else {job.run.folder: record for job in jobs if (record := _over(job.run.folder))}
+    missing = [job for job in jobs if job.run.folder not in over]
     if missing:  # a table alone needs neither
-        for line in other_networks(jobs[index].run.cfg for index in missing):
+        for line in other_networks(job.run.cfg for job in missing):
             print(line, flush=True)
-        check_runs([jobs[index].run for index in missing], launcher)
-    _make_folder(output)
-    here = launcher.kind == INLINE and launcher.gpus == 1
-    with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in jobs]) as progress:
-        for index, record in over.items():
-            progress.end(index)
-            how = f"mIoU {_miou(record)}" if record.status == FINISHED else record.reason
-            progress.say(f"{jobs[index].label}: {record.status} before, {how}")
-        if here:
-            left_out = [error for index in missing if (error := _make(index, jobs[index], progress))]
-    if missing and not here:
-        others = [jobs[index] for index in missing]
-        left_out = launch(
-            launcher, others, output, progress.say, lambda n: _tell(others[n], _left(others[n]), progress)
-        )
+        check_runs([job.run for job in missing], launcher)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
+    with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in missing]) as progress:
+        for job in jobs:
+            if record := over.get(job.run.folder):
+                how = f"mIoU {_miou(record)}" if record.status == FINISHED else record.reason
+                progress.say(f"{job.label}: {record.status} before, {how}")
+        left_out = list[RunLeftOut]()
+        if launcher.kind == INLINE and launcher.gpus == 1:
+            left_out = _make_here(missing, progress)
+        elif missing:
+            left_out = make_elsewhere(missing, output, launcher, progress.say, lambda job: _tell_left(job, progress))
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
     return Made([job.run.folder for job in jobs], left_out)
@@ -204,63 +199,6 @@ def _jobs(runs: Sequence[Run], labels: Sequence[str], force: bool, gpus: int) ->
     return list(jobs.values())
 
 
-def check_runs(runs: Sequence[Run], launcher: Launcher) -> None:
-    """Find what would end a run before the first begins: device, GPUs, data, weights, settings of terms.
-
-    Raises:
-        ConfigError, DataError, MethodError: what was found, in one line.
-    """
-    device = pick_device(runs[0].cfg) if launcher.kind != SLURM else None  # another machine's is its own affair
-    if device is not None and device.type == "cuda" and launcher.gpus > torch.cuda.device_count():
-        raise ConfigError(f"--gpus is {launcher.gpus}, and this machine has {torch.cuda.device_count()} GPUs")
-    for run in runs:
-        check_ranks(run.cfg, launcher.ranks)
-    with shown("drawing streets") as progress:
-        data_root(runs[0].cfg, progress)
-    check_metrics(runs[0].scoring)
-    # Seeds change nothing of this.
-    runs = _distinct(runs, lambda run, cfg: {**cfg, "SEED": 0})
-    for run in _distinct(runs, lambda run, cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
-        check_data(run.cfg, run.recipe, shown)
-    for run in _distinct(runs, lambda run, cfg: (used_roles(run.recipe), cfg.DATA, cfg.INPUT, cfg.TEST.CLASSES)):
-        check_files(run.cfg, run.recipe, shown)
-    for group in _alike(runs):
-        segmentor = build_student(group[0].cfg)
-        for run in _distinct(group, lambda run, cfg: (cfg.METHOD, cfg.INPUT.CROP, _shapes(cfg.TERMS))):
-            with torch.device("meta"):  # shapes tell what is wrong; values take a second for twenty Rebuilders
-                build_terms(run.cfg, run.recipe, segmentor)
-
-
-def _shapes(terms: CfgNode) -> dict[str, Any]:
-    """What of the settings of terms decides how they are built: not how large a ratio or weight is, unless it is 0."""
-    return {key: value != 0 if isinstance(value, float) else value for key, value in flatten(terms).items()}
-
-
-def _distinct(runs: Sequence[Run], key: Callable[[Run, CfgNode], Any]) -> list[Run]:
-    """The first run of each ``key``."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        found.setdefault(str(key(run, run.cfg)), run)
-    return list(found.values())
-
-
-def _alike(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that build the same student together: it is built once, as weights are large."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        cfg = run.cfg
-        key = str((cfg.NETWORK, cfg.WEIGHTS, cfg.INPUT.CROP if cfg.HRDA.ENABLED else None, cfg.HRDA.dump()))
-        groups.setdefault(key, []).append(run)
-    return list(groups.values())
-
-
-def _make_folder(output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
-
-
 def _over(folder: Path) -> Record | None:
     """The record of a run that is over; a record that cannot be read is no record, and its run is made again."""
     try:
@@ -272,31 +210,38 @@ def _over(folder: Path) -> Record | None:
     return record if record is not None and record.is_over else None
 
 
-def _left(job: WorkerJob) -> Record | None:
-    """What a run that another process made has left."""
-    try:
-        return read_record(job.place)
-    except ResultsError as error:
-        return Record.of({"status": FAILED, "reason": str(error)})
-
-
 def _miou(record: Record) -> str:
     miou = record.result.student.headline
     return "-" if miou is None else f"{miou:.1f}"
 
 
-def _make(index: int, job: WorkerJob, progress: RunProgress) -> RunLeftOut | None:
-    """Make one run; the error where another process has it, it is refused, or its folder cannot be written."""
+def _make_here(jobs: Sequence[WorkerJob], progress: RunProgress) -> list[RunLeftOut]:
+    """Make the runs one after the other.
+
+    Returns the errors of those that another process has, that are refused, or whose folders cannot be written.
+    """
+    left_out = list[RunLeftOut]()
+    for index, job in enumerate(jobs):
+        try:
+            record = run_one(job.run, _Watcher(progress, index, job.run), job.force)
+        except (RunLeftOut, OSError) as error:
+            if isinstance(error, OSError):
+                error = RunLeftOut(f"{job.run.folder}: {error.strerror or error}")
+            left_out.append(error)
+            progress.end(index)
+            progress.say(f"{job.label}: left out, {error}")
+        else:
+            progress.end(index)
+            _tell(job, record, progress)
+    return left_out
+
+
+def _tell_left(job: WorkerJob, progress: RunProgress) -> None:
+    """Say how a run ended that another process made."""
     try:
-        record = run_one(job.run, _Watcher(progress, index, job.run), job.force)
-    except (RunLeftOut, OSError) as error:
-        progress.end(index)
-        left_out = RunLeftOut(f"{job.run.folder}: {error.strerror or error}") if isinstance(error, OSError) else error
-        progress.say(f"{job.label}: left out, {left_out}")
-        return left_out
-    progress.end(index)
-    _tell(job, record, progress)
-    return None
+        _tell(job, read_record(job.place), progress)
+    except ResultsError as error:
+        _tell(job, Record.of({"status": FAILED, "reason": str(error)}), progress)
 
 
 def _tell(job: WorkerJob, record: Record | None, progress: RunProgress) -> None:

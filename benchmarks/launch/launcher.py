@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.cli.run_options import INLINE, LOCAL, SLURM
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.yaml_file import read_yaml
 from slurm.jobs.profile import Profile, changed, read_profile
-
-if TYPE_CHECKING:
-    from benchmarks.launch.workers import RunPool
 
 PROFILES = Path(__file__).resolve().parents[2] / "slurm" / "profiles"
 
@@ -112,31 +108,3 @@ def named_profile(name: str) -> Profile:
             known = ", ".join(sorted(each.stem for each in PROFILES.glob("*.yaml")))
             raise ConfigError(f"--profile {name}: no such profile, expected the path of a YAML file, or one of {known}")
     return read_profile(read_yaml(path, "a profile") or {}, str(path))
-
-
-def run_pool(launcher: Launcher, output: Path) -> RunPool:
-    """A pool of runs, local or of SLURM, for commands that start one run after the other."""
-    if launcher.kind == SLURM:
-        from benchmarks.launch.on_slurm import SlurmRuns
-
-        return SlurmRuns(output, launcher.profile, launcher.parallel)
-    from benchmarks.launch.workers import LocalRuns
-
-    return LocalRuns(launcher.parallel, output / ".workers", launcher.gpus)
-
-
-def launch(
-    launcher: Launcher,
-    jobs: Sequence[Any],
-    output: Path,
-    say: Callable[[str], None],
-    ended: Callable[[int], None],
-) -> list[Any]:
-    """Make the runs in other processes; returns errors of those that were left out (`make_in_workers`)."""
-    if launcher.kind == SLURM:
-        from benchmarks.launch.on_slurm import make_on_slurm
-
-        return make_on_slurm(jobs, output, launcher.profile, say, ended, launcher.wait)
-    from benchmarks.launch.workers import make_in_workers
-
-    return make_in_workers(jobs, launcher.parallel, output / ".workers", say, ended, launcher.gpus)

@@ -1,4 +1,4 @@
-"""Runs made by jobs of SLURM: submitted as arrays, written down, and waited for."""
+"""Runs made by jobs of SLURM: submitted as arrays, and written down."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.config.plugins import handed_over, plugins
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import PACKAGES, ROOT
-from benchmarks.core.errors import RunLeftOut, RunLocked
+from benchmarks.core.errors import RunLocked
 from benchmarks.engine.run_record import initial_record
-from benchmarks.launch.workers import Outcome, WorkerJob, WorkerProgress, make_run_in_job
+from benchmarks.launch.workers import Outcome, WorkerJob, make_run_in_job
 from benchmarks.state import again
 from benchmarks.state.lock import held_by, locked
 from benchmarks.state.outcome import mark_lost, validated_anew
@@ -23,7 +23,7 @@ from slurm.base.outcome import Lost
 from slurm.base.private import private_name
 from slurm.jobs.pool import SlurmPool
 from slurm.jobs.profile import Profile
-from slurm.jobs.scheduler import PENDING, Scheduler, SchedulerSilent
+from slurm.jobs.scheduler import Scheduler, SchedulerSilent
 from slurm.jobs.snapshot import snapshot
 from slurm.jobs.submission import Submitter, check_path
 
@@ -35,7 +35,7 @@ _HANDED_OVER = (
 _THREADS = 16  # that mark runs as pending: on a file server each waits for some twenty answers
 
 
-class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
+class SlurmRuns(SlurmPool[WorkerJob, Outcome]):
     """Runs of one output folder in SLURM's queue; what is submitted is written down there."""
 
     def __init__(self, output: Path, profile: Profile, parallel: int = 1, scheduler: Scheduler | None = None) -> None:
@@ -44,12 +44,28 @@ class SlurmRuns(SlurmPool["WorkerJob", "Outcome"]):
         self._left_out: dict[int, str] = {}
         super().__init__(make_run_in_job, parallel, submitter(output, profile), scheduler or Scheduler())
 
-    def __enter__(self) -> SlurmRuns:
-        return self
-
     @property
-    def free(self) -> int:
-        return super().free - len(self._left_out)
+    def left(self) -> int:
+        return super().left + len(self._left_out)
+
+    def take(self, jobs: Mapping[int, WorkerJob], say: Callable[[str], None]) -> dict[int, str]:
+        """Submit the runs that nobody has, and wait also for those that have a job in the queue already."""
+        there = queued(self._output, self.scheduler)
+        held, to_submit = dict[int, str](), dict[int, WorkerJob]()
+        for index, job in jobs.items():
+            if sent := there.get(job.run.folder):
+                self.adopt(index, sent.job, sent.files.absolute())
+            elif line := held_by(job.run.folder):
+                held[index] = line
+            else:
+                to_submit[index] = job
+        if self.left:
+            say(f"{self.left} runs have a job in the queue already")
+        if to_submit:
+            self.submit_all(to_submit)
+            arrays = dict.fromkeys(self.job_id(index).split("_")[0] for index in to_submit)
+            say(f"submitted {len(to_submit)} runs as {'jobs' if len(arrays) > 1 else 'job'} {', '.join(arrays)}")
+        return held
 
     def submit(self, index: int, job: WorkerJob) -> None:
         """Submit a run; one that another process or job has ends with a line that says which."""
@@ -156,71 +172,3 @@ def queued(output: Path, scheduler: Scheduler, folders: Sequence[Path] | None = 
     }
     states = scheduler.states([run.job for run in mine.values()])
     return {folder: run for folder, run in mine.items() if states[run.job].is_alive}
-
-
-def make_on_slurm(
-    jobs: Sequence[WorkerJob],
-    output: Path,
-    profile: Profile,
-    say: Callable[[str], None],
-    ended: Callable[[int], None],
-    wait: bool = True,
-) -> list[RunLeftOut]:
-    """Submit the runs that have no job in the queue yet, and wait for all; returns errors of those that were left out.
-
-    ``say`` is given lines, ``ended`` the index of each run that has an end. An interrupt leaves the jobs alone. With
-    ``wait`` False nothing is waited for.
-
-    Raises:
-        LauncherError: sbatch refused, or the scheduler does not answer at the start.
-    """
-    scheduler = Scheduler()
-    pool = SlurmRuns(output, profile, scheduler=scheduler)
-    progress = WorkerProgress([job._replace(begun=True) for job in jobs], say, ended)
-    there = queued(output, scheduler)
-    to_submit: dict[int, WorkerJob] = {}
-    left = set(range(len(jobs)))
-    for index, job in enumerate(jobs):
-        if job.run.folder in there:
-            pool.adopt(index, there[job.run.folder].job, there[job.run.folder].files.absolute())
-            continue
-        if line := held_by(job.run.folder):
-            left.discard(index)
-            progress.ended(index, line)
-        else:
-            to_submit[index] = job
-    if len(left) > len(to_submit):
-        say(f"{len(left) - len(to_submit)} runs have a job in the queue already")
-    if to_submit:
-        pool.submit_all(to_submit)
-        arrays = dict.fromkeys(pool.job_id(index).split("_")[0] for index in to_submit)
-        say(f"submitted {len(to_submit)} runs as {'jobs' if len(arrays) > 1 else 'job'} {', '.join(arrays)}")
-    if not wait:
-        return progress.left_out
-    say(f"waiting; Ctrl-C leaves the jobs alone (python benchmarks/status.py --output {output})")
-    running: set[int] = set()
-    while left:
-        for index, outcome in pool.ended():
-            left.discard(index)
-            running.discard(index)
-            progress.ended(index, outcome)
-        for index, state in pool.states.items():
-            if state.state == PENDING and index in running:
-                running.discard(index)
-                progress.back_in_queue(index)
-            elif state.state != PENDING and state.is_alive and index not in running:
-                running.add(index)
-                progress.started(index)
-        progress.waiting(_queue(pool))
-    return progress.left_out
-
-
-def _queue(pool: SlurmRuns) -> str:
-    """What is waited for besides running jobs, in words; "" for nothing."""
-    if pool.silent:
-        return f"the scheduler does not answer ({pool.silent})"
-    pending = [state.reason for state in pool.states.values() if state.state == PENDING]
-    if not pending:
-        return ""
-    reasons = ", ".join(sorted({reason for reason in pending if reason}))
-    return f"{len(pending)} pending" + (f" ({reasons})" if reasons else "")

@@ -1,1 +1,1 @@
-"""What all of this folder stands on: errors, outcomes, private folders."""
+"""What all of this folder stands on: errors, outcomes, pools of jobs, private folders."""

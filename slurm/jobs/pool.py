@@ -1,20 +1,19 @@
-"""Jobs in SLURM's queue, with the interface of `slurm.processes.local.LocalPool`."""
+"""Jobs in SLURM's queue."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from submitit.core.utils import JobPaths
 
 from slurm.base.outcome import Lost, error_of_another_task, read_outcome, remove_files
-from slurm.jobs.scheduler import GONE, JobState, Scheduler, SchedulerSilent
+from slurm.base.pool import Pool, R, T
+from slurm.jobs.scheduler import GONE, PENDING, JobState, Scheduler, SchedulerSilent
 from slurm.jobs.submission import Submitter
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 POLL_SECONDS = 5.0
 # From the moment that a job has left the queue until its missing result is believed, where nobody says that it failed:
@@ -22,13 +21,27 @@ POLL_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 
 
-class SlurmPool(Generic[T, R]):
+@dataclass
+class _Job:
+    """A job that has not ended; its state is that of the last look, None before the first."""
+
+    files: JobPaths
+    state: JobState | None = None
+    running: bool = False  # also where it has left the queue, until its result is there
+    gone_since: float | None = None
+    cancelled: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.files.job_id)
+
+
+class SlurmPool(Pool[T, R]):
     """Jobs that were submitted, or that an earlier command left in the queue. Use as a context manager.
 
     Its end leaves the jobs alone: they do not need the command that submitted them.
 
     Attributes:
-        states: by index, what the queue said of each job at the last look.
         silent: why the scheduler did not answer at the last look, "" where it did.
     """
 
@@ -41,58 +54,59 @@ class SlurmPool(Generic[T, R]):
             submitter: what the jobs ask for.
             scheduler: the cluster.
         """
-        self._function, self._parallel = function, parallel
-        self.submitter, self.scheduler = submitter, scheduler
-        self._jobs: dict[int, str] = {}  # index: job id
-        self._folders: dict[int, Path] = {}  # of submitit's files, where another command submitted the job
-        self._gone: dict[int, float] = {}  # since when
-        self._cancelled: set[int] = set()
-        self.states: dict[int, JobState] = {}
+        super().__init__(parallel)
+        self._function, self.submitter, self.scheduler = function, submitter, scheduler
+        self._jobs: dict[int, _Job] = {}
         self.silent = ""
 
-    def __enter__(self) -> SlurmPool[T, R]:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    @property
+    def left(self) -> int:
+        return len(self._jobs)
 
     @property
-    def free(self) -> int:
-        """How many more jobs can be submitted now."""
-        return self._parallel - len(self._jobs)
+    def states(self) -> dict[int, JobState]:
+        """What the queue said at the last look, by index."""
+        return {index: job.state for index, job in self._jobs.items() if job.state}
 
-    def submit(self, index: int, job: T) -> None:
-        """Submit ``job``; ``index`` is what it is called by until it ended. Raises LauncherError."""
-        self.submit_all({index: job})
+    @property
+    def running(self) -> set[int]:
+        return {index for index, job in self._jobs.items() if job.running}
+
+    @property
+    def waits_for(self) -> str:
+        if self.silent:
+            return f"the scheduler does not answer ({self.silent})"
+        pending = [state.reason for state in self.states.values() if state.state == PENDING]
+        reasons = ", ".join(sorted({reason for reason in pending if reason}))
+        return (f"{len(pending)} pending" + (f" ({reasons})" if reasons else "")) if pending else ""
 
     def submit_all(self, jobs: Mapping[int, T]) -> None:
         """Submit jobs as arrays. Raises LauncherError; those that were submitted before stay."""
         indices = list(jobs)
 
         def submitted(first: int, ids: Sequence[str]) -> None:
-            members = indices[first : first + len(ids)]
-            self._jobs |= dict(zip(members, ids, strict=True))
-            self.submitted({ids[place]: jobs[index] for place, index in enumerate(members)})
+            members = dict(zip(indices[first:], ids, strict=False))
+            for index, job_id in members.items():
+                self.adopt(index, job_id)
+            self.submitted({job_id: jobs[index] for index, job_id in members.items()})
 
-        self.submitter.submit(self._function, [jobs[index] for index in indices], submitted, self.scheduler)
+        self.submitter.submit(self._function, list(jobs.values()), submitted, self.scheduler)
 
     def submitted(self, jobs: Mapping[str, T]) -> None:
         """Called when jobs are in the queue, with their ids."""
 
     def adopt(self, index: int, job_id: str, folder: Path | None = None) -> None:
         """Watch a job that is in the queue already; ``folder``: of submitit's files of it, else the submitter's."""
-        self._jobs[index] = job_id
-        if folder is not None:
-            self._folders[index] = folder
+        self._jobs[index] = _Job(JobPaths(folder or self.submitter.folder, job_id))
 
     def job_id(self, index: int) -> str:
         """The id of a job that has not ended, ``123`` or ``123_4``."""
-        return self._jobs[index]
+        return self._jobs[index].id
 
     def cancel(self, index: int) -> None:
-        """Tell a job to stop; it is among the ended ones when it did."""
-        self._cancelled.add(index)
+        self._jobs[index].cancelled = True
         try:
-            self.scheduler.cancel([self._jobs[index]])
+            self.scheduler.cancel([self.job_id(index)])
         except SchedulerSilent as error:  # it runs on to its end, and is not asked for
             self.silent = str(error)
 
@@ -103,39 +117,34 @@ class SlurmPool(Generic[T, R]):
         """
         time.sleep(POLL_SECONDS)
         try:
-            by_id = self.scheduler.states(self._jobs.values())
+            states = self.scheduler.states(job.id for job in self._jobs.values())
         except SchedulerSilent as error:
             self.silent = str(error)
             return []
-        self.silent = ""
-        self.states = {index: by_id[name] for index, name in self._jobs.items()}
-        over = []
-        for index, state in self.states.items():
-            if state.state != GONE:
-                self._gone.pop(index, None)
-            elif (outcome := self._outcome(index)) is not _UNKNOWN:
+        self.silent, over = "", []
+        for index, job in list(self._jobs.items()):
+            job.state = states[job.id]
+            job.running = job.state.state != PENDING and (job.running or job.state.is_alive)
+            if job.state.state != GONE:
+                job.gone_since = None
+            elif (outcome := self._outcome(job)) is not _UNKNOWN:
                 over.append((index, outcome))
-        for index, _ in over:
-            del self._jobs[index], self.states[index]
-            self._gone.pop(index, None)
-            self._cancelled.discard(index)
+                del self._jobs[index]
         return over
 
-    def _outcome(self, index: int) -> Any:
-        job = self._jobs[index]
-        paths = JobPaths(self._folders.get(index, self.submitter.folder), job)
+    def _outcome(self, job: _Job) -> Any:
         try:
-            outcome = read_outcome(paths)
+            outcome = read_outcome(job.files)
         except Exception:  # nothing there, or not yet whole: a pickle can fail in any way
-            since = self._gone.setdefault(index, time.monotonic())
-            how = self.scheduler.how_ended(job)
-            may_come = how in ("", "COMPLETED") and index not in self._cancelled
-            if may_come and time.monotonic() - since < SETTLE_SECONDS:
+            job.gone_since = job.gone_since or time.monotonic()
+            how = self.scheduler.how_ended(job.id)
+            may_come = how in ("", "COMPLETED") and not job.cancelled
+            if may_come and time.monotonic() - job.gone_since < SETTLE_SECONDS:
                 return _UNKNOWN
-            said = error_of_another_task(paths) or how
-            outcome = Lost(f"job {job} ended without a result" + (f": {said}" if said else ""), paths.stdout)
-        if index in self._cancelled or not isinstance(outcome, Lost):
-            remove_files(paths, result=False)
+            said = error_of_another_task(job.files) or how
+            outcome = Lost(f"job {job.id} ended without a result" + (f": {said}" if said else ""), job.files.stdout)
+        if job.cancelled or not isinstance(outcome, Lost):
+            remove_files(job.files, result=False)
         return outcome
 
 

@@ -11,36 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from submitit.core.core import Job
 from submitit.core.utils import environment_variables
 from submitit.local.local import LocalExecutor
 
 from slurm.base.outcome import Lost, read_outcome, remove_files
+from slurm.base.pool import Pool, R, T
 from slurm.base.private import make_private, private_name
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.2
 _FOR_EVER = 60 * 24 * 3650  # minutes: submitit's default would end a job after two
 _STOP_SECONDS = 3.0
 _CPU_WORKERS = 4  # at most, where nobody said how many: each needs memory of its own
-
-
-class LocalWatcher(Generic[R]):
-    """Told how jobs go; this one is told nothing in particular."""
-
-    def started(self, index: int) -> None:
-        """The process of job ``index`` was started."""
-
-    def ended(self, index: int, outcome: R | Lost) -> None:
-        """Job ``index`` has a result, or its process was lost."""
-
-    def waiting(self) -> None:
-        """Called every ``POLL_SECONDS`` while jobs run."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +41,8 @@ class _Call:
         return function(job)
 
 
-class LocalPool(Generic[T, R]):
-    """Processes that each do one job, at most ``parallel`` at a time. Use as a context manager: its end stops them.
+class LocalPool(Pool[T, R]):
+    """Processes that each do one job, at most ``parallel`` at a time; the others wait. Its end stops them.
 
     Cores are shared fairly: each worker has OMP_NUM_THREADS = cores / ``parallel``, unless that is set already. GPUs go
     round. Workers of a command that was killed go on with the job they have.
@@ -73,93 +58,79 @@ class LocalPool(Generic[T, R]):
                 stay there.
             gpus: of each job, where this machine has as many.
         """
-        self._function, self._parallel, self._parent = function, parallel, folder
+        super().__init__(parallel)
+        self._function, self._parent = function, folder
         # One that nobody could know of before: submitit executes what is found under the names of its files.
         self._folder = folder = folder / private_name()
         make_private(folder)
         self._executor = LocalExecutor(folder.absolute())
         self._executor.update_parameters(timeout_min=_FOR_EVER, stderr_to_stdout=True)
         self._gpus = _groups(_gpus(), gpus)
-        self._running: dict[int, tuple[int, Job[Any]]] = {}  # slot and process
+        self._waiting: dict[int, T] = {}
+        self._started: dict[int, tuple[int, Job[Any] | Lost]] = {}  # slot, and process or why it could not be started
         self._cancelled: set[int] = set()
-        self._not_started: dict[int, Lost] = {}
-
-    def __enter__(self) -> LocalPool[T, R]:
-        return self
 
     def __exit__(self, *_: object) -> None:
-        _stop([job for _, job in self._running.values()])
+        _stop([job for _, job in self._started.values() if not isinstance(job, Lost)])
         for folder in (self._folder, self._parent):
             with suppress(OSError):  # it is not empty: logs stay, and other commands have theirs
                 folder.rmdir()
 
     @property
-    def free(self) -> int:
-        """How many more jobs can be submitted now."""
-        return self._parallel - len(self._running) - len(self._not_started)
+    def left(self) -> int:
+        return len(self._waiting) + len(self._started)
 
-    def submit(self, index: int, job: T) -> None:
-        """Start a process for ``job``, which can be pickled; ``index`` is what it is called by until it ended.
+    @property
+    def running(self) -> set[int]:
+        return set(self._started)
 
-        Where it cannot be started, because the disk is full for instance, it is among the ended ones, as Lost.
+    def submit_all(self, jobs: Mapping[int, T]) -> None:
+        """Start a process for each job as soon as there is room for it.
+
+        Where one cannot be started, because the disk is full for instance, it is among the ended ones, as Lost.
         """
-        slot = min(set(range(self._parallel)) - {slot for slot, _ in self._running.values()})
+        self._waiting |= jobs
+        while self._waiting and len(self._started) < self.parallel:
+            index = next(iter(self._waiting))
+            slot = min(set(range(self.parallel)) - {slot for slot, _ in self._started.values()})
+            self._started[index] = (slot, self._start(slot, self._waiting.pop(index)))
+
+    def _start(self, slot: int, job: T) -> Job[Any] | Lost:
         environment = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         call = _Call(pickle.dumps((self._function, job)), environment)
         try:
-            with environment_variables(**_environment(self._parallel)), _stderr_nowhere(), _interruptible():
-                self._running[index] = (slot, self._executor.submit(call))
+            with environment_variables(**_environment(self.parallel)), _stderr_nowhere(), _interruptible():
+                return self._executor.submit(call)
         except OSError as error:
-            self._not_started[index] = Lost(f"its process could not be started ({error.strerror or error})", None)
+            return Lost(f"its process could not be started ({error.strerror or error})", None)
 
     def cancel(self, index: int) -> None:
-        """Tell a process to stop; it is among the ended ones when it did."""
-        if index in self._running:
-            self._running[index][1].cancel()
+        _, job = self._started.get(index, (0, None))
+        if isinstance(job, Job):
+            job.cancel()
             self._cancelled.add(index)
 
     def ended(self) -> list[tuple[int, R | Lost]]:
         """Index and outcome of the jobs that ended since the last call; waits ``POLL_SECONDS``, but for no job."""
         time.sleep(POLL_SECONDS)
-        not_started: list[tuple[int, R | Lost]] = list(self._not_started.items())
-        self._not_started.clear()
-        over = [index for index, (_, job) in self._running.items() if job.done()]
-        return not_started + [(index, self._outcome(index)) for index in over]
+        over = {index: job for index, (_, job) in self._started.items() if isinstance(job, Lost) or job.done()}
+        for index in over:
+            del self._started[index]
+        self.submit_all({})
+        return [(index, self._outcome(index, job)) for index, job in over.items()]
 
-    def _outcome(self, index: int) -> R | Lost:
-        _, job = self._running.pop(index)
-        outcome: R | Lost = _outcome(job)
-        if index in self._cancelled:  # nothing of it is wanted
+    def _outcome(self, index: int, job: Job[Any] | Lost) -> Any:
+        if isinstance(job, Lost):
+            return job
+        try:
+            outcome = read_outcome(job.paths)
+        except FileNotFoundError:
+            outcome = Lost("its process died without a result: killed, or out of memory", job.paths.stdout)
+        except (EOFError, pickle.UnpicklingError) as error:
+            outcome = Lost(f"its result cannot be read ({error})", job.paths.stdout)
+        if index in self._cancelled or not isinstance(outcome, Lost):  # nothing of it is wanted, or needed
             remove_files(job.paths)
         return outcome
-
-
-def run_local(
-    function: Callable[[T], R],
-    jobs: Sequence[T],
-    parallel: int,
-    folder: Path,
-    watcher: LocalWatcher[R] | None = None,
-    gpus: int = 1,
-) -> list[R | Lost]:
-    """Call ``function`` on each job in a `LocalPool`; returns outcomes in order.
-
-    A worker that dies is an outcome, too, and the others go on. An interrupt ends all workers.
-    """
-    watcher = watcher or LocalWatcher()
-    outcomes: dict[int, R | Lost] = {}
-    waiting = list(range(len(jobs)))
-    with LocalPool(function, parallel, folder, gpus) as pool:
-        while len(outcomes) < len(jobs):
-            while waiting and pool.free:
-                index = waiting.pop(0)
-                pool.submit(index, jobs[index])
-                watcher.started(index)
-            for index, outcome in pool.ended():
-                outcomes[index] = outcome
-                watcher.ended(index, outcome)
-            watcher.waiting()
-    return [outcomes[index] for index in range(len(jobs))]
 
 
 def usual_parallel(gpus: int = 1) -> int:
@@ -195,18 +166,6 @@ def _gpus() -> list[str]:
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]
-
-
-def _outcome(job: Job[Any]) -> Any:
-    try:
-        outcome = read_outcome(job.paths)
-    except FileNotFoundError:
-        return Lost("its process died without a result: killed, or out of memory", job.paths.stdout)
-    except (EOFError, pickle.UnpicklingError) as error:
-        return Lost(f"its result cannot be read ({error})", job.paths.stdout)
-    if not isinstance(outcome, Lost):
-        remove_files(job.paths)
-    return outcome
 
 
 @contextmanager

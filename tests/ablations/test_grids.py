@@ -22,8 +22,8 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.build import build_student, build_terms
-from benchmarks.launch import compare
 from benchmarks.launch.launcher import Launcher
+from benchmarks.launch.run_checks import check_runs
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
 
@@ -185,7 +185,7 @@ def test_every_setting_is_checked_before_the_first_run(small_config: Callable[..
     configs = [small_config("mrm", overrides={"WEIGHTS": value}) for value in ("nowhere.pth", "none")]
     for pair in (configs, configs[::-1]):
         with pytest.raises(MethodError, match="nowhere"):
-            compare.check_runs([Run.at(Path(), cfg) for cfg in pair], Launcher())
+            check_runs([Run.at(Path(), cfg) for cfg in pair], Launcher())
 
 
 # A user's file

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,49 +21,55 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.launch import workers
 from benchmarks.launch.compare import Made, make_runs
+from benchmarks.launch.elsewhere import WorkerProgress
 from benchmarks.launch.launcher import Launcher
-from benchmarks.launch.workers import WorkerJob, WorkerProgress
+from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
 from benchmarks.state.outcome import iteration, mark_lost
 from slurm.base.errors import LauncherError
 from slurm.base.outcome import Lost, error_of_another_task, read_outcome
 from slurm.base.private import make_private
 from slurm.processes import local
-from slurm.processes.local import LocalWatcher, run_local, usual_parallel
+from slurm.processes.local import LocalPool, usual_parallel
 from slurm.processes.ranks import RanksFailed
 
 KILLED = "__import__('os').kill(__import__('os').getpid(), 9)"
 ENVIRONMENT = "[__import__('os').environ.get(name) for name in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')]"
 
 
-class Watcher(LocalWatcher[Any]):
-    def __init__(self) -> None:
-        self.running, self.most, self.seen = set[int](), 0, list[int]()
+def outcomes_of(
+    jobs: list[str], parallel: int, folder: Path, look: Callable[[LocalPool[str, Any]], None] = lambda pool: None
+) -> list[Any]:
+    """What becomes of expressions that workers evaluate, in order; ``look`` is called over and over meanwhile.
 
-    def started(self, index: int) -> None:
-        self.running.add(index)
-        self.most = max(self.most, len(self.running))
-
-    def ended(self, index: int, outcome: Any) -> None:
-        self.running.remove(index)
-        self.seen.append(index)
+    ``eval`` stands in for a function of ours: the worker can import it.
+    """
+    found = dict[int, Any]()
+    with LocalPool(eval, parallel, folder) as pool:
+        pool.submit_all(dict(enumerate(jobs)))
+        while pool.left:
+            look(pool)
+            for index, outcome in pool.ended():
+                assert index not in found
+                found[index] = outcome
+    return [found[index] for index in range(len(jobs))]
 
 
 @pytest.mark.slow
 def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``eval`` stands in for a function of ours: the worker can import it."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
     monkeypatch.setattr(local, "_cores", lambda: 7)
     monkeypatch.setattr("slurm.processes.local.POLL_SECONDS", 0.05)
-    watcher, before = Watcher(), dict(os.environ)
+    most, before = list[int](), dict(os.environ)
     slow = "(__import__('time').sleep(0.4), 6 * 7)[1]"
     import_ours = "__import__('results.files.errors', fromlist=['x']).__file__"
     folder = tmp_path / "files"
-    slow, killed, wrong, environment, ours = run_local(
-        eval, [slow, KILLED, "1 / 0", ENVIRONMENT, import_ours], 2, folder, watcher
+    jobs = [slow, KILLED, "1 / 0", ENVIRONMENT, import_ours]
+    slow, killed, wrong, environment, ours = outcomes_of(
+        jobs, 2, folder, lambda pool: most.append(len(pool.running))
     )
     assert slow == 42
     assert isinstance(killed, Lost) and "died without a result" in killed.reason
@@ -70,7 +77,7 @@ def test_outcomes_are_in_order_and_a_dead_worker_stops_no_other(
     assert "ZeroDivisionError" in wrong.log.read_text()
     assert environment[0] == "3" and environment[1] in ("4", "GPU-7")  # 7 cores, 2 workers
     assert Path(ours).is_relative_to(ROOT)
-    assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3, 4]
+    assert max(most) == 2
     assert dict(os.environ) == before
     (own,) = folder.iterdir()
     assert own.stat().st_mode & 0o777 == 0o700  # what workers execute is exchanged there
@@ -83,28 +90,29 @@ def test_a_full_disk_loses_the_jobs_that_it_has_no_place_for_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slurm.processes.local.POLL_SECONDS", 0.05)
-    watcher, large = Watcher(), repr("x" * 100_000)
+    most, large = list[int](), repr("x" * 100_000)
     with largest_file(50_000):
-        outcomes = run_local(eval, ["6 * 7", large, large, "6 + 7"], 2, tmp_path / "files", watcher)
+        outcomes = outcomes_of(
+            ["6 * 7", large, large, "6 + 7"], 2, tmp_path / "files", lambda pool: most.append(len(pool.running))
+        )
     assert outcomes[0] == 42 and outcomes[3] == 13
     for lost in outcomes[1:3]:
         assert isinstance(lost, Lost) and lost.log is None
         assert lost.reason == f"its process could not be started ({os.strerror(errno.EFBIG)})"
-    assert watcher.most == 2 and sorted(watcher.seen) == [0, 1, 2, 3]
+    assert max(most) == 2
 
 
 @pytest.mark.slow
 def test_an_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
-    class Interrupt(Watcher):
-        def waiting(self) -> None:
-            if marker.exists():
-                raise KeyboardInterrupt
+    def interrupt(_: Any) -> None:
+        if marker.exists():
+            raise KeyboardInterrupt
 
     marker = tmp_path / "begun"
     job = f"(__import__('pathlib').Path({str(marker)!r}).write_text(str(__import__('os').getpid())), "
     job += "__import__('time').sleep(60))"
     with pytest.raises(KeyboardInterrupt):
-        run_local(eval, [job], 1, tmp_path / "files", Interrupt())
+        outcomes_of([job], 1, tmp_path / "files", interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)
 
@@ -128,7 +136,7 @@ def test_what_was_planted_in_the_folder_is_not_unpickled(tmp_path: Path) -> None
         f"[__import__('pathlib').Path({str(folder)!r}, f'{{process}}_0_result.pkl').write_bytes({planted!r})"
         f" for process in (__import__('os').getpid(), __import__('os').getppid())], {KILLED}"
     )
-    (lost,) = run_local(eval, [script], 1, folder)
+    (lost,) = outcomes_of([script], 1, folder)
     assert isinstance(lost, Lost) and "died without a result" in lost.reason
     assert not marker.exists()
 
@@ -217,7 +225,7 @@ def test_a_lost_run_is_recorded_as_failed_unless_a_process_has_it(tmp_path: Path
 
 
 def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) -> None:
-    said, ended = list[str](), list[int]()
+    said, ended = list[str](), list[WorkerJob]()
     cfg = RunSpec("streets", "dacs", None, 0, SMALL).resolve()
     jobs = [WorkerJob(name, Run.at(tmp_path / name, cfg)) for name in ("first", "second")]
     progress = WorkerProgress(jobs, said.append, ended.append)
@@ -227,7 +235,7 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
         progress.started(index)
     progress.ended(0, Lost("killed", tmp_path / "log"))
     progress.ended(1, None)
-    assert said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [1]
+    assert said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [jobs[1]]
     progress.started(0)
     progress.ended(0, Lost("no place", None))
     assert said[-1] == "first: lost, no place"
@@ -236,7 +244,7 @@ def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) 
 
 
 def test_a_worker_that_was_lost_before_it_made_a_run_anew_leaves_the_old_one_and_says_so(tmp_path: Path) -> None:
-    said, ended = list[str](), list[int]()
+    said, ended = list[str](), list[WorkerJob]()
     job = WorkerJob("dacs", Run.at(tmp_path / "run", RunSpec("streets", "dacs", None, 0, SMALL).resolve()), True)
     job.run.folder.mkdir()
     write_record(job.run.folder, old := {"status": "finished", "result": {"student": {"miou": 50.0}}})
@@ -250,7 +258,7 @@ def test_a_worker_that_was_lost_before_it_made_a_run_anew_leaves_the_old_one_and
     progress.started(0)
     write_record(job.run.folder, {"status": "finished", "result": {"student": {"miou": 51.0}}})
     progress.ended(0, Lost("killed", tmp_path / "log"))
-    assert ended == [0] and len(progress.left_out) == 1
+    assert ended == [job] and len(progress.left_out) == 1
 
 
 @pytest.mark.parametrize("force", [True, False])

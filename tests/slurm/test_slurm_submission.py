@@ -20,7 +20,8 @@ from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
 from benchmarks.config.stored_config import stored
 from benchmarks.core.checkout import ROOT
-from benchmarks.launch.on_slurm import make_on_slurm
+from benchmarks.launch.elsewhere import make_elsewhere
+from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.submissions import submitted_runs
 from results.records.record import PENDING
@@ -138,8 +139,9 @@ def test_a_grid_of_a_thousand_runs_is_one_call(
         cfg.defrost()
         cfg.SEED = seed
         jobs.append(WorkerJob(f"seed {seed}", Run.at(run_folder(tmp_path, cfg), cfg)))
+    launcher = Launcher("slurm", profile=HELD, wait=False)
     for _ in range(2):
-        assert make_on_slurm(jobs, tmp_path, HELD, said.append, lambda index: None, wait=False) == []
+        assert make_elsewhere(jobs, tmp_path, launcher, said.append, lambda index: None) == []
     assert calls.read_text() == "call\n"
     assert said[0].startswith("submitted 1000 runs as job ")
     assert said[1:] == ["1000 runs have a job in the queue already"]
@@ -313,7 +315,7 @@ def test_while_the_controller_is_away_nothing_is_lost(
         assert jobs.ended() == [] and jobs.silent.startswith("squeue: ") and "\n" not in jobs.silent
         jobs.cancel(0)
         assert jobs.silent.startswith("scancel: ")
-        jobs._cancelled.clear()
+        jobs._jobs[0].cancelled = False
         own.start_controller()
         go.touch()
         found |= all_ended(jobs, 1)

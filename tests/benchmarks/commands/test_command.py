@@ -25,6 +25,7 @@ from benchmarks.core.errors import ConfigError, RunLocked, RunRefused
 from benchmarks.engine.runner import RunWatcher
 from benchmarks.launch import compare
 from benchmarks.launch.launcher import Launcher
+from benchmarks.launch.run_checks import check_runs
 from datasets.errors import DataError
 from methods.base.errors import MethodError
 from results.files.errors import ResultsError
@@ -493,7 +494,7 @@ def test_a_run_without_a_score_is_still_in_the_table(command: Command, runs: Run
 def test_weights_are_checked_before_the_first_run(small_config: Callable[..., CfgNode]) -> None:
     run = Run.at(Path(), small_config("mrm", overrides={"WEIGHTS": "nowhere.pth"}))
     with pytest.raises(MethodError, match=r"nowhere\.pth"):
-        compare.check_runs([run], Launcher())
+        check_runs([run], Launcher())
 
 
 def test_words_of_settings_are_checked_as_the_spec_is_resolved(small_config: Callable[..., CfgNode]) -> None:

@@ -65,12 +65,12 @@ def test_a_grid_of_which_one_run_diverged(monkeypatch: pytest.MonkeyPatch, capfd
 def test_the_report_of_a_search(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Its trials were made by a command that had the data."""
     words = ["--space", "mask-ratio", "--trials", "1", "--study", "mine", *ELSEWHERE]
-    monkeypatch.setattr("benchmarks.launch.compare.check_runs", lambda *_: None)
+    monkeypatch.setattr("benchmarks.launch.run_checks.check_runs", lambda *_: None)
     arguments = ablations.search.parse_arguments(words)
     cfg = ablations.search.described(arguments).spec({}).resolve()
     write(run_folder(Path("out"), cfg), cfg, EVALUATIONS, FINISHED)
     first = call(ablations.search, words, monkeypatch, capfd)
     looked_for = "data, weights and GPU are looked for"
-    monkeypatch.setattr("benchmarks.launch.compare.check_runs", lambda *_: pytest.fail(looked_for))
+    monkeypatch.setattr("benchmarks.launch.run_checks.check_runs", lambda *_: pytest.fail(looked_for))
     again = call(ablations.search, words, monkeypatch, capfd)
     assert (first.code, again.code) == (0, 0), again.err

@@ -27,8 +27,9 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError, RunRefused
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch import compare
+from benchmarks.launch.elsewhere import WorkerProgress
 from benchmarks.launch.on_slurm import mark_pending
-from benchmarks.launch.workers import REFUSED, WorkerJob, WorkerProgress, make_run
+from benchmarks.launch.workers import REFUSED, WorkerJob, make_run
 from benchmarks.state import fingerprint
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.outcome import mark_begun, mark_lost
@@ -270,7 +271,7 @@ def test_a_worker_refuses_a_run_of_others_and_leaves_it_as_it_was(own: Own, tmp_
     """Once it has waited in a queue, it does so no more; what it was made of is still known."""
     folder, cfg = made(own, tmp_path, STOPPED), own.resolve()
     add_source(own)
-    said, ended = list[str](), list[int]()
+    said, ended = list[str](), list[WorkerJob]()
     for waiting in (False, True):
         if waiting:
             write_record(folder, (read_record(folder) or {}) | {"status": PENDING})

@@ -16,7 +16,8 @@ from record_files import read_record
 
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
-from benchmarks.launch.on_slurm import make_on_slurm
+from benchmarks.launch.elsewhere import make_elsewhere
+from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.submissions import submitted_runs
 from results.records.record import LOST
@@ -51,8 +52,8 @@ def test_a_run_on_two_nodes_survives_a_lost_process_and_a_preemption(
     job = WorkerJob("shared", Run.at(folder, cfg), False, PROFILE.gpus)
 
     def submit() -> Callable[[], None]:
-        arguments = ([job], output, PROFILE, said.append, said.append)
-        thread = threading.Thread(target=make_on_slurm, args=arguments, daemon=True)  # a test that fails leaves it
+        arguments = ([job], output, Launcher("slurm", profile=PROFILE), said.append, said.append)
+        thread = threading.Thread(target=make_elsewhere, args=arguments, daemon=True)  # a test that fails leaves it
         thread.start()
 
         def end() -> None:
