@@ -19,7 +19,6 @@ from results.files.text import clean, one_line
 from results.records import record as records
 from results.tables.cells import table_of
 
-_HEAD = ("run", "method", "settings", "state", "iteration", "mIoU", "time left", "job", "reason")
 _COLOURS = {records.FINISHED: "green", records.RUNNING: "cyan", records.FAILED: "red", LOST: "red"}
 
 
@@ -28,8 +27,8 @@ def state_table(states: Sequence[RunState], silent: str = "") -> str:
 
     Runs of one method and seed are told apart by the keys in which they differ, in a column "settings".
     """
-    head, rows = _table(states)
-    return f"{table_of(head, rows)}\n\n{summary(states, silent)}"
+    columns = _columns(states)
+    return f"{table_of(list(columns), zip(*columns.values(), strict=True))}\n\n{summary(states, silent)}"
 
 
 def watch(look: Callable[[], tuple[list[RunState], str]], seconds: float, console: Console | None = None) -> bool:
@@ -68,35 +67,27 @@ def summary(states: Sequence[RunState], silent: str) -> str:
     return f"{text}\nthe scheduler does not answer: {silent}" if silent else text
 
 
-def _table(states: Sequence[RunState]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows; without the settings where no two runs need them."""
-    settings = differences(states)
-    rows = [tuple(map(one_line, _row(state, told))) for state, told in zip(states, settings, strict=True)]
-    if any(settings):
-        return _HEAD, rows
-    kept = [place for place, name in enumerate(_HEAD) if name != "settings"]
-    return tuple(_HEAD[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
-
-
-def _row(state: RunState, settings: str) -> tuple[str, ...]:
-    return (
-        state.folder.name,
-        state.label,
-        settings,
-        state.status,
-        f"{state.iteration}/{state.iterations}",
-        "-" if state.miou is None else f"{state.miou:.1f}",
-        "" if state.seconds_left is None else clock(state.seconds_left),
-        state.job,
-        state.reason,
-    )
+def _columns(states: Sequence[RunState]) -> dict[str, Sequence[str]]:
+    """The columns by their heads; without the settings where no two runs need them."""
+    columns = {
+        "run": [state.folder.name for state in states],
+        "method": [state.label for state in states],
+        "settings": differences(states),
+        "state": [state.status for state in states],
+        "iteration": [f"{state.iteration}/{state.iterations}" for state in states],
+        "mIoU": ["-" if state.miou is None else f"{state.miou:.1f}" for state in states],
+        "time left": ["" if state.seconds_left is None else clock(state.seconds_left) for state in states],
+        "job": [state.job for state in states],
+        "reason": [state.reason for state in states],
+    }
+    return {head: cells for head, cells in columns.items() if head != "settings" or any(cells)}
 
 
 def _rich(states: Sequence[RunState], silent: str) -> Table:
-    head, rows = _table(states)
-    table = Table(*head, caption=Text(summary(states, silent)), box=None)
-    for state, row in zip(states, rows, strict=True):
-        table.add_row(*map(Text, row), style=_COLOURS.get(state.status, ""))
+    columns = _columns(states)
+    table = Table(*columns, caption=Text(summary(states, silent)), box=None)
+    for state, *row in zip(states, *columns.values(), strict=True):
+        table.add_row(*(Text(one_line(cell)) for cell in row), style=_COLOURS.get(state.status, ""))
     return table
 
 

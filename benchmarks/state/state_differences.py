@@ -18,7 +18,7 @@ _ELSEWHERE = {*PLACE_KEYS, "DESCRIPTION"}  # they compute nothing else
 
 
 def differences(states: Sequence[RunState]) -> list[str]:
-    """What each run has in the keys in which the runs of its label differ: "RATIO 0.6, WEIGHT 2".
+    """Return what each run has in the keys in which the runs of its label differ: "RATIO 0.6, WEIGHT 2".
 
     A key has as much of its name as tells it from the others. "" for a run whose label no other has, whose config.yaml
     is not there or damaged, or that differs in nothing. At most `WIDTH` characters, the keys of most values first.
@@ -29,27 +29,21 @@ def differences(states: Sequence[RunState]) -> list[str]:
     told = [""] * len(states)
     for indices in alike.values():
         if len(indices) > 1:
-            configs = [_settings(states[index].folder) for index in indices]
-            for index, text in zip(indices, _told(configs), strict=True):
+            for index, text in zip(indices, _told([_settings(states[index].folder) for index in indices]), strict=True):
                 told[index] = text
     return told
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:
-    path = folder / "config.yaml"
     try:
-        status = path.stat()
-    except OSError:
+        return _read(folder, (folder / "config.yaml").stat().st_mtime_ns)
+    except (OSError, ResultsError):
         return {}
-    return _read(folder, status.st_ino, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=20_000)  # of --watch, which looks again and again
-def _read(folder: Path, inode: int, changed: int) -> Mapping[str, Any]:
-    try:
-        return run_settings(folder)
-    except ResultsError:
-        return {}
+def _read(folder: Path, changed: int) -> Mapping[str, Any]:
+    return run_settings(folder)
 
 
 def _told(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -58,8 +52,8 @@ def _told(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         for key, value in config.items():
             values[key].add(_word(value))
     # A key that some configs lack is of an earlier version, or of a term that is gone: that alone is no difference.
-    keys = sorted((key for key, each in values.items() if len(each) > 1 and key not in _ELSEWHERE),
-                  key=lambda key: -len(values[key]))  # fmt: skip
+    differing = [key for key, each in values.items() if len(each) > 1 and key not in _ELSEWHERE]
+    keys = sorted(differing, key=lambda key: -len(values[key]))
     short = {key: _shortest(key, keys) for key in keys}
     return [_bounded([f"{short[key]} {_word(config[key])}" for key in keys if key in config]) for config in configs]
 
@@ -71,11 +65,8 @@ def _word(value: Any) -> str:
 def _shortest(key: str, keys: Sequence[str]) -> str:
     """The key's last parts, as many as no other key ends in."""
     parts = key.split(".")
-    for start in range(len(parts) - 1, 0, -1):
-        end = ".".join(parts[start:])
-        if sum(f".{other}".endswith(f".{end}") for other in keys) == 1:
-            return end
-    return key
+    ends = [".".join(parts[start:]) for start in range(len(parts) - 1, 0, -1)]
+    return next((end for end in ends if sum(f".{other}".endswith(f".{end}") for other in keys) == 1), key)
 
 
 def _bounded(pairs: Sequence[str]) -> str:
