@@ -33,16 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cpus", type=_at_least(1), default=8, help="a node, default 8")
     parser.add_argument("--gpu-type", help="for profiles that ask for one, such as a100")
     parser.add_argument("--max-array-size", type=_at_least(2), default=1001, help="default 1001")
-    parser.add_argument("--no-accounting", action="store_true", help="like a cluster whose sacct does not answer")
-    options = parser.parse_args(own)
-    cluster = LocalCluster(
-        nodes=options.nodes,
-        gpus=options.gpus,
-        cpus=options.cpus,
-        gpu_type=options.gpu_type,
-        accounting=not options.no_accounting,
-        max_array_size=options.max_array_size,
+    parser.add_argument(
+        "--no-accounting", dest="accounting", action="store_false", help="like a cluster whose sacct does not answer"
     )
+    cluster = LocalCluster(**vars(parser.parse_args(own)))
     signal.signal(signal.SIGTERM, _terminated)
     try:
         with cluster:
@@ -75,21 +69,16 @@ def _until_interrupted(cluster: LocalCluster) -> NoReturn:
 
 
 def _how_to_use(cluster: LocalCluster) -> str:
-    shape = cluster.shape
-    lines = [f"export SLURM_CONF={cluster.conf}"]
-    if shape.accounting:
-        lines.append(f"export PATH={cluster.folder}/bin:$PATH   # a sacct that answers")
-    lines += ["sinfo", "python benchmarks/run.py --methods dacs --quick --launcher slurm --profile local-cluster"]
-    return "\n".join(
-        [
-            f"SLURM runs: {shape.nodes} nodes, each of {shape.cpus} CPUs and {shape.gpus} GPUs that are only counted.",
-            "Partitions: main, short (jobs end after a minute), preemptible. In another terminal:",
-            "",
-            *(f"    {line}" for line in lines),
-            "",
-            "Ctrl-C here ends it, and its jobs.",
-        ]
-    )
+    path = f"\n    export PATH={cluster.folder}/bin:$PATH   # a sacct that answers" if cluster.accounting else ""
+    return f"""\
+SLURM runs: {cluster.nodes} nodes, each of {cluster.cpus} CPUs and {cluster.gpus} GPUs that are only counted.
+Partitions: main, short (jobs end after a minute), preemptible. In another terminal:
+
+    export SLURM_CONF={cluster.conf}{path}
+    sinfo
+    python benchmarks/run.py --methods dacs --quick --launcher slurm --profile local-cluster
+
+Ctrl-C here ends it, and its jobs."""
 
 
 def _at_least(least: int) -> Callable[[str], int]:

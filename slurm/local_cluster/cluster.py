@@ -13,6 +13,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from slurm.local_cluster.cluster_files import (
     KILL_WAIT,
@@ -33,7 +34,8 @@ _START_SECONDS = 60.0  # it takes less than one on an idle machine
 _VARIABLES = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SCANCEL|SCONTROL|SINFO|SQUEUE|SACCT)_")
 
 
-class LocalCluster:
+@dataclass
+class LocalCluster(Shape):
     """munge, a controller and one slurmd a node, in the foreground of this machine. A context manager.
 
     Its partitions are ``main`` (the default, no limit), ``short`` (jobs end after a minute) and ``preemptible`` (its
@@ -47,29 +49,8 @@ class LocalCluster:
     cluster and its jobs go too.
     """
 
-    def __init__(
-        self,
-        nodes: int = 2,
-        gpus: int = 2,
-        cpus: int = 8,
-        memory: int = 256_000,
-        gpu_type: str | None = None,
-        accounting: bool = True,
-        max_array_size: int = 1001,
-    ) -> None:
-        """Describe a cluster; nothing is started yet.
-
-        Args:
-            nodes: n1, n2 ...
-            gpus: a node; 0 for a cluster without the ``gpu`` resource.
-            cpus: a node.
-            memory: MB a node: the most a job may ask for. It is not counted, like in many clusters.
-            gpu_type: as in ``--gres gpu:TYPE:1``.
-            accounting: whether there is a ``sacct`` that answers (`sacct_stand_in`, first on the PATH of
-                `environment`). Without it sacct says that accounting is disabled, as on clusters with no database.
-            max_array_size: MaxArraySize, one more than the highest index of an array.
-        """
-        self.shape = Shape(nodes, gpus, cpus, memory, gpu_type, accounting, max_array_size)
+    def __post_init__(self) -> None:
+        """Describe a cluster; nothing is started yet."""
         self._programs: dict[str, str] = {}
         self._daemons: Daemons | None = None
         self._controlled = False
@@ -81,14 +62,14 @@ class LocalCluster:
         self.conf = self.folder / "slurm.conf"
         self._daemons = Daemons(self.folder, outside_slurm() | {"SLURM_CONF": str(self.conf)})
         try:
-            write_files(self.folder, self.shape, self._programs["slurmctld"])
+            write_files(self.folder, self, self._programs["slurmctld"])
             key, munge = self.folder / "munge.key", self.folder / "munge.socket"
             self._start("munged", "-F", "--force", f"--key-file={key}", f"--socket={munge}",
                         f"--pid-file={self.folder}/munged.pid", f"--log-file={self.folder}/munged.log",
                         f"--seed-file={self.folder}/munge.seed", "--num-threads=2")  # fmt: skip
             self._wait("munge answers", munge.exists)
             self._start_controller()
-            for node in self.shape.node_names:
+            for node in self.node_names:
                 self._start(f"slurmd.{node}", "-D", "-N", node, "-f", str(self.conf))
             self._wait("the nodes are idle", self._all_idle)
         except BaseException:
@@ -105,7 +86,7 @@ class LocalCluster:
         path = os.environ.get("PATH", os.defpath)
         return {
             "SLURM_CONF": str(self.conf),
-            "PATH": f"{self.folder}/bin{os.pathsep}{path}" if self.shape.accounting else path,
+            "PATH": f"{self.folder}/bin{os.pathsep}{path}" if self.accounting else path,
         }
 
     def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
@@ -183,12 +164,12 @@ class LocalCluster:
 
     def _all_idle(self) -> bool:
         states = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").stdout.split()
-        return states == ["idle"] * self.shape.nodes
+        return states == ["idle"] * self.nodes
 
     def _all_registered(self) -> bool:
         # When a node was booted is what it says itself, and what slurmctld does not keep.
         nodes = self.run("scontrol", "show", "node", "-o").stdout
-        return len(re.findall(r" BootTime=\d", nodes)) == self.shape.nodes
+        return len(re.findall(r" BootTime=\d", nodes)) == self.nodes
 
     def _set_partitions(self, state: str) -> None:
         for name in set(self.run("sinfo", "-h", "-o", "%R").stdout.split()):

@@ -48,14 +48,14 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait={kill_wait}
-# Ended jobs stay known for four hours.
+# Ended jobs stay known for four hours; a node's memory, the most that a job may ask for, is not counted.
 MinJobAge=14400
 MaxArraySize={max_array_size}
 MaxJobCount={max_jobs}
 FirstJobId={first_job}
 ReturnToService=2
 {gres_types}
-NodeName={names} NodeHostname=localhost NodeAddr={address} Port={ports} CPUs={cpus} RealMemory={memory} {gres}
+NodeName={names} NodeHostname=localhost NodeAddr={address} Port={ports} CPUs={cpus} RealMemory=256000 {gres}
 PartitionName=main Nodes=ALL Default=YES PriorityTier=10 PreemptMode=OFF
 PartitionName=short Nodes=ALL MaxTime=1 PriorityTier=10 PreemptMode=OFF
 PartitionName=preemptible Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
@@ -70,17 +70,26 @@ class SlurmMissingError(ClusterError):
     """SLURM or munge is not installed; names the programs, and the packages that have them."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shape:
-    """What a cluster pretends to have; `LocalCluster` says what each means."""
+    """What a cluster pretends to have.
 
-    nodes: int
-    gpus: int
-    cpus: int
-    memory: int
-    gpu_type: str | None
-    accounting: bool
-    max_array_size: int
+    Attributes:
+        nodes: n1, n2 ...
+        gpus: a node; 0 for a cluster without the ``gpu`` resource.
+        cpus: a node.
+        gpu_type: as in ``--gres gpu:TYPE:1``.
+        accounting: whether there is a ``sacct`` that answers (`sacct_stand_in`, first on the PATH of the cluster's
+            environment). Without it sacct says that accounting is disabled, as on clusters with no database.
+        max_array_size: MaxArraySize, one more than the highest index of an array.
+    """
+
+    nodes: int = 2
+    gpus: int = 2
+    cpus: int = 8
+    gpu_type: str | None = None
+    accounting: bool = True
+    max_array_size: int = 1001
 
     @property
     def node_names(self) -> list[str]:
@@ -142,7 +151,6 @@ def _slurm_conf(folder: Path, shape: Shape) -> str:
         ports=_span("", port + 1, shape.nodes, brackets=False),
         names=_span("n", 1, shape.nodes),
         cpus=shape.cpus,
-        memory=shape.memory,
         gres_types="GresTypes=gpu" if shape.gpus else "",
         gres="Gres=" + ":".join(filter(None, ["gpu", shape.gpu_type, str(shape.gpus)])) if shape.gpus else "",
         kill_wait=KILL_WAIT,

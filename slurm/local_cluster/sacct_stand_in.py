@@ -11,23 +11,14 @@ import re
 import subprocess
 import sys
 
-# Names of sacct, and what scontrol calls the same.
+# Names of sacct in small letters, as it has them, and what scontrol calls the same.
 FIELDS = {
-    "jobid": ("JobID", ""),
-    "jobidraw": ("JobIDRaw", "JobId"),
-    "jobname": ("JobName", "JobName"),
-    "partition": ("Partition", "Partition"),
-    "state": ("State", "JobState"),
-    "exitcode": ("ExitCode", "ExitCode"),
-    "nodelist": ("NodeList", "NodeList"),
-    "reason": ("Reason", "Reason"),
-    "elapsed": ("Elapsed", "RunTime"),
-    "timelimit": ("Timelimit", "TimeLimit"),
-    "submit": ("Submit", "SubmitTime"),
-    "start": ("Start", "StartTime"),
-    "end": ("End", "EndTime"),
-    "restarts": ("Restarts", "Restarts"),
-}
+    "jobid": ("JobID", ""), "jobidraw": ("JobIDRaw", "JobId"), "state": ("State", "JobState"),
+    "elapsed": ("Elapsed", "RunTime"), "timelimit": ("Timelimit", "TimeLimit"), "submit": ("Submit", "SubmitTime"),
+    "start": ("Start", "StartTime"), "end": ("End", "EndTime"),
+    **{name.lower(): (name, name)
+       for name in ("JobName", "Partition", "ExitCode", "NodeList", "Reason", "Restarts")},
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
