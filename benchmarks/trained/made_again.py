@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 from benchmarks.config.deciding import used_values
@@ -15,7 +13,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from datasets.errors import DataError
 from methods.base.errors import MethodError
-from results.files.bounded_yaml import load
+from results.files.bounded_yaml import as_word
 
 _BY_OPTION = ("NETWORK", "WEIGHTS", *PLACE_KEYS, *SET_ELSEWHERE)
 Changed = dict[str, tuple[Any, Any]]
@@ -45,18 +43,6 @@ def training_command(cfg: CfgNode, changed: Changed | None) -> str:
     for key, (value, _) in (changed or {}).items():
         words += [key, as_word(value)]
     return shlex.join(words)
-
-
-def as_word(value: Any) -> str:
-    """A value of a key as the command line takes it: text that YAML would take for something else is in quotes."""
-    if value is None:
-        return "none"
-    if not isinstance(value, str):
-        return json.dumps(value)
-    try:
-        return value if load(value) == value else json.dumps(value)
-    except (yaml.YAMLError, ValueError):
-        return json.dumps(value)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -96,6 +97,18 @@ def load(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
         return reading.get_single_data()
     finally:
         reading.dispose()
+
+
+def as_word(value: Any) -> str:
+    """A value of a key as the command line takes it: text that YAML would take for something else is in quotes."""
+    if value is None:
+        return "none"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        return value if load(value) == value else json.dumps(value)
+    except (yaml.YAMLError, ValueError):
+        return json.dumps(value)
 
 
 def is_plain(text: str) -> bool:

@@ -10,7 +10,7 @@ from functools import cached_property
 import pandas as pd
 
 from results.plots.style import MARKERS, PALETTE, Look, looks
-from results.records.record import FINISHED, Record
+from results.records.record import Record
 from results.tables.rows import Row
 from results.tables.summary import Summary
 
@@ -40,11 +40,6 @@ class Compared:
     def rows(self) -> list[Row]:
         """The rows."""
         return [summary.row for summary in self.summaries]
-
-    def finished(self, row: Row) -> list[Record]:
-        """The records of a row's finished runs, by seed."""
-        done = row.runs[row.runs["status"] == FINISHED].sort_values("seed")
-        return [self.records[folder] for folder in done["folder"]]
 
     @cached_property
     def looks(self) -> dict[str, Look]:

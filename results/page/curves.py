@@ -12,7 +12,6 @@ from results.page.figure import Figure, Point, Series
 from results.page.table import NOTHING, Table
 from results.plots.style import Look
 from results.records.metrics import read_metrics
-from results.records.record import FINISHED
 from results.tables.rows import Row
 from results.tables.summary import Mean
 from results.tables.summary_text import mean_text
@@ -30,7 +29,7 @@ def miou_curves(compared: Compared) -> list[Figure]:
         curves = {
             summary.row.label: [
                 {float(point.iteration): point.miou for point in record.curve if point.miou is not None}
-                for record in compared.finished(summary.row)
+                for record in summary.row.records.values()
             ]
             for summary in members
         }
@@ -55,7 +54,7 @@ def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[
 
 
 def _finished(row: Row) -> list[tuple[Path, int]]:
-    done = row.runs[row.runs["status"] == FINISHED].sort_values("seed")
+    done = row.finished
     return [(Path(folder), int(most)) for folder, most in zip(done["folder"], done["max_iterations"], strict=True)]
 
 

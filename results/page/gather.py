@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from results.page.pictures import galleries
 from results.page.runs import MOST_RUNS, commands, made_with, run_table, settings_of, unfinished
 from results.page.table import Table, shortened
 from results.records.images import MadeOf
-from results.records.record import FINISHED, record_or_none
+from results.records.record import Record, record_or_none
 from results.tables.baselines import baselines_by_method
-from results.tables.notes import notes_on
-from results.tables.rows import rows_of
+from results.tables.beside_published import beside_published
+from results.tables.notes import notes_on, sources
+from results.tables.rows import Row, rows_of
 from results.tables.scores_by_seed import LAST
 from results.tables.selection import over_common_classes, read_runs, selected
 from results.tables.summary import all_scores, summarize
@@ -62,7 +63,9 @@ def gather(
     baselines = baselines_by_method(rows, baseline) if baseline else []
     scores = all_scores(rows)[: None if rule == LAST else 1]  # records keep no other on the way
     summaries = summarize(rows, scores, baselines, model, rule, tell)
-    records = {folder: record for folder in runs["folder"] if (record := record_or_none(Path(folder))) is not None}
+    published = beside_published(rows, baselines)
+    records = {folder: record for row in rows for folder, record in _records(row)}
+    shown = Shown(baseline or "", cost=True, published=published)
     compared = Compared(runs, summaries, records, baseline, baselines, model, rule)
     try:
         classes, no_classes = class_table(compared), "No run has an IoU of each class."
@@ -72,11 +75,10 @@ def gather(
         "title": ", ".join(dict.fromkeys(runs["protocol"])),
         "networks": list(dict.fromkeys(runs["network"])),
         "counts": {str(status): int(count) for status, count in runs["status"].value_counts().items()},
-        "finished": str(FINISHED),
         "all_rows": len(rows),
         "baseline": baseline,
-        "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, Shown(baseline or ""))),
-        "notes": notes_on(runs, made_of, model, rule, baseline).splitlines(),
+        "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, shown)),
+        "notes": [*notes_on(runs, made_of, model, rule, baseline).splitlines(), *sources(published).splitlines()],
         "why_none": [
             f"{each.row.label}: no difference to {baseline}, {each.why_none}" for each in summaries if each.why_none
         ],
@@ -101,6 +103,14 @@ def gather(
         "unfinished": unfinished(compared),
         "damaged": damaged,
     }
+
+
+def _records(row: Row) -> Iterator[tuple[str, Record]]:
+    """The records of a row's runs by folder."""
+    finished = dict(zip(row.finished["folder"], row.records.values(), strict=True))
+    for folder in row.runs["folder"]:
+        if (record := finished.get(folder) or record_or_none(Path(folder))) is not None:
+            yield folder, record
 
 
 def command_of(words: Sequence[str]) -> str:

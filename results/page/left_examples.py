@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from results.files.errors import ResultsError
 from results.records.examples import IGNORED, examples_folder, read_examples
 from results.records.image_counts import read_counts, sparse_counts
-from results.records.record import FINISHED
 from results.statistics.bootstrap import miou, sides
 from results.tables.rows import Row
 
@@ -90,7 +89,7 @@ def left_examples(rows: Sequence[Row], model: str, say: Callable[[str], None]) -
 
 def _folders(row: Row) -> dict[int, Path]:
     """The folders of a row's finished runs that left examples, by seed."""
-    done = row.runs[row.runs["status"] == FINISHED]
+    done = row.finished
     folders = {int(seed): Path(folder) for seed, folder in zip(done["seed"], done["folder"], strict=True)}
     return {seed: folder for seed, folder in folders.items() if examples_folder(folder).is_dir()}
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from results.files.bounded_yaml import as_word
 from results.page.compared import Compared
 from results.page.table import NOTHING, Table, shortened
-from results.records.record import FINISHED, Record, Spec
+from results.records.record import FINISHED, Record
 from results.tables.rows import Row
 
 MOST_RUNS = 1000  # listed one by one
+_LONGEST_COMMAND = 5000  # characters
 
 
 @dataclass(frozen=True)
 class Command:
-    """The command that makes a run; ``recorded``: as it was given, else made of what the record has."""
+    """The command that makes a run; ``whole``: whether its record says all that was set."""
 
     run: str
     text: str
-    recorded: bool
+    whole: bool
 
 
 def settings_of(compared: Compared) -> tuple[Table, Table] | None:
@@ -92,26 +94,23 @@ def _environment(record: Record) -> tuple[str, ...]:
 
 
 def commands(compared: Compared) -> list[Command]:
-    """The command of each run, at most MOST_RUNS.
+    """The command that makes each run, at most MOST_RUNS: of the names in its record, and of what was set besides.
 
-    One that the record does not hold is made of its protocol, method, network and seed and of the keys that tell its
-    row from others.
+    Of a record of before, which does not say that, with the keys that tell its row from others.
     """
     found = []
     for row in compared.rows:
         for folder in row.runs["folder"]:
             record = compared.records[folder]
-            recorded = record.content.get("command")
-            is_there = isinstance(recorded, str) and bool(recorded)
-            text = str(recorded) if is_there else shlex.join(_words(row, record.spec))
-            found.append(Command(f"{row.label}, seed {record.spec.seed}", shortened(text), is_there))
+            whole, spec = record.changed_settings is not None, record.spec
+            words = ["python", "benchmarks/run.py", "--protocol", spec.protocol, "--methods", spec.method]
+            words += ["--network", spec.network, "--seeds", str(spec.seed)]
+            known = {key: row.config[key] for key in row.setting if key in row.config}
+            for key, value in (known if record.changed_settings is None else record.changed_settings).items():
+                words += [key, as_word(value)]
+            text = shortened(shlex.join(words), _LONGEST_COMMAND)
+            found.append(Command(f"{row.label}, seed {spec.seed}", text, whole))
     return found[:MOST_RUNS]
-
-
-def _words(row: Row, spec: Spec) -> list[str]:
-    words = ["python", "benchmarks/run.py", "--protocol", spec.protocol, "--methods", spec.method]
-    words += ["--network", spec.network, "--seeds", str(spec.seed)]
-    return [*words, *(word for pair in row.setting.items() for word in pair)]
 
 
 def unfinished(compared: Compared) -> Table | None:

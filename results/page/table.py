@@ -74,7 +74,7 @@ def cell(text: str) -> Cell:
     return Cell(text, float(found.group(1)) if found else None)
 
 
-def shortened(text: str) -> str:
-    """A text of one line and of at most MOST_CHARACTERS."""
-    text = one_line(text[: 2 * MOST_CHARACTERS])
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
+    """A text of one line and of at most so many characters."""
+    text = one_line(text[: most + 1])
+    return text if len(text) <= most else f"{text[:most]}…"

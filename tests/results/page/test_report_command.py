@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from detectron2.config import CfgNode
 from html_page import Page
 from reported_runs import write_all, write_reported
 from scipy import stats
 from written_runs import write_run
 
+from benchmarks.config.overrides import parse_pairs
+from benchmarks.config.run import Run
+from benchmarks.config.run_id import run_id
+from benchmarks.config.spec import RunSpec
+from benchmarks.engine.run_record import initial_record
 from results import report
 
 HOSTILE = "<script>alert(1)</script>"
@@ -40,20 +48,21 @@ def two_methods(runs: Path) -> None:
 def test_the_main_table_has_means_and_paired_differences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     two_methods(tmp_path)
     heads, dacs, mrm = page(capsys, tmp_path, "--baseline", "dacs").tables["main-table"]
-    assert heads[:2] == ["method", "mIoU (19)"] and dacs[1] == "22.5 ± 1.5" and dacs[-1] == "–"
+    assert heads[:2] == ["method", "mIoU (19)"] and dacs[1] == "22.5 ± 1.5" and dacs[3] == "–"
     interval = stats.ttest_rel([23.0, 25.5, 24.75], [21.0, 24.0, 22.5]).confidence_interval(0.95)
     text = f"[+{interval.low:.1f}, +{interval.high:.1f}]"
-    assert mrm == ["dacs+mrm", "24.4 ± 1.3", "3", "+1.9 ± 0.4", text, "3 of 3"]
+    assert mrm == ["dacs+mrm", "24.4 ± 1.3", "3", "+1.9 ± 0.4", text, "3 of 3", "350", "0.500", "700 MiB"]
 
 
 @pytest.fixture(scope="module")
 def all_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five methods of two seeds and what did not finish; of three records one is damaged, one has its command."""
+    """Five methods of two seeds and what did not finish; one record is damaged, one says all that was set."""
     runs = tmp_path_factory.mktemp("runs")
     write_all(runs, seeds=2)
     (runs / "dacs" / "None-1" / "record.json").write_text("{")
     changed(runs / "dacs+mic" / "None-0", seconds_per_iteration=float("nan"), peak_memory_mib=None)
-    changed(runs / "dacs" / "None-0", command="benchmarks/run.py --methods dacs SOLVER.ITERS 350")
+    settings = {"SOLVER.ITERS": 350, "INPUT.CROP": [64, 64], "WEIGHTS": "my weights"}
+    changed(runs / "dacs" / "None-0", changed_settings=settings)
     return runs
 
 
@@ -91,7 +100,7 @@ def test_what_others_wrote_is_text(tmp_path: Path, capsys: pytest.CaptureFixture
             versions={HOSTILE: HOSTILE},
             git={"commit": HOSTILE},
             hardware={"name": HOSTILE, "threads": HOSTILE},
-            command=f"run {HOSTILE}",
+            changed_settings={HOSTILE: HOSTILE},
         )
         (tmp_path / f"{seed}" / "config.yaml").write_text(yaml.safe_dump({f"A{HOSTILE}": f"{HOSTILE}{seed}"}))
     write_run(tmp_path / "bad", HOSTILE, 3, None, None, status="failed", reason=f"{HOSTILE} {'x' * 10**6}")
@@ -103,7 +112,7 @@ def test_what_others_wrote_is_text(tmp_path: Path, capsys: pytest.CaptureFixture
     assert all(str(each["src"]).startswith("data:image/") for each in found.elements["img"])
     assert found.tables["class-table"][1][0] == f"road{HOSTILE}"
     assert any(row[0].endswith(f", A{HOSTILE} {HOSTILE}0") for row in found.tables["run-table"])
-    assert f"run {HOSTILE}" in found.text and "<img src=x>" in found.text
+    assert f"'{HOSTILE}' '{HOSTILE}'" in found.text and "<img src=x>" in found.text
     assert len(found.text) < 30_000 and HOSTILE in found.tables["unfinished-table"][1][3]
 
 
@@ -216,9 +225,10 @@ def test_settings_versions_and_commands_are_those_of_the_records(everything: Pag
     environments = found.tables["made-with"][1:]
     assert [row[3] for row in environments] == ["0f9a4232f706", "–", "0f9a4232f706 and changes"]
     assert environments[0][2] == "python 3.11.7, torch 2.13.0" and "dacs: seed 0;" in environments[0][4]
-    assert "benchmarks/run.py --methods dacs SOLVER.ITERS 350" in found.text
+    words = "python benchmarks/run.py --protocol streets --methods dacs --network daformer-lite0 --seeds 0"
+    assert f"{words} SOLVER.ITERS 350 INPUT.CROP '[64, 64]' WEIGHTS 'my weights'" in found.text
     words = "--methods dacs+mrm --network daformer-lite0 --seeds 1 TERMS.MRM.RATIO 0.6"
-    assert words in found.text and found.text.count("(not recorded: made of its record)") == 17
+    assert words in found.text and found.text.count("(its record does not say all that was set)") == 17
 
 
 @pytest.mark.slow
@@ -253,3 +263,18 @@ def test_help_names_each_option(capsys: pytest.CaptureFixture[str]) -> None:
         report.main(["--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     assert {"--out", "--where", "--baseline", "--rule", "--model"} <= options
+
+
+def test_the_command_of_a_run_makes_the_run_of_the_same_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], small_config: Callable[..., CfgNode]
+) -> None:
+    cfg = small_config("dacs+mrm", 3, {"TERMS.MRM.RATIO": 0.7, "WEIGHTS": "none", "TEST.SLIDING": True})
+    record = initial_record(Run.at(tmp_path / "run", cfg)).content
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text(json.dumps({"schema": 1, **record}))
+    text = page(capsys, tmp_path).text
+    line = next(line for line in text.splitlines() if "benchmarks/run.py" in line)
+    words = shlex.split(line.partition("benchmarks/run.py")[2])
+    assert words[:8:2] == ["--protocol", "--methods", "--network", "--seeds"] and "TERMS.MRM.RATIO" in words
+    again = RunSpec(words[1], words[3], words[5], int(words[7]), parse_pairs(words[8:])).resolve()
+    assert run_id(again) == run_id(cfg)
