@@ -18,8 +18,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
-
-METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
+from results.tables.beside_published import METHOD_KEYS
 
 
 @dataclass(frozen=True, eq=False)

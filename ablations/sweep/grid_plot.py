@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 from detectron2.config import CfgNode
 from matplotlib.figure import Figure
 
-from ablations.sweep.expand import METHOD_KEYS, Row
+from ablations.sweep.expand import Row
 from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import CHOICES, label_of
 from benchmarks.config.deciding import PERIOD, idle_keys, used_values
@@ -22,11 +21,8 @@ from results.plots.line import line
 from results.plots.marks import Mark
 from results.plots.points import points
 from results.plots.style import COLUMN
-from results.records.published import read_published
-from results.records.record import FINISHED
-from results.statistics.paired import paired_difference
-from results.tables.class_means import over_the_same_classes
-from results.tables.frame import from_folders
+from results.records.published import SETTING, Names, read_published
+from results.tables.beside_published import METHOD_KEYS
 
 
 def plot_grid(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, width: float = COLUMN) -> Figure:
@@ -66,40 +62,27 @@ def plot_grid(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, width: float
 
 def _marks(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame) -> list[Mark]:
     """A mark a row, in their order."""
-    scores = _scores(rows)
-    references = {row.group: miou for row, miou in zip(rows, scores, strict=True) if row.is_reference}
-    marks = []
-    for row, figures, miou in zip(rows, frame.to_dict("records"), scores, strict=True):
-        paired = None if row.is_reference else paired_difference(miou, references[row.group])
-        marks.append(
-            Mark(
-                row.label,
-                row.values[0],
-                float(figures["miou"]),
-                float(figures["deviation"]),
-                int(figures["n"]),
-                math.nan if paired is None else paired.mean,
-                math.nan if paired is None or paired.deviation is None else paired.deviation,
-                0 if paired is None else paired.n,
-                str(figures["unfinished"]),
-                _number(figures["published_miou"]),
-                _number(figures["published_difference"]),
-                _is_published(grid, row),
-            )
+    return [
+        Mark(
+            row.label,
+            row.values[0],
+            float(figures["miou"]),
+            float(figures["deviation"]),
+            int(figures["n"]),
+            float(figures["difference"]),
+            float(figures["difference_deviation"]),
+            int(figures["difference_n"]),
+            str(figures["unfinished"]),
+            _number(figures["published_miou"]),
+            _number(figures["published_difference"]),
+            _is_published(grid, row),
         )
-    return marks
+        for row, figures in zip(rows, frame.to_dict("records"), strict=True)
+    ]
 
 
 def _number(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
-
-
-def _scores(rows: Sequence[Row]) -> list[dict[int, float]]:
-    """The mIoU of each row's finished runs by seed, over the same classes in all."""
-    runs = from_folders((run.folder for row in rows for run in row.runs), say=lambda line: None)  # the report says it
-    runs = over_the_same_classes(runs)
-    done = runs[(runs["status"] == FINISHED) & runs["miou"].notna()].set_index("folder")["miou"].astype(float).to_dict()
-    return [{run.cfg.SEED: done[str(run.folder)] for run in row.runs if str(run.folder) in done} for row in rows]
 
 
 def _defaults(cfg: CfgNode) -> dict[str, Any]:
@@ -137,30 +120,41 @@ def title_of(grid: Grid, rows: Sequence[Row]) -> str:
     numbers = sorted({row.cfg.SOLVER.ITERS for row in rows})
     told += [f"{cfg.TEST.CLASSES} classes", f"{' to '.join(map(str, {numbers[0]: 0, numbers[-1]: 0}))} iterations"]
     others = other_than_published(grid, rows)
-    differing = f"Not as published: {', '.join(others)}" if others else "As published"
-    return f"{grid.title}\n{', '.join(told)}\n{differing}"
+    lines = [grid.title, ", ".join(told), *([f"Not as published: {', '.join(others)}"] if others else [])]
+    return "\n".join(lines)
 
 
 def other_than_published(grid: Grid, rows: Sequence[Row]) -> list[str]:
     """What the rows have that no published figure has, besides what the axes set: "protocol streets", keys and values.
 
-    Published is what `results/published.csv` and the grid know figures of, with the settings that protocol and recipe
-    have where nothing is set.
+    Published is what `results/published.csv` and the grid know figures of: with the training that is stated there, and
+    else with the settings that protocol and recipe have where nothing is set.
     """
-    known = [(names.protocol, names.network) for names in read_published()]
+    figures = read_published()
+    known = [(names.protocol, names.network) for names in figures]
     known += [(block.protocol, block.network) for block in grid.published]
-    varied = {key for axis in grid.axes for point in axis.points for key in point.changes}
+    told = {key for axis in grid.axes for point in axis.points for key in point.changes} | {PERIOD, "SEED"}
     found: dict[str, None] = {}
-    for row in rows:
-        cfg = row.cfg
+    stated: dict[str, dict[str, None]] = {}
+    for cfg in (row.cfg for row in rows):
         if cfg.PROTOCOL not in {protocol for protocol, _ in known}:
             found[f"protocol {cfg.PROTOCOL}"] = None
         if cfg.NETWORK not in {network for _, network in known}:
             found[f"network {cfg.NETWORK}"] = None
+        figure = figures.get(Names(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, cfg.TEST.CLASSES))
+        for name, value in (figure.setting if figure is not None else {}).items():
+            ours = _text(used_values(cfg)[SETTING[name]])
+            stated.setdefault(f"{name} {ours}", {}).update({} if value == ours else {value: None})
+            told.add(SETTING[name])
+    found |= {f"{ours} (published: {' or '.join(theirs)})": None for ours, theirs in stated.items() if theirs}
+    for cfg in (row.cfg for row in rows):
         defaults = _defaults(cfg)
         for key, value in used_values(cfg).items():
-            if value == defaults.get(key) or key in {*varied, PERIOD, "SEED", *idle_keys(cfg)}:
-                continue
-            told = f"{value} of {defaults[key]} iterations" if key == "SOLVER.ITERS" else f"{key} {label_of(value)}"
-            found[told] = None
+            if value != defaults.get(key) and key not in {*told, *idle_keys(cfg)}:
+                of = f"{value} of {defaults[key]} iterations"
+                found[of if key == SETTING["iterations"] else f"{key} {_text(value)}"] = None
     return list(found)
+
+
+def _text(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else label_of(value)
