@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cityscapesscripts.helpers.labels import id2label
 from PIL import Image
 
 from benchmarks.core.checkout import ROOT
@@ -20,7 +21,7 @@ from datasets.streets import VERSION, cached, files, write
 from datasets.streets.__main__ import main
 from datasets.streets.camera import Camera
 from datasets.streets.canvas import LABEL_IDS, Canvas
-from datasets.streets.contact_sheet import write_sheet
+from datasets.streets.contact_sheet import GAP, HEAD, _colours, write_sheet
 from datasets.streets.style import SOURCE, TARGET
 
 SMALL: dict[str, Any] = {"size": (96, 48), "source_images": 3, "target_images": 4, "val_images": 2}
@@ -281,10 +282,28 @@ def test_command_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == f"{out}: 9 images\n"
     assert main(["--sheet", str(sheet), str(out)]) == 0
     picture = np.asarray(Image.open(sheet))
-    assert picture.shape == (4 * 48 + 3 * 4, 4 * 96 + 3 * 4, 3)
-    road = (picture == (128, 64, 128)).all(axis=2)
+    head, pictures = picture[: 4 * 52, :HEAD], picture[: 4 * 52 - GAP, HEAD:]
+    assert pictures.shape == (4 * 48 + 3 * GAP, 4 * 96 + 3 * GAP, 3)
+    road = (pictures == (128, 64, 128)).all(axis=2)
     assert road[52:100].mean() > 0.05 and road[156:].mean() > 0.05  # the second and the fourth row are labels
     assert road[:48].mean() < 0.01
+    colours = {id2label[number].color for number in SCORED.values()} | {(0, 0, 0), (255, 255, 255)}
+    for row in (pictures[52:100], pictures[156:]):  # parking, rails and the like are void
+        assert {tuple(colour) for colour in np.unique(row.reshape(-1, 3), axis=0).tolist()} <= colours
+    names = [(head[52 * row : 52 * row + 48] < 128).any(axis=2) for row in range(4)]
+    assert all(name.sum() > 50 and not name[[0, -1]].any() and not name[:, 0].any() for name in names)
+    legend = picture[4 * 52 :]
+    found = {tuple(colour) for colour in np.unique(legend.reshape(-1, 3), axis=0).tolist()}
+    assert found >= colours  # a patch of each class, and of void
+    assert (legend[:, -2:] == 255).all() and (legend[-2:] == 255).all()  # nothing is cut
+
+
+def test_all_but_the_19_classes_is_drawn_as_void() -> None:
+    assert {int(number) for number in np.flatnonzero(_colours(np.arange(256)).any(axis=1))} == set(SCORED.values())
+
+
+def test_a_sheet_wants_four_images_of_a_domain(tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
     with pytest.raises(DataError, match="holds 0 images of a domain, expected 4 or more"):
         write_sheet(sheet, tmp_path / "nowhere")
 
