@@ -64,12 +64,11 @@ def main() -> int:
     from ablations.sweep.report import report, write_report
     from benchmarks.cli.given import given_overrides, seeds
     from benchmarks.core.files_first import write_then_show
-    from benchmarks.launch.compare import make_runs, not_waited_for, runs_digest
+    from benchmarks.launch.compare import make_runs, runs_digest
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
     from results.plots.files import read_formats
     from results.plots.style import WIDTHS
-    from results.tables.frame import from_folders
     from results.tables.run_table import render_table
 
     launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
@@ -88,8 +87,7 @@ def main() -> int:
         labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
         launcher=launcher,
     )
-    folders = runs_made.folders
-    if not_waited_for(from_folders(folders), launcher, arguments.output):
+    if runs_made.queued:
         return runs_made.code
     cfg = rows[0].cfg
     # What the grid varies is in its rows.
@@ -101,7 +99,7 @@ def main() -> int:
     made = report(grid, rows, overrides, title)
 
     def write() -> str:
-        stem = arguments.output / "-".join([grid.name, *where, runs_digest(folders)])
+        stem = arguments.output / "-".join([grid.name, *where, runs_digest(runs_made.folders)])
         width = WIDTHS[arguments.plot_width]
         csv, markdown, *plots = map(str, write_report(grid, rows, made, stem, formats, width))
         return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {arguments.output / cfg.PROTOCOL}"

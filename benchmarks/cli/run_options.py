@@ -129,14 +129,14 @@ def add_profile_options(parser: argparse.ArgumentParser, title: str) -> argparse
     """--profile, and an option for each of its keys but gpus; `read_profile_options` of the launcher reads them."""
     slurm = parser.add_argument_group(title)
     slurm.add_argument("--profile", type=expanduser, help="of slurm/profiles, or the path of a YAML file")
-    for name, meaning in _PROFILE_OPTIONS.items():
+    for name, meaning in PROFILE_OPTIONS.items():
         kind = int if name in ("nodes", "cpus", "array_parallelism") else str
         slurm.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
     slurm.add_argument("--sbatch", action="append", metavar="OPTION=VALUE", help="any other option of sbatch")
     return slurm
 
 
-_PROFILE_OPTIONS = {
+PROFILE_OPTIONS = {
     "partition": None,
     "account": None,
     "qos": None,

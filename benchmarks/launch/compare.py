@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from benchmarks.cli.run_options import INLINE
@@ -46,10 +45,12 @@ class Made:
     Attributes:
         folders: of all runs, each once.
         left_out: why those that were left as they are were not made.
+        queued: whether some were left in a queue, so that there is no table yet.
     """
 
     folders: list[Path]
     left_out: list[RunLeftOut]
+    queued: bool = False
 
     @property
     def code(self) -> int:
@@ -87,10 +88,9 @@ def compare_methods(
 ) -> int:
     """Make the runs that are not finished and print the table of all. Returns the exit code."""
     made = make_runs(runs, output, force=force, launcher=launcher)
-    folders = made.folders
-    frame = from_folders(folders)
-    if not_waited_for(frame, launcher, output):
+    if made.queued:
         return made.code
+    folders, frame = made.folders, from_folders(made.folders)
     if frame.empty:  # each said why
         return made.code or 1
     table = methods_table(frame)
@@ -113,28 +113,13 @@ def compare_methods(
 
     write_then_show(write, f"\n{tabulated(table.columns, FORMS['table'])}\n\n{caption}", output)
     finished = len(frame) == len(folders) and (frame["status"] == FINISHED).all()
-    if finished and not (force and any(newest(folder) != folder for folder in folders)):
-        return made.code
-    return made.code or 1
+    unsettled = force and any(newest(folder) != folder for folder in folders)
+    return made.code or int(not finished or unsettled)
 
 
 def runs_digest(folders: Sequence[Path]) -> str:
     """What a table is named after beside what it is of, so that one of other runs does not take its place."""
     return hashlib.sha256(" ".join(sorted({folder.name for folder in folders})).encode()).hexdigest()[:8]
-
-
-def not_waited_for(runs: pd.DataFrame, launcher: Launcher | None, output: Path) -> bool:
-    """Whether runs were left in a queue, which is then told in place of a table."""
-    if launcher is None or launcher.wait:
-        return False
-    remade = any(newest(Path(folder)) != Path(folder) for folder in runs["folder"])
-    if runs["status"].isin((FINISHED, DIVERGED, FAILED)).all() and not remade:
-        return False
-    print(
-        f"the same command without --no-wait waits for them and prints the table; how they stand: "
-        f"python benchmarks/status.py --output {output}"
-    )
-    return True
 
 
 def make_runs(
@@ -188,7 +173,14 @@ def make_runs(
             left_out = make_elsewhere(missing, output, launcher, progress.say, lambda job: _tell_left(job, progress))
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
-    return Made([job.run.folder for job in jobs], left_out)
+    folders = [job.run.folder for job in jobs]
+    queued = not launcher.wait and not all(map(_has_end, folders))
+    if queued:
+        print(
+            f"the same command without --no-wait waits for them and prints the table; how they stand: "
+            f"python benchmarks/status.py --output {output}"
+        )
+    return Made(folders, left_out, queued)
 
 
 def _jobs(runs: Sequence[Run], labels: Sequence[str], force: bool, gpus: int) -> list[WorkerJob]:
@@ -197,6 +189,12 @@ def _jobs(runs: Sequence[Run], labels: Sequence[str], force: bool, gpus: int) ->
     for run, label in zip(runs, labels or [run.label for run in runs], strict=True):
         jobs.setdefault(run.folder, WorkerJob(label, run, force, gpus))
     return list(jobs.values())
+
+
+def _has_end(folder: Path) -> bool:
+    """Whether nothing of it is in a queue or under way; also of a folder that no record says anything of."""
+    record = record_or_none(folder)
+    return newest(folder) == folder and (record is None or record.status in (FINISHED, DIVERGED, FAILED))
 
 
 def _over(folder: Path) -> Record | None:

@@ -7,18 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli.run_options import INLINE, LOCAL, SLURM
+from benchmarks.cli.run_options import INLINE, LOCAL, PROFILE_OPTIONS, SLURM
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.yaml_file import read_yaml
 from slurm.jobs.profile import Profile, changed, read_profile
 
 PROFILES = Path(__file__).resolve().parents[2] / "slurm" / "profiles"
 
-# Options that are keys of a profile.
-_KEYS = (
-    "partition", "account", "qos", "constraint", "gpus", "gpu_type", "nodes", "cpus", "memory", "time",
-    "array_parallelism",
-)  # fmt: skip
+_USUAL_JOBS = 4
 
 
 @dataclass(frozen=True)
@@ -64,13 +60,10 @@ def read_launcher(arguments: argparse.Namespace) -> Launcher:
     return Launcher(SLURM, parallel or usual, profile.gpus, profile, not getattr(arguments, "no_wait", False))
 
 
-_USUAL_JOBS = 4
-
-
 def _here(arguments: argparse.Namespace, kind: str, parallel: int | None) -> Launcher:
     from slurm.processes.local import usual_parallel
 
-    for name in ("profile", *(key for key in _KEYS if key != "gpus"), "sbatch", "no_wait"):
+    for name in ("profile", *PROFILE_OPTIONS, "sbatch", "no_wait"):
         value = getattr(arguments, name, None)
         if value is not None and value is not False:
             raise ConfigError(f"--{name.replace('_', '-')} is an option of slurm, expected --launcher slurm with it")
@@ -89,7 +82,7 @@ def read_profile_options(arguments: argparse.Namespace, usual: Profile) -> Profi
         ConfigError: no such profile; LauncherError: an unknown key, or a value that makes no sense.
     """
     profile = named_profile(arguments.profile) if arguments.profile else usual
-    for key in _KEYS:
+    for key in ("gpus", *PROFILE_OPTIONS):  # several nodes, or a type, are for GPUs
         if (value := getattr(arguments, key)) is not None:
             profile = changed(profile, {key: value}, f"--{key.replace('_', '-')}")
     more: dict[str, Any] = {}

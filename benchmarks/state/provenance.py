@@ -8,10 +8,8 @@ import logging
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import torch
 from detectron2.utils import comm
 
 from benchmarks.core.checkout import PACKAGES, ROOT
-from slurm.jobs.snapshot import NEW, STATE, listed, say_left_out
+from slurm.jobs.snapshot import NEW, STATE, git, listed, say_left_out
 
 _VERSIONS = ("torch", "detectron2", "fvcore", "numpy", "transformers")
 _LONGEST_DIFF = 200_000  # characters
@@ -72,7 +70,7 @@ def git_state() -> dict[str, Any]:
     if (ROOT / STATE).is_file():
         state: dict[str, Any] = json.loads((ROOT / STATE).read_text(encoding="utf-8"))
         return state
-    commit = (_git(["rev-parse", "HEAD"]) or "").strip() or None
+    commit = (_git("rev-parse", "HEAD") or "").strip() or None
     diff = None if commit is None else _diff()
     if diff is not None and len(diff) > _LONGEST_DIFF:
         diff = f"{diff[:_LONGEST_DIFF]}\n[cut: {len(diff)} characters in all]"
@@ -90,7 +88,7 @@ def _diff() -> str | None:
 
     Other new files, keys among them, are nobody's business: they are named in the log.
     """
-    index = _git(["rev-parse", "--path-format=absolute", "--git-path", "index"])
+    index = _git("rev-parse", "--path-format=absolute", "--git-path", "index")
     index = index.strip() if index else None
     if index is None:
         return None
@@ -104,21 +102,11 @@ def _diff() -> str | None:
         others = listed(ROOT, PACKAGES, "--others", "--exclude-standard")
         new = [path for path in others if Path(path).suffix in NEW and not (ROOT / path).is_symlink()]
         say_left_out(sorted({*others} - {*new}), "the diff of the code", logging.INFO)
-        if new and _git(["--literal-pathspecs", "add", "--intent-to-add", "--", *new], own) is None:
+        if new and _git("--literal-pathspecs", "add", "--intent-to-add", "--", *new, **own) is None:
             return None
-        return _git(["diff", "HEAD", "--no-color", "--no-ext-diff", "--", *PACKAGES], own)
+        return _git("diff", "HEAD", "--no-color", "--no-ext-diff", "--", *PACKAGES, **own)
 
 
-def _git(words: list[str], environment: Mapping[str, str] | None = None) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *words],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=30,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+def _git(*words: str, **environment: str) -> str | None:
+    said = git(ROOT, *words, **environment)
+    return None if said is None else said.decode(errors="replace")

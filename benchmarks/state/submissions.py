@@ -34,8 +34,6 @@ class SubmittedRun:
         iterations: planned.
         cluster: SLURM's name of the cluster.
         profile: what the job asked for, as `slurm.jobs.profile.read_profile` takes it.
-        code: name of the snapshot that it runs.
-        submitted: when, ISO 8601 in UTC.
         files: the folder of submitit's files of it.
     """
 
@@ -45,8 +43,6 @@ class SubmittedRun:
     iterations: int
     cluster: str
     profile: Mapping[str, Any]
-    code: str
-    submitted: str
     files: Path
 
     @property
@@ -73,7 +69,10 @@ def note_submission(
     code: str,
     files: str = "",
 ) -> None:
-    """Write down an array: by job id the run's folder, its label and its iterations; ``files``: in `jobs_folder`."""
+    """Write down an array: by job id the run's folder, its label and its iterations.
+
+    ``code`` names the snapshot that they run, ``files`` the folder of submitit's files in `jobs_folder`.
+    """
     folder = output / FOLDER / "submissions"
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -111,17 +110,8 @@ def submitted_runs(output: Path) -> dict[Path, SubmittedRun]:
                 if not re.fullmatch(r"\d+(_\d+)?", job) or not _is_below(run["run"]):
                     raise ValueError(f"job {job!r:.60} of run {run['run']!r:.60}")
                 folder = output / run["run"]
-                found[folder] = SubmittedRun(
-                    job,
-                    folder,
-                    run["label"],
-                    int(run["iterations"]),
-                    content["cluster"],
-                    content["profile"],
-                    content["code"],
-                    content["submitted"],
-                    jobs_folder(output) / files,
-                )
+                about = run["label"], int(run["iterations"]), content["cluster"], content["profile"]
+                found[folder] = SubmittedRun(job, folder, *about, jobs_folder(output) / files)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{path}: expected a submission of schema {_SCHEMA} ({error!r})") from None
     return found

@@ -64,10 +64,6 @@ class SlurmCall:
                 _insist(requeue)
                 return None  # of a process other than the first, which queues the job again
 
-    def job(self) -> Any:
-        """The job description."""
-        return pickle.loads(self.payload)[1]
-
     def checkpoint(self) -> DelayedSubmission:
         """What submitit queues again.
 

@@ -152,9 +152,15 @@ def say_left_out(paths: Sequence[str], what: str, level: int = logging.WARNING) 
 
 def listed(root: Path, packages: Sequence[str], *options: str) -> list[str]:
     """What git lists; nothing where there is none."""
-    command = ["git", "-C", str(root), "ls-files", "-z", *options, "--", *packages]
+    said = git(root, "ls-files", "-z", *options, "--", *packages) or b""
+    return [path for path in os.fsdecode(said).split("\0") if path]
+
+
+def git(root: Path, *words: str, **environment: str) -> bytes | None:
+    """What git says, which takes no lock for it; None where there is none, or it fails."""
+    known = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **environment}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"})
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, timeout=60, env=known)
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [path for path in os.fsdecode(done.stdout).split("\0") if path] if done.returncode == 0 else []
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -58,14 +58,12 @@ class Submitter:
         folder: for submitit's files and the jobs' output, shared with the nodes.
         code: the folder that jobs import our packages from.
         environment: variables that jobs are given whatever sbatch hands over.
-        name: of the jobs, in squeue.
     """
 
     profile: Profile
     folder: Path
     code: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    name: str = "segshift"
 
     def __post_init__(self) -> None:
         """Check the paths. Raises LauncherError for one that sbatch cannot be given."""
@@ -100,8 +98,9 @@ class Submitter:
             executor = self._executor(before if self.profile.array_parallelism else "")
             calls = [self._call(function, job) for job in chunk]
             try:
-                with _outside_job(self.profile), redirect_stderr(StringIO()):  # what sbatch says is in the error
-                    made = self._submit(executor, calls)
+                # What sbatch says is in the error. A batch of one is no array.
+                with _outside_job(self.profile), redirect_stderr(StringIO()), executor.batch():
+                    made = [executor.submit(call) for call in calls]
             except (FailedJobError, FailedSubmissionError, OSError) as error:
                 raise LauncherError(f"sbatch: {_complaint(error)}") from None
             ids = [job.job_id for job in made]
@@ -124,7 +123,7 @@ class Submitter:
         more = {**profile.sbatch, "chdir": str(self.code), "requeue": True}
         executor.update_parameters(
             **profile.parameters(),
-            job_name=self.name,
+            job_name="segshift",
             setup=[*profile.setup, *self._setup()],
             stderr_to_stdout=True,
             # Ranks that wait for a dead one would wait for long; where sbatch hands over nothing, srun does as it did.
@@ -144,13 +143,6 @@ class Submitter:
     def _call(self, function: Callable[[Any], Any], job: Any) -> SlurmCall:
         payload, here = pickle.dumps((function, job)), str(Path.cwd())
         return SlurmCall(payload, here, dict(self.environment), self.profile.signal_seconds)
-
-    @staticmethod
-    def _submit(executor: SlurmExecutor, calls: Sequence[SlurmCall]) -> list[Any]:
-        if len(calls) == 1:
-            return [executor.submit(calls[0])]
-        with executor.batch():
-            return [executor.submit(call) for call in calls]
 
 
 def check_path(path: Path) -> None:
