@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from slurm.local_cluster.cluster_files import (
     make_folder,
     write_files,
 )
-from slurm.local_cluster.daemons import Daemons
+from slurm.local_cluster.daemons import start_daemon
 
 __all__ = ["PACKAGES", "ClusterError", "LocalCluster", "SlurmMissingError", "is_slurm_variable"]
 
@@ -52,15 +53,13 @@ class LocalCluster(Shape):
     def __post_init__(self) -> None:
         """Describe a cluster; nothing is started yet."""
         self._programs: dict[str, str] = {}
-        self._daemons: Daemons | None = None
-        self._controlled = False
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> LocalCluster:
         """Start everything; returns when all nodes are idle. ClusterError: it cannot."""
         self._programs = find_programs()
         self.folder = make_folder()
         self.conf = self.folder / "slurm.conf"
-        self._daemons = Daemons(self.folder, outside_slurm() | {"SLURM_CONF": str(self.conf)})
         try:
             write_files(self.folder, self, self._programs["slurmctld"])
             key, munge = self.folder / "munge.key", self.folder / "munge.socket"
@@ -73,7 +72,7 @@ class LocalCluster(Shape):
                 self._start(f"slurmd.{node}", "-D", "-N", node, "-f", str(self.conf))
             self._wait("the nodes are idle", self._all_idle)
         except BaseException:
-            self._daemons.end()
+            self._end()
             raise
         return self
 
@@ -110,13 +109,12 @@ class LocalCluster(Shape):
     def _start_controller(self) -> None:
         self._start("slurmctld", "-D", "-i", "-f", str(self.conf))
         self._wait("the controller answers", lambda: " UP" in self.run("scontrol", "ping").stdout)
-        self._controlled = True
 
     def stop_controller(self) -> None:
         """End slurmctld: jobs run on, the queue stays on disk, and commands fail until `start_controller`."""
-        assert self._daemons
-        self._controlled = False
-        self._daemons.stop("slurmctld")
+        daemon = self._daemons.pop("slurmctld")
+        daemon.terminate()
+        daemon.wait()
 
     def restart_controller(self) -> None:
         """Stop and start slurmctld."""
@@ -125,22 +123,20 @@ class LocalCluster(Shape):
 
     def check(self) -> None:
         """Raise ClusterError if a daemon ended that nobody stopped."""
-        assert self._daemons
-        for name, code in self._daemons.ended().items():
+        for name, daemon in self._daemons.items():
+            if (code := daemon.poll()) is None:
+                continue
             lines = (self.folder / f"{name}.out").read_text(errors="replace").splitlines() or ["it said nothing"]
             bad = [line for line in lines if re.search("fatal|error", line, re.IGNORECASE)]
             raise ClusterError(f"local cluster: {name} ended with exit code {code}: {(bad or lines)[-1]}")
 
     def stop(self) -> None:
         """Cancel the jobs, end the daemons and remove the folder. Can be called twice."""
-        if self._daemons is None:
-            return
         with contextlib.suppress(ClusterError, subprocess.TimeoutExpired):
-            if self._controlled:
+            if "slurmctld" in self._daemons:
                 self.check()
                 self._cancel_jobs()
-        self._daemons.end()
-        self._daemons, self._controlled = None, False
+        self._end()
 
     def _cancel_jobs(self) -> None:
         # Only a courtesy, so that jobs get their SIGTERM: whatever is left is killed with the daemons.
@@ -150,9 +146,18 @@ class LocalCluster(Shape):
             while self.run("squeue", "-h").stdout.strip() and time.monotonic() < until:
                 time.sleep(0.1)
 
+    def _end(self) -> None:
+        for daemon in reversed(self._daemons.values()):
+            daemon.terminate()
+        for daemon in self._daemons.values():
+            daemon.wait()
+        self._daemons.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _start(self, name: str, *arguments: str) -> None:
-        assert self._daemons
-        self._daemons.start(name, [self._programs[name.partition(".")[0]], *arguments])
+        command = [self._programs[name.partition(".")[0]], *arguments]
+        environment = outside_slurm() | {"SLURM_CONF": str(self.conf)}
+        self._daemons[name] = start_daemon(name, command, self.folder, environment)
 
     def _wait(self, what: str, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + _START_SECONDS
