@@ -180,7 +180,8 @@ class Driver:
         mark_begun(going.run.folder)
         going.worker, self._workers = self._workers, self._workers + 1
         label = f"trial {going.trials[0]}"
-        self._pool.submit(going.worker, WorkerJob(label, going.run))
+        if line := self._pool.submit(going.worker, WorkerJob(label, going.run)):
+            self._ended(going, line)
 
     def _ended(self, going: _Running, outcome: Outcome | Lost) -> None:
         """A worker ended: with its run, because another process has that (a line), stopped, or dead.

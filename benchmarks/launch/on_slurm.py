@@ -19,7 +19,6 @@ from benchmarks.state.outcome import mark_lost, validated_anew
 from benchmarks.state.provenance import git_state
 from benchmarks.state.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
 from results.records import record as records
-from slurm.base.outcome import Lost
 from slurm.base.private import private_name
 from slurm.jobs.pool import SlurmPool
 from slurm.jobs.profile import Profile
@@ -41,15 +40,9 @@ class SlurmRuns(SlurmPool[WorkerJob, Outcome]):
     def __init__(self, output: Path, profile: Profile, parallel: int = 1, scheduler: Scheduler | None = None) -> None:
         """Copies the code that jobs will run, if it is not there. Raises LauncherError."""
         self._output = output
-        self._left_out: dict[int, str] = {}
         super().__init__(make_run_in_job, parallel, submitter(output, profile), scheduler or Scheduler())
 
-    @property
-    def left(self) -> int:
-        return super().left + len(self._left_out)
-
     def take(self, jobs: Mapping[int, WorkerJob], say: Callable[[str], None]) -> dict[int, str]:
-        """Submit the runs that nobody has, and wait also for those that have a job in the queue already."""
         there = queued(self._output, self.scheduler)
         held, to_submit = dict[int, str](), dict[int, WorkerJob]()
         for index, job in jobs.items():
@@ -67,23 +60,13 @@ class SlurmRuns(SlurmPool[WorkerJob, Outcome]):
             say(f"submitted {len(to_submit)} runs as {'jobs' if len(arrays) > 1 else 'job'} {', '.join(arrays)}")
         return held
 
-    def submit(self, index: int, job: WorkerJob) -> None:
-        """Submit a run; one that another process or job has ends with a line that says which."""
+    def submit(self, index: int, job: WorkerJob) -> str:
         if there := queued(self._output, self.scheduler, [job.run.folder]):
-            self._left_out[index] = f"{job.run.folder} is in the queue as job {there[job.run.folder].job}"
-            return
+            return f"{job.run.folder} is in the queue as job {there[job.run.folder].job}"
         try:
-            super().submit(index, job)
+            return super().submit(index, job)
         except RunLocked as error:
-            self._left_out[index] = str(error)
-
-    def cancel(self, index: int) -> None:
-        if index not in self._left_out:
-            super().cancel(index)
-
-    def ended(self) -> list[tuple[int, Outcome | Lost]]:
-        left_out, self._left_out = self._left_out, {}
-        return [*super().ended(), *left_out.items()]
+            return str(error)
 
     def submit_all(self, jobs: Mapping[int, WorkerJob]) -> None:
         """Submit runs, whose records say pending from now on.

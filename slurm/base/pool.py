@@ -51,16 +51,17 @@ class Pool(ABC, Generic[T, R]):
         """What is waited for besides running jobs, in words; "" for nothing."""
         return ""
 
-    def submit(self, index: int, job: T) -> None:
-        """Submit ``job``, which can be pickled. Raises LauncherError."""
+    def submit(self, index: int, job: T) -> str:
+        """Submit ``job``, which can be pickled; a line instead where somebody else is at it. Raises LauncherError."""
         self.submit_all({index: job})
+        return ""
 
     @abstractmethod
     def submit_all(self, jobs: Mapping[int, T]) -> None:
         """Submit jobs, also more than are `free`. Raises LauncherError; those that were submitted before stay."""
 
     def take(self, jobs: Mapping[int, T], say: Callable[[str], None]) -> dict[int, str]:
-        """Submit those of the jobs that nobody has; returns a line for each that somebody else is at."""
+        """Submit jobs, or wait for those that are in a queue already; returns a line for each that others are at."""
         self.submit_all(jobs)
         return {}
 

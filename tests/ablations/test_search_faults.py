@@ -112,6 +112,37 @@ def test_a_run_that_has_its_last_score_is_not_pruned_any_more(place: Place) -> N
     assert [trial.number for trial in of(study, TrialState.PRUNED) if trial.last_step == 50] == []
 
 
+def test_a_run_that_another_command_has_in_a_queue_is_waited_for(place: Place) -> None:
+    class Queued(FakePool):
+        """The first run has a job of another command, which ends at the third look."""
+
+        theirs: Any = None
+        looks = 0
+
+        def submit(self, index: int, job: WorkerJob) -> str:
+            if index:
+                return super().submit(index, job)
+            self.theirs = job.run
+            return f"{job.run.folder} is in the queue as job 7_1"
+
+        def busy(self, folder: Path) -> bool:
+            return self.theirs is not None and folder == self.theirs.folder and self.looks < 3
+
+        def ended(self) -> list[tuple[int, str | Lost | None]]:
+            self.looks += 1
+            if self.looks == 3:
+                write(self.theirs.folder, self.theirs.cfg, EVALUATIONS, FINISHED)
+            return super().ended()
+
+    shown = io.StringIO()
+    pool = Queued(2)
+    study = place.go(pool, 3, "--pruner", "none", console=Console(file=shown, width=300))
+    assert [trial.number for trial in of(study, TrialState.COMPLETE)] == [0, 1, 2]
+    assert pool.theirs.folder not in pool.submitted and len(pool.submitted) == 2
+    told = f"trial 0: left to another process, {pool.theirs.folder} is in the queue as job 7_1"
+    assert shown.getvalue().count(told) == 1
+
+
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_a_study_of_another_program_is_refused(tmp_path: Path, direction: str) -> None:
     storage = open_storage(None, tmp_path).optuna

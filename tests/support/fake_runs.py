@@ -70,13 +70,14 @@ class FakePool:
     def free(self) -> int:
         return self._parallel - len(self._running)
 
-    def submit(self, index: int, job: WorkerJob) -> None:
+    def submit(self, index: int, job: WorkerJob) -> str:
         assert self.free > 0 and index not in self._running
         known = read_record(job.run.folder) if job.run.folder.is_dir() else None
         done = len(known["curve"]) if known else 0  # from its checkpoint
         self._running[index] = (job, done)
         self.submitted.append(job.run.folder)
         write(job.run.folder, job.run.cfg, done, RUNNING)
+        return ""
 
     def busy(self, folder: Path) -> bool:
         return False
