@@ -17,7 +17,7 @@ from results.records.record import DIVERGED, FINISHED, RUNNING, record_or_none
 from results.tables.cells import table_of
 from results.tables.frame import collect
 from slurm.jobs.profile import Profile
-from slurm.jobs.scheduler import Scheduler, SchedulerSilent
+from slurm.jobs.scheduler import USUAL_ARRAY_SIZE, Scheduler, SchedulerSilent
 
 
 def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -> str:
@@ -27,11 +27,10 @@ def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -
     method and network, times its iterations; "unknown" where there is none. Of ``slurm`` it also gives what sbatch
     would be given; nothing is written.
     """
-    paces, queue, note = _paces(output), dict[Path, SubmittedRun](), ""
-    if launcher.kind == SLURM:
-        queue, note = _in_queue(output)
+    on_slurm = launcher.kind == SLURM
+    queue, array_size, note = _asked(output) if on_slurm else ({}, 0, "")
     lines, ended, times = [], 0, list[float | None]()
-    known, listings = set[Path](), Listings()
+    paces, known, listings = _paces(output), set[Path](), Listings()
     for label, run in runs:
         cfg, folder = run.cfg, run.folder
         listings.check(run)
@@ -50,40 +49,31 @@ def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -
         lines.append((label, cfg.METHOD, cfg.NETWORK, cfg.SEED, folder.name, state, shown))
     head = ("setting", "method", "network", "seed", "run", "state", "time")
     waiting = f", {len(known) - ended - len(times)} in the queue" if queue else ""
-    parallel = (launcher.profile.array_parallelism or len(times)) if launcher.kind == SLURM else launcher.parallel
+    parallel = (launcher.profile.array_parallelism or len(times)) if on_slurm else launcher.parallel
     summary = f"{len(known)} runs, {ended} done{waiting}, {len(times)} to make; time: {_total(times, parallel)}"
-    text = f"{table_of(head, lines)}\n\n{summary}"
-    if launcher.kind == SLURM and times:
-        text += f"{note}\n\n{_script(output, launcher.profile, len(times), known_size=not note)}"
-    return text
+    script = f"{note}\n\n{_script(output, launcher.profile, len(times), array_size)}" if on_slurm and times else ""
+    return f"{table_of(head, lines)}\n\n{summary}{script}"
 
 
-def _in_queue(output: Path) -> tuple[dict[Path, SubmittedRun], str]:
-    """The runs that have a job in the queue; or none, and why that is not known."""
+def _asked(output: Path) -> tuple[dict[Path, SubmittedRun], int, str]:
+    """The runs that have a job in the queue, and the elements of an array at most; or why neither is known."""
     from benchmarks.launch.on_slurm import queued
     from slurm.jobs.submission import NO_SLURM, is_slurm_here
 
     if not is_slurm_here():
-        return {}, f"\nno SLURM was asked: {NO_SLURM}"
+        return {}, USUAL_ARRAY_SIZE, f"\nno SLURM was asked: {NO_SLURM}"
     try:
-        return queued(output, Scheduler()), ""
+        return queued(output, scheduler := Scheduler()), scheduler.array_size, ""
     except SchedulerSilent as error:
-        return {}, f"\nthe queue is not known: {error}"
+        return {}, USUAL_ARRAY_SIZE, f"\nthe scheduler does not answer: {error}"
 
 
-def _script(output: Path, profile: Profile, runs: int, known_size: bool) -> str:
+def _script(output: Path, profile: Profile, runs: int, array_size: int) -> str:
     from benchmarks.launch.on_slurm import dry_submitter
 
-    try:
-        size = Scheduler().array_size if known_size else _USUAL_ARRAY
-    except SchedulerSilent:
-        size = _USUAL_ARRAY
-    calls = -(-runs // size)
+    calls = -(-runs // array_size)
     head = f"what sbatch is given{f' the first of {calls} times' if calls > 1 else ''}:"
-    return f"{head}\n\n{dry_submitter(output, profile).script(min(runs, size))}"
-
-
-_USUAL_ARRAY = 1001  # SLURM's own MaxArraySize
+    return f"{head}\n\n{dry_submitter(output, profile).script(min(runs, array_size))}"
 
 
 def _state(folder: Path) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from slurm.base.errors import LauncherError
 
 PENDING, RUNNING, GONE = "PENDING", "RUNNING", "GONE"
+USUAL_ARRAY_SIZE = 1001  # SLURM's own MaxArraySize
 _SECONDS = 60.0  # that a command may take; a busy controller makes them wait
 _FILTERS = ("SQUEUE_", "SACCT_", "SCONTROL_", "SCANCEL_")
 _OVER = {
@@ -60,7 +61,7 @@ class Scheduler:
     def array_size(self) -> int:
         """How many elements an array can have, at least 1."""
         text = self.configuration.get("MaxArraySize", "")
-        return max(1, int(text)) if text.isdigit() else 1001
+        return max(1, int(text)) if text.isdigit() else USUAL_ARRAY_SIZE
 
     def states(self, ids: Iterable[str]) -> dict[str, JobState]:
         """The state of each job (``123`` or ``123_4``), by one call of squeue.
