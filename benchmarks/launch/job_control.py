@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from benchmarks.core.errors import ConfigError
@@ -100,20 +101,17 @@ def resubmit(
         return
     submitted = submitted_runs(output)
     groups: dict[str, tuple[Profile, dict[int, WorkerJob]]] = {}
-    listings = Listings()
-    answers = dict[str, bool]()
+    listings, confirmed = Listings(), cache(confirmed)  # each question once
     for index, state in enumerate(again):
         sent = submitted.get(state.folder)
         before = read_profile(dict(sent.profile), "profile") if sent else Profile()
         profile = profile_of(before)
-        if executed := _executed(before, profile, profile_of):
-            if executed not in answers:
-                answers[executed] = confirmed(f"runs were submitted with {executed}: have their jobs execute that?")
-            if not answers[executed]:
-                raise ConfigError(
-                    f"{state.folder} was submitted with {executed}, which its job would execute: expected --profile "
-                    "with what is to be executed, or a yes at a terminal"
-                )
+        executed = _executed(before, profile, profile_of)
+        if executed and not confirmed(f"runs were submitted with {executed}: have their jobs execute that?"):
+            raise ConfigError(
+                f"{state.folder} was submitted with {executed}, which its job would execute: expected --profile "
+                "with what is to be executed, or a yes at a terminal"
+            )
         run = open_run(str(state.folder), output, modules)
         check_module(run.cfg)
         if run_folder(output, run.cfg).with_name(run.known_as) != state.folder:
@@ -135,9 +133,5 @@ def resubmit(
 def _executed(before: Profile, profile: Profile, profile_of: Callable[[Profile], Profile]) -> str:
     """What jobs would execute that is only written down in the output folder, in one line; "" for nothing."""
     said = profile_of(replace(before, setup=(), python=None, sbatch={}))
-    parts = []
-    for key in ("setup", "python", "sbatch"):
-        value = getattr(profile, key)
-        if value != getattr(said, key):
-            parts.append(f"{key} {dict(value) if key == 'sbatch' else value!r}")
-    return ", ".join(parts)
+    values = {"setup": profile.setup, "python": profile.python, "sbatch": dict(profile.sbatch)}
+    return ", ".join(f"{key} {value!r}" for key, value in values.items() if value != getattr(said, key))
