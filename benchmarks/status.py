@@ -63,6 +63,7 @@ def main() -> int:
     from results.files.text import one_line
     from results.records.folders import run_folders
     from results.records.record import FAILED
+    from results.tables.run_index import refresh_index
     from slurm.jobs.scheduler import Scheduler
 
     output: Path = arguments.output
@@ -74,6 +75,7 @@ def main() -> int:
 
     def look() -> tuple[list[RunState], str]:
         states, silent = run_states(output, scheduler)
+        refresh_index(output)
         return (selected(states, arguments.runs) if arguments.runs else states), silent
 
     states, silent = look()

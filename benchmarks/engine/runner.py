@@ -52,6 +52,7 @@ from results.records.record import (
     write_record,
     write_text,
 )
+from results.tables.run_index import note_in_index
 from slurm.processes.ranks import failure_of_another, is_loss_of_another
 
 _LOGGER = logging.getLogger(__name__)
@@ -211,6 +212,7 @@ def _run(
 def _write(folder: Path, record: Record) -> None:
     if comm.is_main_process():
         write_record(folder, record)
+        note_in_index(folder)
 
 
 def _prepare(

@@ -33,6 +33,7 @@ from results.tables.cells import FORMS, tabulated
 from results.tables.class_means import said
 from results.tables.frame import from_folders
 from results.tables.methods_table import methods_table
+from results.tables.run_index import refresh_index
 from results.tables.written import write_tables
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
@@ -161,6 +162,7 @@ def make_runs(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
+    refresh_index(output)
     with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in missing]) as progress:
         for job in jobs:
             if record := over.get(job.run.folder):
@@ -180,6 +182,7 @@ def make_runs(
             f"the same command without --no-wait waits for them and prints the table; how they stand: "
             f"python benchmarks/status.py --output {output}"
         )
+    refresh_index(output)
     return Made(folders, left_out, queued)
 
 

@@ -19,6 +19,7 @@ from benchmarks.state.outcome import mark_lost, validated_anew
 from benchmarks.state.provenance import git_state
 from benchmarks.state.submissions import SubmittedRun, code_folder, jobs_folder, note_submission, submitted_runs
 from results.records import record as records
+from results.tables.run_index import refresh_index
 from slurm.base.private import private_name
 from slurm.jobs.pool import SlurmPool
 from slurm.jobs.profile import Profile
@@ -94,6 +95,7 @@ class SlurmRuns(SlurmPool[WorkerJob, Outcome]):
         runs = {name: (job.run.folder, job.label, job.run.cfg.SOLVER.ITERS) for name, job in jobs.items()}
         profile, code, files = self.submitter.profile.dump(), self.submitter.code.name, self.submitter.folder.name
         note_submission(self._output, runs, self.scheduler.cluster, profile, code, files)
+        refresh_index(self._output)
 
     def busy(self, folder: Path) -> bool:
         """Whether a job of this run waits or runs, or that cannot be told."""

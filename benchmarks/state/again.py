@@ -20,6 +20,7 @@ from results.records.record import (
     write_record,
     write_text,
 )
+from results.tables.run_index import note_in_index
 
 _AGAIN = ".again"  # in the run folder, while the new one is made
 _WHOLE = ".again-whole"  # the same, from when it is over until it has taken the old one's place
@@ -75,6 +76,7 @@ def settle(folder: Path) -> None:
                     remove(folder / name)
                 (whole / name).replace(folder / name)
     remove(whole)
+    note_in_index(folder)
 
 
 def settle_if_any(folder: Path) -> None:

@@ -12,6 +12,7 @@ from benchmarks.state.lock import locked
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text
 from results.records.record import FAILED, LOST, PENDING, RUNNING, STOPPED, Record, read_record, write_record
+from results.tables.run_index import note_in_index
 
 
 def iteration(folder: Path) -> int:
@@ -65,6 +66,7 @@ def _mark(folder: Path, found: Sequence[str], status: str, reason: str, force: b
             if record is None or record.status not in found:
                 return False
             write_record(place, validated_anew(record).changed(status=status, reason=reason))
+            note_in_index(place)
             return True
     except (RunLocked, ResultsError, OSError):  # a full disk has no place for it
         return False

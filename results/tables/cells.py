@@ -54,14 +54,15 @@ def as_csv(frame: pd.DataFrame) -> str:
     """
     import pandas as pd
 
-    safe = frame.set_axis([_csv_cell(str(name)) for name in frame.columns], axis="columns")
+    safe = frame.set_axis([csv_cell(str(name)) for name in frame.columns], axis="columns")
     for place, kind in enumerate(safe.dtypes):
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
-            safe.isetitem(place, safe.iloc[:, place].map(_csv_cell))
+            safe.isetitem(place, safe.iloc[:, place].map(csv_cell))
     return safe.to_csv(index=False)
 
 
-def _csv_cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A cell as no spreadsheet takes it for a formula; what is no text as it is."""
     if not isinstance(value, str):
         return value
     text = clean(value)

@@ -221,10 +221,11 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     ended = command("mask-ratio", "--seeds", "0,1", "--output", "out", "--iters", "20", "SOLVER.BATCH", "2")
     assert (ended.code, ended.err) == (1, "")  # one diverged
     assert "mask-ratio 0.3, seed 1: mIoU 23.0" in ended.out
-    (stem,) = (path.stem for path in (tmp_path / "out").glob("*.csv"))
+    (stem,) = (path.stem for path in (tmp_path / "out").glob("mask-ratio-*.csv"))
     assert re.fullmatch("mask-ratio-streets-daformer-lite0-dacs-[0-9a-f]{8}", stem)
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == [*(f"{stem}.{ending}" for ending in ("csv", "md", "pdf", "png", "svg")), "streets"]
+    made = [f"{stem}.{ending}" for ending in ("csv", "md", "pdf", "png", "svg")]
+    assert files == [".index.lock", "index.csv", *made, "streets"]
     back = pd.read_csv(tmp_path / "out" / f"{stem}.csv")
     assert back["miou"].tolist() == pytest.approx([20.0, *(20.0 + digit for digit in range(1, 10))])
     assert back["unfinished"].tolist()[-1] == "1 diverged" and back["unfinished"].isna().sum() == 9

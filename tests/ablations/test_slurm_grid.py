@@ -159,7 +159,7 @@ def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalClust
     assert record and record["resumed_at"] > 0
 
     assert here.wait(PATIENCE) == 0, place.said("here")
-    ours, theirs = (comparable(next(output.glob("*.csv"))) for output in (place.output, place.here))
+    ours, theirs = (comparable(next(output.glob("*-*.csv"))) for output in (place.output, place.here))
     assert len(ours) == RUNS and ours["miou"].notna().all(), ours
     pd.testing.assert_frame_equal(ours, theirs)
     assert curves(place.output) == curves(place.here)

@@ -70,7 +70,7 @@ def test_an_interrupt_and_a_failure_leave_the_run_that_was_there(
     assert read_record(folder) == new and new["status"] == "finished"
     left = {path.name for path in folder.iterdir()}
     assert not {"of the old one", "link"} & left and [name for name in left if name[0] == "."] == [".lock"]
-    assert {name.split(".")[0] for name in left} == {"", *(name.split(".")[0] for name in before)}
+    assert {name.split(".")[0] for name in left} == {"", "examples", *(name.split(".")[0] for name in before)}
     assert folder.parent.is_dir()  # the link was removed, not what it leads to
 
 
