@@ -153,14 +153,15 @@ def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -
             except ResultsError as error:
                 say(f"no interval over images of {row.label}: {error}")
                 return None
-            if found is None or record.validation is None or not record.data.get("VAL"):
+            if found is None or record.validation is None:
                 return None
             names = list(record.validation.labelled_pixels)
             left_out.add(tuple(record.validation.left_out.get(record.classes, [])))
             if record.classes != len(names) or found.shape[1] != len(names) ** 2:
                 return None  # which of its classes a smaller set counts is not in the record
             classes = [index for index, name in enumerate(names) if record.validation.labelled_pixels[name]]
-            made_of.add(str(record.data["VAL"]))
+            # Of images that are drawn there is no fingerprint: the same have as many pixels of each class.
+            made_of.add(str(record.data.get("VAL") or record.validation.labelled_pixels))
             of_seeds[int(seed)] = found
         counts.append(of_seeds)
     if len(made_of) != 1 or len(left_out) != 1:

@@ -214,6 +214,21 @@ def test_intervals_over_images_are_there_where_all_runs_left_counts_of_the_same_
     assert "95% (images" not in out.splitlines()[0] and "different images of DATA.VAL" in out
 
 
+def test_drawn_images_are_the_same_where_as_many_pixels_have_each_class(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in sorted(runs.glob("*/*")):
+        record = json.loads((folder / "record.json").read_text())
+        write_counts(folder, "student", sparse_counts([np.eye(19, dtype=int)] * 2))
+        pixels = {f"class{index}": 2 for index in range(19)}
+        record |= {"data": {}, "validation": {"labelled_pixels": pixels, "left_out": {"19": []}}}
+        (folder / "record.json").write_text(json.dumps(record))
+    assert "95% (images" in called(capsys, runs, "--baseline", "dacs")[1].splitlines()[0]
+    record["validation"]["labelled_pixels"]["class0"] = 3
+    (folder / "record.json").write_text(json.dumps(record))
+    assert "95% (images" not in called(capsys, runs, "--baseline", "dacs")[1].splitlines()[0]
+
+
 def test_latex_compiles_as_it_is_with_names_escaped_and_the_best_bold(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

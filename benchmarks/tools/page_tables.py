@@ -1,0 +1,69 @@
+"""Tables in pages, made from the records in docs/records; ``python -m benchmarks.tools.page_tables`` renews them.
+
+A page marks one by ``<!-- table: results/compare.py docs/records/NAME ... -->`` before it, and ``<!-- table ends -->``
+after it; between them stands what the command prints, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.core.checkout import ROOT
+
+RECORDS = "docs/records"
+_MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- table ends -->$", re.MULTILINE | re.DOTALL)
+
+
+class MarkedTable(NamedTuple):
+    """A table of a page: the words of its command, and the text that stands there."""
+
+    command: tuple[str, ...]
+    text: str
+
+
+def marked_tables(page: str) -> list[MarkedTable]:
+    """The marked tables of a page's text, in their order."""
+    return [MarkedTable(tuple(shlex.split(command)), text.strip("\n")) for command, text in _MARKED.findall(page)]
+
+
+def made(command: tuple[str, ...]) -> str:
+    """What a table's command prints, from the checkout's root.
+
+    Raises:
+        ValueError: it is no command of results/, reads nothing below docs/records, or ends with an error.
+    """
+    told = shlex.join(command)
+    if not command[0].startswith("results/") or not any(word.startswith(f"{RECORDS}/") for word in command):
+        raise ValueError(f"{told}: expected a command of results/ that reads a folder below {RECORDS}")
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
+    return done.stdout.strip("\n")
+
+
+def renewed(page: str) -> str:
+    """The text of a page with each marked table made again."""
+    return _MARKED.sub(lambda match: _block(match[1], made(tuple(shlex.split(match[1])))), page)
+
+
+def pages_with_tables() -> list[Path]:
+    """The pages of the checkout that have marked tables."""
+    pages = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+    return [page for page in pages if _MARKED.search(page.read_text(encoding="utf-8"))]
+
+
+def _block(command: str, text: str) -> str:
+    return f"<!-- table: {command} -->\n\n{text}\n\n<!-- table ends -->"
+
+
+if __name__ == "__main__":
+    for page in pages_with_tables():
+        before = page.read_text(encoding="utf-8")
+        if (after := renewed(before)) != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"{page.relative_to(ROOT)}: renewed")
