@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from results.tables.scores_by_seed import LAST, RULES
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = ("table", "markdown", "latex", "csv", "parquet")
+FORMATS = ("table", "markdown", "latex", "html", "csv", "parquet")
 BY = ("method", "network", "protocol", "precision", "hardware")
 
 
@@ -91,14 +91,13 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     from results.records.images import MadeOf
     from results.tables.baselines import baselines_by_method
     from results.tables.beside_published import beside_published
-    from results.tables.by_class import class_columns
-    from results.tables.cells import FORMS, as_csv, tabulated
+    from results.tables.by_class import by_class, class_columns, class_frame
     from results.tables.notes import notes_on, sources
     from results.tables.rows import rows_of
     from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected, with_keys
     from results.tables.summary import all_scores, summarize
     from results.tables.summary_frame import frame_of
-    from results.tables.summary_text import Shown, columns_of, latex
+    from results.tables.summary_text import Shown, columns_of, means, title
 
     by, baseline, model, rule = named("--by", arguments.by, BY), arguments.baseline, arguments.model, arguments.rule
     made_of = MadeOf()
@@ -109,10 +108,8 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     rows = with_keys(rows, arguments.keys)
     notes = notes_on(runs, made_of, model, rule, baseline)
     if arguments.classes:
-        if arguments.format not in ("table", "markdown"):
-            raise ResultsError(f"--classes: --format is {arguments.format}, expected table or markdown")
-        columns = class_columns(rows, baselines, model, rule)
-        return f"{tabulated(columns, FORMS[arguments.format])}\n\n{notes}\n"
+        found = by_class(rows, baselines, model, rule)
+        return _formatted(arguments, class_columns(found), lambda: class_frame(found), notes)
     scores, has_cost = named_scores(arguments.columns, rows, model) if arguments.columns else (all_scores(rows), False)
     if rule != LAST and not arguments.columns:
         scores = scores[:1]  # records keep no other on the way
@@ -123,16 +120,42 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
         if summary.versus and (keys := ", ".join(summary.versus.besides)):
             print(one_line(f"{summary.row.label}: {baseline} has other {keys}, not the method alone"), file=sys.stderr)
     published = beside_published(rows, baselines) if arguments.published else ()
-    notes += sources(published)
-    shown = Shown(baseline or "", has_cost, published)
-    if arguments.format == "latex":
-        return latex(summaries, scores, shown) + "".join(f"% {line}\n" for line in notes.splitlines())
-    if arguments.format == "csv":
-        return as_csv(frame_of(summaries, scores, published))
-    if arguments.format == "parquet":
-        _write_parquet(frame_of(summaries, scores, published), arguments.out)
+    notes += f"\n{line}" if (line := sources(published)) else ""
+    columns = columns_of(summaries, scores, Shown(baseline or "", has_cost, published))
+    return _formatted(
+        arguments,
+        columns,
+        lambda: frame_of(summaries, scores, published),
+        notes,
+        ranked={title(summaries, score): means(summaries, place) for place, score in enumerate(scores)},
+    )
+
+
+def _formatted(
+    arguments: argparse.Namespace,
+    columns: Mapping[str, Sequence[str]],
+    frame: Callable[[], pd.DataFrame],
+    notes: str,
+    ranked: Mapping[str, Sequence[float | None]] | None = None,
+) -> str | None:
+    """The table in the form that was asked for; ``ranked``: columns whose best is marked in LaTeX."""
+    from results.tables.cells import FORMS, as_csv, tabulated
+
+    form = arguments.format
+    if form == "parquet":
+        _write_parquet(frame(), arguments.out)
         return None
-    return f"{tabulated(columns_of(summaries, scores, shown), FORMS[arguments.format])}\n\n{notes}\n"
+    if form == "csv":
+        return as_csv(frame())
+    if form == "latex":
+        from results.tables.latex import typeset
+
+        return typeset(columns, ranked or {}) + "".join(f"% {line}\n" for line in notes.splitlines())
+    if form == "html":
+        from results.tables.html import html_page
+
+        return html_page(columns, f"{', '.join(arguments.runs)}", notes.splitlines())
+    return f"{tabulated(columns, FORMS[form])}\n\n{notes}\n"
 
 
 def _write_parquet(frame: pd.DataFrame, out: str | None) -> None:

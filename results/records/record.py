@@ -128,7 +128,10 @@ class Record:
         Raises:
             ValueError: a field is of another kind than tables take; its line names the field.
         """
-        content = _finite(content)
+        return cls._of_finite(_finite(content))
+
+    @classmethod
+    def _of_finite(cls, content: dict[str, Any]) -> Record:
         try:
             status = Status(content.get("status"))
         except ValueError:
@@ -224,19 +227,24 @@ def read_record(folder: Path) -> Record | None:
     if found != SCHEMA:
         raise ResultsError(f"{path}: expected a record of schema {SCHEMA}, found {_short(found)}")
     try:
-        return Record.of(content)
+        return Record._of_finite(content)
     except ValueError as error:
         raise ResultsError(f"{path}: {error}") from None
 
 
 def _cleaned(value: Any, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise ValueError(f"it is more than {_DEEPEST} levels deep")
+    """The value with texts as `clean` has them and None for a number beyond all."""
     if isinstance(value, str):
         return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if not isinstance(value, (dict, list)):
+        return value
+    if depth >= _DEEPEST:
+        raise ValueError(f"it is more than {_DEEPEST} levels deep")
     if isinstance(value, dict):
         return {clean(key): _cleaned(each, depth + 1) for key, each in value.items()}
-    return [_cleaned(each, depth + 1) for each in value] if isinstance(value, list) else value
+    return [_cleaned(each, depth + 1) for each in value]
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
@@ -12,7 +12,6 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 _T = TypeVar("_T")
 _LARGEST = 2**53  # of a whole number that a float still tells from the next
 _HUGE = 1e300  # beyond it sums of numbers are infinite
-_hints: Callable[[Any], dict[str, Any]] = lru_cache(get_type_hints)
 _EXPECTED: Mapping[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -26,39 +25,56 @@ def typed(kind: type[_T], content: Mapping[str, Any], name: str = "") -> _T:
     Raises:
         ValueError: "spec.seed is 'x', expected a whole number", the name beginning with ``name``.
     """
-    hints, dotted = _hints(kind), f"{name}." if name else ""
+    dotted = f"{name}." if name else ""
     found = {
-        each.name: _value(hints[each.name], content[each.name], f"{dotted}{each.name}")
-        for each in fields(kind)  # type: ignore[arg-type]
-        if each.name in content
+        field: _value(hint, content[field], f"{dotted}{field}")
+        for field, hint in _fields(kind).items()
+        if field in content
     }
     return kind(**{key: value for key, value in found.items() if value is not None})
 
 
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """A value, None for null, but for a whole number, which is known wherever it is written."""
+@lru_cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields by name."""
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+@lru_cache
+def _sort(kind: Any) -> tuple[Any, Any]:
+    """A field's type without ``| None``; and list, dict, "object" (a dataclass) or "any" for what it is, None else."""
     if get_origin(kind) is types.UnionType:
         kind = next(each for each in get_args(kind) if each is not types.NoneType)
-    if kind is Any or (value is None and kind is not int) or isinstance(value, Enum):
+    if kind is Any:
+        return kind, "any"
+    origin = get_origin(kind)
+    return kind, origin if origin in (list, dict) else "object" if is_dataclass(kind) else None
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """A value, None for null, but for a whole number, which is known wherever it is written."""
+    kind, sort = _sort(kind)
+    if sort == "any" or (value is None and kind is not int) or isinstance(value, Enum):
         return value
-    if get_origin(kind) is list:
+    if sort is None:
+        if not _is(value, kind):
+            raise _other(name, value, _EXPECTED[kind])
+        return value
+    if sort is list:
         if not isinstance(value, list):
             raise _other(name, value, "a list")
         return [_item(get_args(kind)[0], each, f"{name}[{number}]") for number, each in enumerate(value)]
-    if get_origin(kind) is dict or is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise _other(name, value, "an object")
-        if isinstance(kind, type):
-            return kind.from_json(value, name) if hasattr(kind, "from_json") else typed(kind, value, name)
-        of_key, of_value = get_args(kind)
-        return {_key(of_key, key, name): _value(of_value, each, f"{name}.{key}") for key, each in value.items()}
-    if not _is(value, kind):
-        raise _other(name, value, _EXPECTED[kind])
-    return value
+    if not isinstance(value, dict):
+        raise _other(name, value, "an object")
+    if sort == "object":
+        return kind.from_json(value, name) if hasattr(kind, "from_json") else typed(kind, value, name)
+    of_key, of_value = get_args(kind)
+    return {_key(of_key, key, name): _value(of_value, each, f"{name}.{key}") for key, each in value.items()}
 
 
 def _item(kind: Any, value: Any, name: str) -> Any:
-    if value is None and is_dataclass(kind):
+    if value is None and _sort(kind)[1] == "object":
         raise ValueError(f"{name} is null, expected an object")
     return _value(kind, value, name)
 

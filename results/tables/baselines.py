@@ -50,4 +50,4 @@ def _place(row: Row) -> tuple[set[str], set[str]]:
 
 
 def _values(row: Row, column: str) -> set[str]:
-    return set(map(str, row.runs[column]))
+    return set(map(str, row.runs[column].tolist()))

@@ -48,16 +48,30 @@ def marked(values: Sequence[float | None]) -> list[Callable[[str], str]]:
     return [mark(value) for value in printed]
 
 
-def table(columns: Mapping[str, Sequence[str]], left: int) -> str:
-    """A tabular of cells that are LaTeX already; the first ``left`` columns are on the left, others on the right."""
-    heads, rows = list(columns), list(zip(*columns.values(), strict=True))
+def typeset(columns: Mapping[str, Sequence[str]], ranked: Mapping[str, Sequence[float | None]] = {}) -> str:
+    """A tabular of columns of text, for booktabs; texts to the left, figures to the right, deviations small.
+
+    Args:
+        columns: cells by head.
+        ranked: values of columns by head, of which the best is bold and the second underlined.
+    """
+    cells = {head: [_cell(text) for text in texts] for head, texts in columns.items()}
+    for head, values in ranked.items():
+        cells[head] = [mark(text) for mark, text in zip(marked(values), cells[head], strict=True)]
+    has_figures = [any(character.isdigit() for text in texts for character in text[:3]) for texts in columns.values()]
+    sides = "l" + "".join("r" if each else "l" for each in has_figures[1:])
     lines = [
-        rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(heads) - left)}}}",
+        rf"\begin{{tabular}}{{{sides}}}",
         r"\toprule",
-        " & ".join(heads) + r" \\",
+        " & ".join(map(escaped, cells)) + r" \\",
         r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
+        *(" & ".join(row) + r" \\" for row in zip(*cells.values(), strict=True)),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "% \\usepackage{booktabs}\n" + "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    value, sign, deviation = text.partition(" ± ")
+    return escaped(value) + (small(rf"$\pm$ {escaped(deviation)}") if sign else "")

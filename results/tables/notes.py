@@ -53,4 +53,4 @@ def sources(published: Sequence[Beside]) -> str:
     known = dict.fromkeys(each.source for each in published if each.source)
     others = not_as_published(published)
     one = f" Not as published: {others[0]}." if len(others) == 1 and others[0] else ""
-    return one_line(f"Published: {'; '.join(known)}.{one}") + "\n" if known else ""
+    return one_line(f"Published: {'; '.join(known)}.{one}") if known else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.files.errors import ResultsError
+from results.records.columns import ScoreKey
 from results.records.record import FINISHED, Record, read_record
 from results.records.settings import run_settings
 
@@ -37,6 +38,7 @@ class Row:
         runs: rows of `results.tables.frame`, whatever their status.
         config: the keys of the first run's config.yaml that decide numbers, but for the seed.
         missing: runs that are not in ``runs``, by what they are: "not started".
+        lines: what ``runs`` has, a mapping a run, where somebody has it already: pandas is slow for a few values.
     """
 
     names: dict[str, str]
@@ -44,16 +46,23 @@ class Row:
     runs: pd.DataFrame
     config: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    lines: Sequence[Mapping[Any, Any]] | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
         """Names and setting as one text: ``dacs+mrm, TERMS.MRM.RATIO 0.6``."""
         return ", ".join([*self.names.values(), *(f"{key} {value}" for key, value in self.setting.items())])
 
-    @property
-    def finished(self) -> pd.DataFrame:
-        """The runs that are finished: what means are of."""
-        return self.runs[self.runs["status"] == FINISHED]
+    @cached_property
+    def finished(self) -> dict[str | ScoreKey, list[Any]]:
+        """The finished runs, which means are of: values by column of ``runs``."""
+        lines = self.runs.to_dict("records") if self.lines is None else self.lines
+        done = [line for line in lines if line["status"] == FINISHED]
+        return {name: [line[name] for line in done] for name in self.runs.columns}
+
+    def known(self, column: str | ScoreKey) -> list[float]:
+        """The numbers of finished runs in a column; those that have none are left out."""
+        return [float(each) for each in self.finished.get(column, []) if each is not None and each == each]
 
     @cached_property
     def records(self) -> dict[int, Record]:
@@ -82,6 +91,7 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
         ResultsError: two finished runs of one seed in a row.
     """
     found = []
+    lines = {line["folder"]: line for line in runs.to_dict("records")}
     for names, group in runs.groupby(list(by), sort=False):
         settings = {folder: _settings(Path(folder), say) for folder in group["folder"]}
         differing = _differing(list(settings.values()))
@@ -93,8 +103,9 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
             row = Row(
                 dict(zip(by, map(str, names), strict=True)),
                 dict(zip(differing, values, strict=True)) if len(parts) > 1 else {},
-                group[group["folder"].isin(folders)],
+                group if len(parts) == 1 else group[group["folder"].isin(folders)],
                 settings[folders[0]],
+                lines=[lines[folder] for folder in folders],
             )
             check_seeds(row)
             found.append(row)
@@ -112,11 +123,16 @@ def _settings(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    values: dict[str, set[str]] = {}
+    """The keys that have several values, in the order in which they are found."""
+    first: dict[str, Any] = {}
+    found: dict[str, None] = {}
     for each in settings:
         for key, value in each.items():
-            values.setdefault(key, set()).add(json.dumps(value))
-    return [key for key, known in values.items() if len(known) > 1]
+            known = first.setdefault(key, value)
+            # Equal parts of two files are mostly one object (`results.records.settings`); JSON tells 1 from true.
+            if value is not known and json.dumps(value) != json.dumps(known):
+                found[key] = None
+    return [key for key in first if key in found]
 
 
 def _text(settings: Mapping[str, Any], key: str) -> str:
@@ -128,8 +144,10 @@ def _text(settings: Mapping[str, Any], key: str) -> str:
 
 def check_seeds(row: Row) -> None:
     """Raise ResultsError where two finished runs of a row have one seed: one would count twice."""
-    finished = row.finished
-    if (twice := finished["seed"].duplicated(keep=False)).any():
-        seed = finished.loc[twice, "seed"].iloc[0]
-        folders = " and ".join(finished.loc[finished["seed"] == seed, "folder"])
+    seeds = row.finished["seed"]
+    if len(set(seeds)) < len(seeds):
+        seed = next(each for each in seeds if seeds.count(each) > 1)
+        folders = " and ".join(
+            folder for each, folder in zip(seeds, row.finished["folder"], strict=True) if each == seed
+        )
         raise ResultsError(f"{row.label} has two finished runs of seed {seed}, {folders}: expected one of each seed")

@@ -57,7 +57,8 @@ def scores(row: Row, score: Score, model: str = STUDENT, rule: str = LAST) -> di
     if rule == ORACLE and (score != Score() or model == TEACHER):
         raise ResultsError(f"--rule oracle: records keep {HEADLINE} of the student alone on the way, expected no other")
     if (model, rule, score) == (STUDENT, LAST, Score()):  # in the table already, over the classes that all count
-        return row.finished.set_index("seed")["miou"].astype(float).dropna().to_dict()
+        of_seeds = zip(row.finished["seed"], row.finished["miou"], strict=True)
+        return {int(seed): float(miou) for seed, miou in of_seeds if miou is not None and miou == miou}
     values = {
         seed: _best(record) if rule == ORACLE else _value(record, score, model) for seed, record in row.records.items()
     }

@@ -114,6 +114,8 @@ def with_keys(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
     Raises:
         ResultsError: a key that no row's runs have (with the nearest).
     """
+    if not keys:
+        return list(rows)
     check_keys(keys, {key for row in rows for key in row.config})
     return [
         replace(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
@@ -21,8 +21,6 @@ from results.tables.frame import say as tell
 from results.tables.rows import Row
 from results.tables.scores_by_seed import LAST, Score, scores
 
-if TYPE_CHECKING:
-    import pandas as pd
 
 @dataclass(frozen=True)
 class Mean:
@@ -65,15 +63,13 @@ class Cost:
     memory: float | None = None
 
     @classmethod
-    def of(cls, runs: pd.DataFrame) -> Cost:
-        """The cost of finished runs of one row."""
-        iterations, seconds, memory = (
-            runs[column].astype(float).dropna() for column in ("iterations", "seconds_per_iteration", "peak_memory_mib")
-        )
+    def of(cls, row: Row) -> Cost:
+        """The cost of a row's finished runs."""
+        iterations, seconds, memory = map(row.known, ("iterations", "seconds_per_iteration", "peak_memory_mib"))
         return cls(
-            int(iterations.max()) if len(iterations) else None,
-            float(seconds.median()) if len(seconds) else None,
-            float(memory.median()) if len(memory) else None,
+            int(max(iterations)) if iterations else None,
+            statistics.median(seconds) if seconds else None,
+            statistics.median(memory) if memory else None,
         )
 
 
@@ -132,11 +128,11 @@ def summarize(
             is_plain = columns[0] == Score() and rule == LAST
             by_image = _by_image(row, baseline, model, say) if is_plain else None
             versus = Versus(difference, by_image, besides(row, baseline))
-        counts = row.runs.loc[row.runs["status"] != FINISHED, "status"].value_counts()
-        told = [f"{count} {status}" for status, count in counts.items()]
+        statuses = Counter(status for status in row.runs["status"].tolist() if status != FINISHED)
+        told = [f"{count} {status}" for status, count in statuses.most_common()]
         told += [f"{count} {status}" for status, count in row.missing.items() if count]
         means = [Mean.of(values) for values in by_seed]
-        found.append(Summary(row, means, versus, why, Cost.of(row.finished), ", ".join(told)))
+        found.append(Summary(row, means, versus, why, Cost.of(row), ", ".join(told)))
     return found
 
 
@@ -147,13 +143,19 @@ def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -
     for each in (row, baseline):
         of_seeds = {}
         for seed, folder in zip(each.finished["seed"], each.finished["folder"], strict=True):
-            record = each.records[int(seed)]
             try:
                 found = read_counts(Path(folder), model)
             except ResultsError as error:
                 say(f"no interval over images of {row.label}: {error}")
                 return None
+<<<<<<< HEAD
             if found is None or record.validation is None:
+=======
+            if found is None:
+                return None
+            record = each.records[int(seed)]
+            if record.validation is None or not record.data.get("VAL"):
+>>>>>>> 4433064 (Tables as HTML pages, class IoU in every format, a thousand rows without a thousand calls of pandas; the gate compiles LaTeX and opens a browser)
                 return None
             names = list(record.validation.labelled_pixels)
             left_out.add(tuple(record.validation.left_out.get(record.classes, [])))

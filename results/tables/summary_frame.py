@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.tables.beside_published import Beside
 from results.tables.scores_by_seed import Score
-from results.tables.summary import Summary
+from results.tables.summary import Mean, Summary, Versus
 from results.tables.summary_text import counted_of, setting_text
 
 if TYPE_CHECKING:
@@ -51,26 +51,18 @@ def frame_of(
 
 
 def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
-    runs, versus = summary.row.runs, summary.versus
-    difference, by_image = (versus.difference, versus.by_image) if versus else (None, None)
-    interval = difference and difference.interval
-    found: dict[str, Any] = {
+    runs = summary.row.runs
+    means = [
+        mean_figures(mean, score.column(), score.column("deviation"), score.column("n"))
+        for score, mean in zip(scores, summary.means, strict=True)
+    ]
+    return {
         "oracle": bool(runs["oracle"].any()),
         "classes": int(runs["classes"].iloc[0]) if len(runs) else None,
         "counted": counted_of(summary, None),
-        **_mean(summary, scores, 0),
-        "difference": difference and difference.mean,
-        "difference_deviation": difference and difference.deviation,
-        "difference_n": difference.n if difference else 0,
-        "better": difference.better if difference else 0,
-        "low": interval and interval.low,
-        "high": interval and interval.high,
-        "low_images": by_image and by_image.low,
-        "high_images": by_image and by_image.high,
-    }
-    for place in range(1, len(scores)):
-        found |= _mean(summary, scores, place)
-    return found | {
+        **means[0],
+        **difference_figures(summary.versus),
+        **{name: value for each in means[1:] for name, value in each.items()},
         "iterations": summary.cost.iterations,
         "seconds_per_iteration": summary.cost.seconds,
         "peak_memory_mib": summary.cost.memory,
@@ -78,10 +70,26 @@ def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
-def _mean(summary: Summary, scores: Sequence[Score], place: int) -> dict[str, float | None]:
-    score, mean = scores[place], summary.means[place]
+def mean_figures(mean: Mean | None, name: str, deviation: str = "deviation", n: str = "n") -> dict[str, float | None]:
+    """A mean's columns, by these names."""
     return {
-        score.column(): mean.mean if mean else None,
-        score.column("deviation"): mean.deviation if mean else None,
-        score.column("n"): mean.n if mean else 0,
+        name: mean.mean if mean else None,
+        deviation: mean.deviation if mean else None,
+        n: mean.n if mean else 0,
+    }
+
+
+def difference_figures(versus: Versus | None) -> dict[str, float | None]:
+    """The columns of a difference to the baseline."""
+    difference, by_image = (versus.difference, versus.by_image) if versus else (None, None)
+    interval = difference.interval if difference else None
+    return {
+        "difference": difference.mean if difference else None,
+        "difference_deviation": difference.deviation if difference else None,
+        "difference_n": difference.n if difference else 0,
+        "better": difference.better if difference else 0,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "low_images": by_image.low if by_image else None,
+        "high_images": by_image.high if by_image else None,
     }

@@ -1,4 +1,4 @@
-"""A comparison as people read it, and as LaTeX."""
+"""A comparison as people read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from results.records.columns import COUNTED, ScoreKey
 from results.records.scores import HEADLINE
 from results.statistics.paired import Interval
 from results.tables.beside_published import Beside, not_as_published
-from results.tables.latex import escaped, marked, small, table
 from results.tables.scores_by_seed import Score
 from results.tables.summary import Mean, Summary, Versus
 
@@ -56,6 +55,11 @@ def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], show: Show
     return found
 
 
+def means(summaries: Sequence[Summary], place: int) -> list[float | None]:
+    """The means of all rows in the score of that place."""
+    return [mean.mean if (mean := summary.means[place]) else None for summary in summaries]
+
+
 def named(summary: Summary, head: str) -> str:
     """A name of a row; of a method that learns from target labels with ``(oracle)``."""
     is_oracle = head == "method" and summary.row.runs["oracle"].any()
@@ -91,10 +95,8 @@ def one_size(summaries: Sequence[Summary]) -> int | None:
 
 def counted_of(summary: Summary, size: int | None) -> int | None:
     """How many classes of a set (None: the headline's) the means of a row's finished runs are over, if it is known."""
-    column = "counted" if size is None else ScoreKey("", size, statistic=COUNTED)
-    runs = summary.row.finished
-    known = runs[column].astype(float).dropna() if column in runs else ()
-    return int(min(known)) if len(known) else None
+    known = summary.row.known("counted" if size is None else ScoreKey("", size, statistic=COUNTED))
+    return int(min(known)) if known else None
 
 
 def _of_which(summaries: Sequence[Summary], scores: Sequence[Score]) -> str:
@@ -127,13 +129,12 @@ def published_columns(summaries: Sequence[Summary], published: Sequence[Beside])
     """What was published of each row: mIoU, what the measured mean differs by, and what was not as published."""
     if not any(each.miou is not None or each.note or each.difference is not None for each in published):
         return {}
-    measured = [summary.means[0].mean if summary.means[0] else None for summary in summaries]
     found = {"published": [each.note or _text(each.miou, ".1f") for each in published]}
     if any(each.difference is not None for each in published):
         found["published difference"] = [_signed(each.difference) for each in published]
     found["vs published"] = [
         _signed(None if mean is None or each.miou is None else mean - each.miou)
-        for mean, each in zip(measured, published, strict=True)
+        for mean, each in zip(means(summaries, 0), published, strict=True)
     ]
     if len(not_as_published(published)) > 1:  # of one, the note below the table has it
         found["not as published"] = [each.other or NONE for each in published]
@@ -167,20 +168,3 @@ def interval_text(interval: Interval | None) -> str:
 
 def _signed(value: float | None) -> str:
     return NONE if value is None else f"{round(value, 1) + 0.0:+.1f}"  # never -0.0
-
-
-def latex(summaries: Sequence[Summary], scores: Sequence[Score], show: Shown = Shown()) -> str:
-    """The table as LaTeX, for booktabs: of each score the best bold, the second underlined, deviations small."""
-    cells = columns_of(summaries, scores, show)
-    found = {escaped(head): [_typeset(text) for text in texts] for head, texts in cells.items()}
-    for place, score in enumerate(scores):
-        means = [summary.means[place] for summary in summaries]
-        ranked = marked([mean.mean if mean else None for mean in means])
-        head = escaped(title(summaries, score))
-        found[head] = [mark(text) for mark, text in zip(ranked, found[head], strict=True)]
-    return table(found, left=len(summaries[0].row.names) + ("setting" in cells))
-
-
-def _typeset(text: str) -> str:
-    value, sign, deviation = text.partition(" ± ")
-    return escaped(value) + (small(rf"$\pm$ {escaped(deviation)}") if sign else "")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -238,6 +240,7 @@ def test_latex_compiles_as_it_is_with_names_escaped_and_the_best_bold(
     assert r"\textbf{24.4\,{\scriptsize $\pm$ 1.3}}" in text and r"\underline{22.5" in text
     assert r"a\_b\&c\%\$\#\{\}" in text and "日" not in text
     if (tex := shutil.which("pdflatex")) is None:
+        assert not os.environ.get("SEGSHIFT_REQUIRE_LATEX"), "pdflatex is not installed"
         pytest.skip("pdflatex is not installed")
     preamble = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
     document = rf"{preamble}\begin{{document}}{text}\end{{document}}"
@@ -257,13 +260,39 @@ def test_latex_compiles_as_it_is_with_names_escaped_and_the_best_bold(
         (["--where", "SOLVER.ITER=3"], "no run has the config key SOLVER.ITER; did you mean SOLVER.ITERS?"),
         (["--where", "seed"], "--where seed: expected KEY=VALUE"),
         (["--format", "parquet"], "--format parquet: expected --out FILE"),
-        (["--classes", "--format", "csv"], "--classes: --format is csv, expected table or markdown"),
         (["--out", "no/such/folder.md"], "--out no/such/folder.md: cannot be written (No such file"),
     ],
 )
 def test_a_slip_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str) -> None:
     code, out, err = called(capsys, runs, *words)
     assert (code, out) == (2, "") and err.startswith(f"error: {line}") and len(err.splitlines()) == 1
+
+
+def test_html_is_a_page_in_which_names_are_text(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(runs / "odd", "<script>alert(1)</script>&amp;", 0, 10.0, 0.4)
+    out = called(capsys, runs, "--format", "html")[1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;" in out and "<script" not in out
+    rows = list(ElementTree.fromstring(out.partition("<div")[2].partition(">")[2].partition("</div>")[0]).iter("tr"))
+    assert ["".join(cell.itertext()) for cell in rows[1]] == ["dacs", "22.5 ± 1.5", "3"]
+    assert "sample deviation over seeds" in out and "http" not in out
+
+
+def test_classes_have_every_format(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in sorted(runs.glob("*/*")):
+        record = json.loads((folder / "record.json").read_text())
+        miou = record["result"]["student"]["miou"]
+        record["result"]["student"] |= {"iou": {"traffic light": miou, "sky": 90.0}}
+        (folder / "record.json").write_text(json.dumps(record))
+    words = [runs, "--classes", "--baseline", "dacs", "--format"]
+    lines = list(csv.DictReader(io.StringIO(called(capsys, *words, "csv")[1])))
+    assert [(line["class"], line["row"]) for line in lines[:2]] == [
+        ("traffic light", "dacs"),
+        ("traffic light", "dacs+mrm"),
+    ]
+    assert float(lines[1]["iou"]) == pytest.approx(np.mean(list(MRM.values()))) and lines[1]["better"] == "3"
+    text = called(capsys, *words, "latex")[1]
+    assert r"traffic light & 22.5\,{\scriptsize $\pm$ 1.5} & 24.4\,{\scriptsize $\pm$ 1.3 (+1.9 $\pm$ 0.4)}" in text
+    assert "<td>90.0 ± 0.0 (+0.0 ± 0.0)</td>" in called(capsys, *words, "html")[1]
 
 
 def test_a_file_is_written_whole_and_rows_are_named_by_what_is_asked(
