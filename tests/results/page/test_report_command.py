@@ -186,11 +186,14 @@ def test_settings_that_runs_of_a_recipe_differ_in_are_drawn_against_the_baseline
     assert "mIoU difference" not in page(capsys, tmp_path).text
 
 
-@pytest.mark.slow
-def test_no_two_rows_of_a_figure_are_drawn_alike(all_runs: Path, everything: Page) -> None:
-    legend = (all_runs / "report.html").read_text().partition('<ul class="legend">')[2].partition("</ul>")[0]
+def test_no_two_rows_of_a_figure_are_drawn_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "0dacs", "dacs", 0, 20.0, None)
+    for step in range(12):
+        write_run(tmp_path / f"1{step}", "dacs+mrm", 0, 20.0, step / 12)
+    page(capsys, tmp_path)
+    legend = (tmp_path / "page.html").read_text().rpartition('<ul class="legend">')[2].partition("</ul>")[0]
     looks = re.findall(r'style="(--light[^"]+)">.*?class="mark" d="([^"]+)"', legend, re.DOTALL)
-    assert len(looks) == len(set(looks)) == 7
+    assert len(looks) == len(set(looks)) == 13
     assert looks[0][0] == "--light: #0072B2; --dark: #4AA8E0"  # of dacs, as in all plots
 
 
