@@ -148,14 +148,10 @@ def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -
             except ResultsError as error:
                 say(f"no interval over images of {row.label}: {error}")
                 return None
-<<<<<<< HEAD
-            if found is None or record.validation is None:
-=======
             if found is None:
                 return None
             record = each.records[int(seed)]
-            if record.validation is None or not record.data.get("VAL"):
->>>>>>> 4433064 (Tables as HTML pages, class IoU in every format, a thousand rows without a thousand calls of pandas; the gate compiles LaTeX and opens a browser)
+            if record.validation is None:
                 return None
             names = list(record.validation.labelled_pixels)
             left_out.add(tuple(record.validation.left_out.get(record.classes, [])))
