@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,6 +102,22 @@ class PairedBatches(Dataset):
             batch["target"] = self._target.batch(iteration, skipped)
         return batch, skipped
 
+    def target_labels(self, items: Sequence[dict[str, Any]]) -> Callable[[int], torch.Tensor | None]:
+        """What gives the labels of an iteration's target images, uint8 (B, H, W), to be looked at: no batch has them.
+
+        `items` are the target's own, with labels. None where the labels would make other crops of other images: one
+        that does not fit its image.
+        """
+        assert self._target is not None and len(items) == len(self._target)
+        labelled = self._target.labelled(items)
+
+        def labels(iteration: int) -> torch.Tensor | None:
+            skipped: Skipped = {}
+            found = labelled.batch(iteration, skipped)
+            return None if skipped else found["labels"]
+
+        return labels
+
     def report(self, skipped: Skipped) -> None:
         """Warn of the skipped files that this data set has not yet warned of."""
         for file_name, reason in skipped.items():
@@ -148,6 +164,13 @@ class _Domain:
         self._seed, self._cache, self._labelled, self._rare_classes = seed, cache, labelled, rare_classes
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._mismatched: Skipped = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def labelled(self, items: Sequence[dict[str, Any]]) -> _Domain:
+        """The same images in the same crops, with labels; nothing is kept in memory."""
+        return _Domain(self._name, items, self._view, self._places, self._seed, ArrayCache(0), labelled=True)
 
     def batch(self, iteration: int, skipped: Skipped) -> dict[str, torch.Tensor]:
         width, height = self._view.crop

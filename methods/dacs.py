@@ -22,7 +22,7 @@ import torch
 
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, TrainingStep
-from methods.framework.term import Term, TermSettings, term
+from methods.framework.term import Pictures, Term, TermSettings, term
 
 
 @term("self-training")
@@ -36,6 +36,9 @@ class SelfTrainingLoss(Term[TermSettings]):
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         return {"loss_mixed": step.mixed.loss()}
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        return {"mixed image": step.mixed.images, "mixed label": step.mixed.labels}
 
 
 register(

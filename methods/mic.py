@@ -10,7 +10,7 @@ from methods.base.errors import MethodError
 from methods.base.ranges import at_least_one, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import SOURCE, TARGET, TrainingStep
-from methods.framework.term import OWN, Term, TermSettings, term
+from methods.framework.term import OWN, Pictures, Term, TermSettings, term
 from methods.networks import Segmentor
 from methods.parts.masking import block_mask
 from methods.parts.pseudo_labels import PseudoLabels
@@ -81,13 +81,19 @@ class MIC(Term[MICSettings]):
             self.teacher.update(student, iteration)
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
+        return {"loss_mic": step.view("mic", *self._masked(step)).loss()}
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        return {"masked by MIC": self._masked(step)[0]}
+
+    def _masked(self, step: TrainingStep) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Masked images, (B, 3, H, W), with labels and weights, (B, H, W)."""
         images, labels, weights = self._whole(step)
         if self.settings.augment:
             images = step.settings.strong(images, step.draws("mic/augmentation"))
         batch, _, height, width = images.shape
         mask = block_mask(batch, height, width, self.settings.block, self.settings.ratio, step.draws("mic/mask"))
-        masked = torch.where(mask.bool(), step.student.encoder.pixel_mean.to(images.dtype), images)
-        return {"loss_mic": step.view("mic", masked, labels, weights).loss()}
+        return torch.where(mask.bool(), step.student.encoder.pixel_mean.to(images.dtype), images), labels, weights
 
     def _whole(self, step: TrainingStep) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Images before masking, (B, 3, H, W), with labels and weights, (B, H, W)."""

@@ -15,9 +15,9 @@ from methods.base.errors import MethodError
 from methods.base.ranges import at_least_one, at_least_zero, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, SOURCE, TARGET, TrainingStep, View
-from methods.framework.term import Term, TermSettings, term
+from methods.framework.term import Pictures, Term, TermSettings, term
 from methods.networks import Segmentor
-from methods.parts.masking import fuse
+from methods.parts.masking import fuse, resize_mask
 from methods.parts.rebuilder import Rebuilder
 from methods.parts.reconstruction import PixelHead, masked_feature_loss, masked_mean_square, teacher_features
 from methods.parts.token_masks import BLOCK, CONFIDENCE, STRATEGIES, TokenMasker
@@ -151,12 +151,23 @@ class MRM(Term[MRMSettings]):
         return {name: loss for make in self.losses_by_view().values() for name, loss in make(step).items()}
 
     def losses_by_view(self) -> Mapping[str, Callable[[TrainingStep], dict[str, torch.Tensor]]]:
-        makers: dict[str, Callable[[TrainingStep], dict[str, torch.Tensor]]] = {}
+        return {view: partial(self._losses_of, view, loss, draws) for view, loss, draws in self._views()}
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        """The images whose features are masked, with the encoder's mean colour where they are."""
+        shown = {name: self._shown(step, getattr(step, name), draws) for name, _, draws in self._views()}
+        return {f"masked by MRM ({name})": images for name, images in shown.items()}
+
+    def _shown(self, step: TrainingStep, view: View, draws: str) -> torch.Tensor:
+        masked = resize_mask(self._masks(step, view, draws)[0], view.size).bool()
+        return torch.where(masked, step.student.encoder.pixel_mean.to(view.images.dtype), view.images)
+
+    def _views(self) -> Iterator[tuple[str, str, str]]:
+        """The names of each view that is masked, of its loss, and of its draws."""
         if self.settings.domain != SOURCE:
-            makers[self.settings.view] = partial(self._losses_of, self.settings.view, "loss_mrm", "mrm")
+            yield self.settings.view, "loss_mrm", "mrm"
         if self.settings.domain != TARGET:
-            makers[SOURCE] = partial(self._losses_of, SOURCE, "loss_mrm_source", "mrm/source")
-        return makers
+            yield SOURCE, "loss_mrm_source", "mrm/source"
 
     def _losses_of(self, name: str, loss: str, draws: str, step: TrainingStep) -> dict[str, torch.Tensor]:
         view: View = getattr(step, name)

@@ -12,7 +12,7 @@ from torch import nn
 from methods.base.ranges import at_least_one, at_least_zero, choice, share
 from methods.framework.recipes import MethodPart, register
 from methods.framework.step import MIXED, TARGET, TrainingStep, View
-from methods.framework.term import OWN, Term, TermSettings, term
+from methods.framework.term import OWN, Pictures, Term, TermSettings, term
 from methods.networks import Segmentor
 from methods.parts.masking import bernoulli_mask, resize_mask
 
@@ -52,11 +52,17 @@ class MRMInput(Term[MRMInputSettings]):
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         # The shared view's graph may be gone by now; its images are drawn again, equal, and cost no pass.
         shared: View = getattr(step, self.settings.view)
+        view = step.view("mrm-input", self._images(step), shared.labels, shared.weights, shared.probability)
+        return {"loss_mrm_input": view.loss()}
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        return {"masked by MRM (input)": self._images(step)}
+
+    def _images(self, step: TrainingStep) -> torch.Tensor:
+        shared: View = getattr(step, self.settings.view)
         side = self.settings.resolution
         mask = bernoulli_mask(len(shared.images), side, side, self.settings.ratio, step.draws("mrm-input/mask"))
-        images = self.masked(shared.images, mask, step.student)
-        view = step.view("mrm-input", images, shared.labels, shared.weights, shared.probability)
-        return {"loss_mrm_input": view.loss()}
+        return self.masked(shared.images, mask, step.student)
 
     def masked(self, images: torch.Tensor, mask: torch.Tensor, student: Segmentor) -> torch.Tensor:
         """Put the mask token in the place of masked patches.

@@ -162,7 +162,10 @@ def _caption(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], titl
     return ". ".join(sentences) + "."
 
 
-_UNTOLD = ("SOLVER.ITERS", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD")
+_UNTOLD = (
+    *("SOLVER.ITERS", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD"),
+    *("LOG.PERIOD", "LOG.IMAGES", "LOG.WRITERS"),
+)
 
 
 def _pairs(values: Mapping[str, Any], keys: Mapping[str, Any]) -> str:

@@ -35,10 +35,11 @@ def whole_numbers(option: str, text: str, least: int, example: str) -> list[int]
 
 
 def given_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Config keys from --iters, --data-root, --weights where there is one, and KEY VALUE, which has the last word."""
+    """Config keys from options, those that the command has of its keys', and KEY VALUE, which has the last word."""
     options = {
         "SOLVER.ITERS": arguments.iters,
         "WEIGHTS": getattr(arguments, "weights", None),
         "DATA.ROOT": arguments.data_root,
+        "LOG.WRITERS": tuple(getattr(arguments, "writer", ())) or None,
     }
     return {key: value for key, value in options.items() if value is not None} | parse_pairs(arguments.overrides)

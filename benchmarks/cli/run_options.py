@@ -84,7 +84,7 @@ def import_named_plugins(arguments: argparse.Namespace) -> None:
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """--protocol, --network, --iters, --output, --data-root, --plugin and KEY VALUE, of commands that make runs."""
+    """--protocol, --network, --iters, --output, --data-root, --writer, --plugin and KEY VALUE, of what makes runs."""
     parser.add_argument(
         "--protocol", type=expanduser, default="streets", help="what is learned from and scored on (default: streets)"
     )
@@ -92,6 +92,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
     parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument(
+        "--writer",
+        choices=("wandb", "mlflow"),
+        action="append",
+        default=[],
+        help="where scalars and pictures go besides TensorBoard; can be repeated (docs/watching.md)",
+    )
     add_plugin_option(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
 

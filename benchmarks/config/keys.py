@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
-from benchmarks.config.ranges import pixels_at, size
+from benchmarks.config.ranges import pixels_at, several, size
 from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
@@ -19,6 +19,9 @@ from methods.networks.segmentor import LEAST_SIDE
 
 import_methods()  # whose settings become keys
 
+WRITERS = ("wandb", "mlflow")
+"""Packages that a run can write to, none of which it needs."""
+
 # Keys that say where and how a run runs, not what it computes: they are left out of the run's id.
 PLACE_KEYS = (
     "PROTOCOL_FILE",
@@ -26,6 +29,9 @@ PLACE_KEYS = (
     "DEVICE",
     "NUM_WORKERS",
     "CHECKPOINT_PERIOD",
+    "LOG.PERIOD",
+    "LOG.IMAGES",
+    "LOG.WRITERS",
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
 )
@@ -191,6 +197,16 @@ def declared() -> _Section:
     for name, cls in sorted(TERMS.items()):
         cfg.TERMS[config_name(name)] = _keys(cls.Settings())
 
+    # How a run is watched (docs/watching.md).
+    cfg.LOG = _Section()
+    # Iterations between looks at the losses, each a line of log.txt and metrics.json: in between, nothing waits for the
+    # device, and a loss that is not finite is not yet found.
+    cfg.LOG.PERIOD = at_least_one(20)
+    # Iterations between pictures of a step: images, labels, masks, predictions; with target labels where they are at
+    # hand, for the eye and pseudo_label_accuracy alone. 0: none.
+    cfg.LOG.IMAGES = at_least_zero(0)
+    cfg.LOG.WRITERS = several(*WRITERS)  # where scalars go besides metrics.json and TensorBoard; --writer sets it
+
     cfg.DEVICE = ""  # what torch computes on, as "cuda" or "cpu"; empty: cuda where there is one, else cpu
     cfg.NUM_WORKERS = at_least_zero(2)  # processes that load images; any number gives the same batches
     cfg.CHECKPOINT_PERIOD = at_least_one(1000)  # iterations between checkpoints
@@ -198,7 +214,7 @@ def declared() -> _Section:
 
 
 # Keys that hold a list of words.
-WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS"} | {
+WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
 # Keys that hold a path: "~" at its beginning is the home folder.

@@ -19,6 +19,11 @@ def size(default: tuple[int, ...], least: int = 1) -> Any:
     )
 
 
+def several(*words: str) -> Any:
+    """Some of a few words, by default none."""
+    return within((), f"words out of {', '.join(words)}", lambda value: value in words)
+
+
 def pixels_at(*places: str) -> Any:
     """Numbers of pixels at the borders of an image, 0 by default."""
     return within(

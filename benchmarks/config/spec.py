@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 
 import datasets.streets
-from benchmarks.config.keys import SET_ELSEWHERE, config_name, flatten, from_node, get_config, ranges
+from benchmarks.config.keys import SET_ELSEWHERE, WRITERS, config_name, flatten, from_node, get_config, ranges
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
@@ -94,6 +95,12 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     if cfg.NETWORK not in NETWORKS:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
     check_classes(cfg)
+    for writer in cfg.LOG.WRITERS:
+        if writer in WRITERS and find_spec(writer) is None:
+            raise ConfigError(
+                f"--writer {writer}: the package {writer} is not installed here, expected one that is "
+                f"(pip install {writer})"
+            )
     recipe = parse(cfg.METHOD)
     # Of a term that the recipe lacks, what was set all the same: a slip of the command, which other methods share.
     seen = {f"TERMS.{config_name(name)}" for name in recipe.terms} | {key.rpartition(".")[0] for key in overrides}

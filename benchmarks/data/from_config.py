@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
@@ -95,6 +96,26 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         rank=comm.get_rank(),
         ranks=comm.get_world_size(),
     )
+
+
+def target_labels(cfg: CfgNode, train: PairedBatches, root: Path) -> Callable[[int], torch.Tensor | None]:
+    """What gives the labels (B, H, W) of an iteration's target images, None where they are not at hand or damaged.
+
+    For LOG.IMAGES alone, which shows what pseudo-labels are worth: no training step sees them.
+    """
+    try:
+        labels = train.target_labels(items(cfg, "TARGET", root, labelled=True))
+    except DataError:
+        return lambda iteration: None
+
+    def found(iteration: int) -> torch.Tensor | None:
+        try:
+            return labels(iteration)
+        except DataError as error:
+            _LOGGER.warning("LOG.IMAGES: %s", error)
+            return None
+
+    return found
 
 
 def _target_view(cfg: CfgNode) -> Framing:

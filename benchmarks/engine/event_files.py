@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from detectron2.config import CfgNode
 from detectron2.utils.events import TensorboardXWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import hparams
 
+from benchmarks.config.run_id import decisive
+from benchmarks.config.stored_config import stored
 from results.files.plain_file import create_plain
+from results.records.scores import HEADLINE, STUDENT
 
 _OPENING = ".opening"  # ends the name of the file that torch's writer begins with
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.(.+)")
@@ -22,8 +27,11 @@ class EventFiles(TensorboardXWriter):
     behind that of the session before, or in the same second, would come too early and not be shown.
     """
 
-    def __init__(self, folder: Path, purge_step: int) -> None:
-        """Write to files whose former lines are void from iteration ``purge_step`` on."""
+    def __init__(self, folder: Path, purge_step: int, cfg: CfgNode) -> None:
+        """Write to files whose former lines are void from iteration ``purge_step`` on.
+
+        The config comes first, as text, and as hyperparameters what makes the run another than the default.
+        """
         _remove_opening(folder)  # a killed process left it
         super().__init__(str(folder), filename_suffix=_OPENING)
         writer = self._writer.file_writer
@@ -32,6 +40,10 @@ class EventFiles(TensorboardXWriter):
         _remove_opening(folder)
         writer.add_event(Event(file_version="brain.Event:2"))
         writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), purge_step)
+        self._writer.add_text("config", "".join(f"    {line}\n" for line in stored(cfg).splitlines()), purge_step)
+        # TensorBoard shows the last score of the run beside them.
+        for summary in hparams(hyperparameters(cfg), {f"{STUDENT}/{HEADLINE}": 0.0}):
+            writer.add_summary(summary)
 
     def write(self) -> None:
         super().write()
@@ -51,6 +63,12 @@ class _EventFile:
 
     def add_event(self, event: Event) -> None:
         self._records.write(event.SerializeToString())
+
+
+def hyperparameters(cfg: CfgNode) -> dict[str, str | int | float | bool]:
+    """What decides a run's numbers and is not the default (`benchmarks.config.run_id.decisive`), and its seed."""
+    values = {"SEED": cfg.SEED} | decisive(cfg)
+    return {key: value if isinstance(value, (str, int, float)) else str(value) for key, value in values.items()}
 
 
 def _remove_opening(folder: Path) -> None:

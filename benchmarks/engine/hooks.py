@@ -18,7 +18,11 @@ from benchmarks.config.label_space import scoring
 from benchmarks.config.sliding_window import sliding
 from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.engine.event_files import EventFiles
-from benchmarks.engine.trainer import LOG_PERIOD, Trainer
+from benchmarks.engine.run_log import LogHook, evaluation_line
+from benchmarks.engine.step_pictures import StepPictures, is_drawn
+from benchmarks.engine.trainer import Trainer
+from benchmarks.engine.watched import WATCHED, WatchedHook
+from benchmarks.engine.writers import service_writers
 from benchmarks.evaluation.evaluator import Evaluated, evaluate
 from benchmarks.evaluation.example_keeper import Each, ExampleKeeper
 from benchmarks.evaluation.target_free import Criteria
@@ -26,7 +30,7 @@ from datasets.evaluation_set import EvaluationSet
 from methods.networks import Segmentor
 from results.records.examples import Examples
 from results.records.record import write_text
-from results.records.scores import HEADLINE, STUDENT, TEACHER
+from results.records.scores import HEADLINE, STUDENT, TEACHER, Scores
 from slurm.base.interruption import Interrupted, asked_to_stop
 
 _LOGGER = logging.getLogger(__name__)
@@ -79,6 +83,7 @@ class Evaluation:
         self._watcher, self._note = watcher, note
         self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
         self.last: dict[str, Evaluated] = {}
+        self._before: Scores | None = None
         self.criteria: dict[str, float] = {}
 
     def __call__(self) -> dict[str, dict[str, float]]:
@@ -96,6 +101,8 @@ class Evaluation:
         if done == trainer.max_iter:  # once
             for fault in self.last[STUDENT].scores.faults.values():
                 _LOGGER.warning("%s", fault)
+        before, self._before = self._before, self.last[STUDENT].scores
+        _LOGGER.info("%s", evaluation_line(done, trainer.max_iter, self._before, before, self.criteria))
         miou = scalars[STUDENT][HEADLINE]
         trainer.progress.add(done, miou, self.criteria)
         self._note()
@@ -214,16 +221,16 @@ class CheckpointHook(hooks.PeriodicCheckpointer):
 
 
 class MetricsHook(HookBase):
-    """Scalars go to metrics.json and TensorBoard's events: every LOG_PERIOD iterations, and with each evaluation.
+    """Scalars go to metrics.json and TensorBoard's events: with each look at the losses, evaluation and picture.
 
     So nothing is left to be written when a checkpoint is saved after it, and a resumed run begins by removing what was
     written after its checkpoint: both files are those of a run that was never stopped. Event files are appended to, so
-    a new one tells readers from which step on the older are void.
+    a new one tells readers from which step on the older are void. What a clock decides is shown by the events alone.
     """
 
-    def __init__(self, folder: Path, evaluation_period: int) -> None:
-        """Count on an evaluation each ``evaluation_period`` iterations; 0: at the end alone."""
-        self._folder, self._evaluation_period = folder, evaluation_period
+    def __init__(self, folder: Path, cfg: CfgNode, name: str) -> None:
+        """Write to files in ``folder``, and to the services of LOG.WRITERS under the run's ``name``."""
+        self._folder, self._cfg, self._name = folder, cfg, name
         self._writers: list[EventWriter] = []
 
     def before_train(self) -> None:
@@ -233,12 +240,13 @@ class MetricsHook(HookBase):
         if self.trainer.progress.owed:
             start -= 1  # its line is written with the evaluation that is made up
         keep_before(path, start)
-        self._writers = [_MetricsFile(str(path)), EventFiles(self._folder, start)]
+        services = service_writers(self._folder, self._cfg, self._name, start)
+        self._writers = [_MetricsFile(str(path)), *services, EventFiles(self._folder, start, self._cfg)]
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.max_iter
-        done = iteration + 1
-        if done % LOG_PERIOD == 0 or done == last or is_due(self._evaluation_period, iteration, last):
+        drawn = is_drawn(self._cfg.LOG.IMAGES, iteration)
+        if drawn or self.trainer.is_looked_at(iteration) or is_due(self._cfg.TEST.PERIOD, iteration, last):
             self.write()
 
     def after_train(self) -> None:
@@ -259,24 +267,24 @@ class MetricsHook(HookBase):
 
 
 class _MetricsFile(JSONWriter):
-    """JSONWriter with null for a score of which nothing was there to be measured: JSON has no NaN."""
+    """JSONWriter without what a clock decides, and with null for a score of which nothing was there to be measured."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._file_handle: Any = _FiniteLines(self._file_handle)
+        self._file_handle: Any = _RepeatableLines(self._file_handle)
 
 
-class _FiniteLines:
-    """A file of JSON lines, through which numbers that are none become null."""
+class _RepeatableLines:
+    """A file of JSON lines, through which numbers that are none become null: JSON has no NaN."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self.flush, self.fileno, self.close = file.flush, file.fileno, file.close
 
     def write(self, line: str) -> None:
-        if "NaN" in line or "Infinity" in line:
-            line = json.dumps(json.loads(line, parse_constant=lambda _: None), sort_keys=True) + "\n"
-        self._file.write(line)
+        values = json.loads(line, parse_constant=lambda _: None)
+        kept = {name: value for name, value in values.items() if not name.startswith(WATCHED)}
+        self._file.write(json.dumps(kept, sort_keys=True) + "\n")
 
 
 def keep_before(path: Path, iteration: int) -> None:
@@ -304,15 +312,20 @@ def run_hooks(
     checkpointer: AtomicCheckpointer,
     evaluation: Evaluation,
     watcher: Watcher,
+    pictures: list[StepPictures],
+    name: str,
 ) -> list[HookBase]:
-    """The hooks of a run, in order.
+    """The hooks of a run, in order; ``pictures``: those of the steps, if any; ``name``: the run's, as services know it.
 
     A checkpoint is saved when all that its iterations gave is on disk, but for that which an evaluation begins with: it
     holds itself what is not.
     """
     scored = EvaluationHook(cfg.TEST.PERIOD, evaluation, checkpointer)
-    metrics = MetricsHook(folder, cfg.TEST.PERIOD)
+    metrics = MetricsHook(folder, cfg, name)
     return [
+        *pictures,
+        WatchedHook(),  # before the rates are those of the next step
+        LogHook(),
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),
         WatcherHook(watcher),
         scored,

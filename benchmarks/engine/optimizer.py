@@ -11,31 +11,40 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
-from methods.framework.term import Term
+from methods.framework.term import TERMS, Term
 from methods.networks import Segmentor
 
+Group = dict[str, Any]
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> torch.optim.Optimizer:
     """AdamW (betas 0.9, 0.999) or SGD. A term's parameters have its learning rate, or else the decoder's."""
-    solver = cfg.SOLVER
-    groups = []
-    norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
-    known = {id(parameter) for parameter in norms}
-    groups.append({"params": [p for p in student.encoder.parameters() if id(p) not in known], "lr": solver.ENCODER_LR})
-    groups.append({"params": norms, "lr": solver.ENCODER_LR, "weight_decay": 0.0})
-    # The decoder, and the attention where a student sees two resolutions: the published settings' "head".
-    head = [parameter for name, parameter in student.named_parameters() if not name.startswith("encoder.")]
-    groups.append({"params": head, "lr": solver.DECODER_LR})
-    for term in terms:
-        trained = [parameter for parameter in term.parameters() if parameter.requires_grad]
-        rate = solver.DECODER_LR if term.learning_rate is None else term.learning_rate
-        groups.append({"params": trained, "lr": rate})
-    groups = [group for group in groups if group["params"]]
+    solver, groups = cfg.SOLVER, [group for _, group in parameter_groups(cfg, student, terms)]
     if solver.OPTIMIZER == "sgd":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)
     return torch.optim.AdamW(groups, weight_decay=solver.WEIGHT_DECAY, fused=True)
+
+
+def parameter_groups(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> list[tuple[str, Group]]:
+    """The optimizer's groups, each with the name of what it is of; those without parameters are left out."""
+    solver = cfg.SOLVER
+    norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
+    known = {id(parameter) for parameter in norms}
+    others = [p for p in student.encoder.parameters() if id(p) not in known]
+    groups: list[tuple[str, Group]] = [
+        ("encoder", {"params": others, "lr": solver.ENCODER_LR}),
+        ("encoder norms", {"params": norms, "lr": solver.ENCODER_LR, "weight_decay": 0.0}),
+    ]
+    # The decoder, and the attention where a student sees two resolutions: the published settings' "head".
+    head = [parameter for name, parameter in student.named_parameters() if not name.startswith("encoder.")]
+    groups.append(("decoder", {"params": head, "lr": solver.DECODER_LR}))
+    for term in terms:
+        trained = [parameter for parameter in term.parameters() if parameter.requires_grad]
+        rate = solver.DECODER_LR if term.learning_rate is None else term.learning_rate
+        name = next((name for name, cls in TERMS.items() if cls is type(term)), type(term).__name__)
+        groups.append((name, {"params": trained, "lr": rate}))
+    return [(name, group) for name, group in groups if group["params"]]
 
 
 def _norm_parameters(module: nn.Module) -> Iterable[nn.Parameter]:

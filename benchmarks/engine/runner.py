@@ -13,12 +13,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from benchmarks.config.label_space import label_space
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.run import Run
 from benchmarks.config.spec import numerics
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
-from benchmarks.data.from_config import data_root, training_set, validation_set
+from benchmarks.data.from_config import data_root, target_labels, training_set, validation_set
 from benchmarks.engine.bf16 import emulated_bf16
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.checkpoint import checkpointer, remove_superseded, resume
@@ -29,6 +30,7 @@ from benchmarks.engine.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.engine.memory import start_peak
 from benchmarks.engine.run_log import log_file
 from benchmarks.engine.run_record import initial_record, measured, parameters, result, validation
+from benchmarks.engine.step_pictures import StepPictures
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.evaluation.target_free import Criteria
 from benchmarks.state import again
@@ -236,7 +238,11 @@ def _prepare(
     trainer.start_iter = resume(saver)
     broadcast_parameters([student, trainer.terms, *([teacher] if teacher else [])])
     evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note)
-    trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher))
+    pictures = []
+    if cfg.LOG.IMAGES:
+        labels = target_labels(cfg, train, root) if run.recipe.host.teacher else lambda iteration: None
+        pictures.append(StepPictures(cfg.LOG.IMAGES, folder, lambda t: train.load(t)[0], labels, label_space(cfg)))
+    trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher, pictures, run.known_as))
     return trainer, evaluation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ from detectron2.engine import TrainerBase
 
 from benchmarks.config.keys import from_node
 from benchmarks.engine.distributed import average_gradients
-from benchmarks.engine.optimizer import build_optimizer, build_scheduler
+from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
 from datasets.pairs import Batch
 from methods.base.batch_share import Share
 from methods.framework.step import SelfTraining, Source, TrainingStep
-from methods.framework.term import OWN, Term
+from methods.framework.term import OWN, Pictures, Term
 from methods.networks import Segmentor
 from methods.parts.teacher import Teacher
 
@@ -27,8 +27,6 @@ Losses = dict[str, torch.Tensor]  # scalars by name
 MakeLosses = Callable[[TrainingStep], Losses]
 Around = Callable[[str, Term[Any], Callable[[], Losses]], Losses]
 Move = Callable[[torch.Tensor], torch.Tensor]
-
-LOG_PERIOD = 20  # iterations between looks at the losses: in between, nothing waits for the device
 
 
 class Diverged(RuntimeError):
@@ -46,6 +44,7 @@ class Trainer(TrainerBase):
 
     Attributes:
         student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
+        group_names: of the optimizer's parameter groups.
         batches_from: ``batches``, as it was given.
         progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
     """
@@ -77,7 +76,8 @@ class Trainer(TrainerBase):
         self._batches: Iterator[Batch] | None = None
         self._groups = group_by_view(terms)
         self._unread: list[tuple[int, Losses]] = []
-        self.max_iter = cfg.SOLVER.ITERS
+        self.max_iter, self._log_period = cfg.SOLVER.ITERS, cfg.LOG.PERIOD
+        self.group_names = [name for name, _ in parameter_groups(cfg, student, terms)]
 
     def before_train(self) -> None:
         self._batches = self.batches_from(self.start_iter)
@@ -90,10 +90,16 @@ class Trainer(TrainerBase):
     def run_step(self) -> None:
         started = time.perf_counter()
         assert self._batches is not None
-        self._unread.append((self.iter, self.update(self.training_step(next(self._batches)))))
-        if (self.iter + 1) % LOG_PERIOD == 0 or self.iter + 1 == self.max_iter:
+        batch = next(self._batches)
+        self.progress.waited.append(time.perf_counter() - started)
+        self._unread.append((self.iter, self.update(self.training_step(batch))))
+        if self.is_looked_at(self.iter):
             self.read_losses()
         self.progress.seconds.append(time.perf_counter() - started)
+
+    def is_looked_at(self, iteration: int) -> bool:
+        """Whether the losses are looked at after it, which counts from 0: every LOG.PERIOD iterations, and the last."""
+        return (iteration + 1) % self._log_period == 0 or iteration + 1 == self.max_iter
 
     def training_step(self, batch: Batch, move: Move | None = None) -> TrainingStep:
         """This iteration's step on a batch, of which this process has its share; nothing is computed yet.
@@ -114,6 +120,23 @@ class Trainer(TrainerBase):
             iteration=self.iter,
             share=self._share,
         )
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Compute a step without training on it: no gradient, and what drawing and norms change is put back."""
+        modules = [self.student, self.terms, *([self.teacher] if self.teacher is not None else [])]
+        buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+        devices = [self.device] if self.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices), torch.no_grad(), self._share.noise(), self._autocast():
+                yield
+        finally:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        """What the terms show of a step."""
+        return {name: picture for term in self._terms for name, picture in term.pictures(step).items()}
 
     def update(self, step: TrainingStep, around: Around = lambda view, term, make: make()) -> Losses:
         """Train on one step: gradients of all losses, then the optimizer, then the teachers.
@@ -136,6 +159,7 @@ class Trainer(TrainerBase):
             for term in self._terms:
                 term.update(self.student, self.iter)
             seen["pseudo_label_confidence"] = step.pseudo.confidence
+            seen["pseudo_label_probability"] = step.pseudo.probability.mean()
         return seen
 
     def _backpropagate(self, step: TrainingStep, around: Around) -> Losses:
@@ -202,6 +226,7 @@ class ProgressState:
         owed: in a checkpoint that is saved before its evaluation, what the iteration has stored for metrics.json by
             then; empty where no evaluation is owed.
         seconds: of each iteration since this process started the run.
+        waited: how much of them went by until the batch was there.
     """
 
     def __init__(self) -> None:
@@ -209,6 +234,7 @@ class ProgressState:
         self.wall_seconds = 0.0
         self.owed: dict[str, float] = {}
         self.seconds: list[float] = []
+        self.waited: list[float] = []
         self._started = time.perf_counter()
 
     def add(self, iteration: int, miou: float, criteria: Mapping[str, float]) -> None:

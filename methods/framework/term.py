@@ -15,6 +15,9 @@ from methods.networks import Segmentor
 
 OWN = "own"
 
+Pictures = dict[str, torch.Tensor]
+"""By caption: images (B, 3, H, W) in [0, 1], or train ids (B, H, W) int64, 255 for none."""
+
 
 @dataclass(frozen=True)
 class TermSettings:
@@ -68,6 +71,13 @@ class Term(nn.Module, Generic[S]):
     def losses_by_view(self) -> Mapping[str, Callable[[TrainingStep], dict[str, torch.Tensor]]]:
         """What makes the losses in each view's graph; a term on several views overrides it."""
         return {self.view: self.losses}
+
+    def pictures(self, step: TrainingStep) -> Pictures:
+        """What the term does to the images of a step, to be looked at (LOG.IMAGES); a term may have none.
+
+        Called without gradient, on a step that is not trained on: what is drawn from it is as in the one that is.
+        """
+        return {}
 
     def update(self, student: Segmentor, iteration: int) -> None:
         """Called once after the optimizer step of ``iteration`` (0-based), for a term with a teacher of its own."""

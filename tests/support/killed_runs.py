@@ -21,15 +21,14 @@ from detectron2.utils import events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import benchmarks.engine.hooks
-import benchmarks.engine.trainer
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
+from benchmarks.engine.watched import WATCHED
 
 # Three periods that disagree, so that kills fall between what is evaluated, logged and saved.
-LOG_PERIOD = 4
-SIZES = SMALL | {"SOLVER.ITERS": 5, "TEST.PERIOD": 3, "CHECKPOINT_PERIOD": 2, "NUM_WORKERS": 0}
+SIZES = SMALL | {"SOLVER.ITERS": 5, "TEST.PERIOD": 3, "CHECKPOINT_PERIOD": 2, "LOG.PERIOD": 4, "NUM_WORKERS": 0}
 METHODS: dict[str, dict[str, Any]] = {
     "source-only": {"TEST.SOURCE_IMAGES": 2},
     "target-only": {},
@@ -43,11 +42,7 @@ OF_A_SESSION = ("seconds_per_iteration", "peak_memory_mib", "wall_seconds", "res
 
 
 def make(cfg: CfgNode, folder: Path, watcher: RunWatcher | None = None) -> dict[str, Any]:
-    """``run_one`` that logs every LOG_PERIOD iterations."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmarks.engine.trainer, "LOG_PERIOD", LOG_PERIOD)
-        patch.setattr(benchmarks.engine.hooks, "LOG_PERIOD", LOG_PERIOD)
-        return run_one(Run.at(folder, cfg), watcher or RunWatcher()).content
+    return run_one(Run.at(folder, cfg), watcher or RunWatcher()).content
 
 
 def config(method: str, **overrides: Any) -> CfgNode:
@@ -131,9 +126,10 @@ def copied(run: Path, to: Path) -> Path:
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, str]]]:
-    """What TensorBoard shows; a class that is nowhere is "nan", which as a number is not equal to itself."""
+    """What TensorBoard shows but for what a clock decides; a class that is nowhere is "nan", which is not itself."""
     reader = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(e.step, repr(e.value)) for e in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+    tags = [tag for tag in reader.Tags()["scalars"] if not tag.startswith(WATCHED)]
+    return {tag: [(e.step, repr(e.value)) for e in reader.Scalars(tag)] for tag in tags}
 
 
 def assert_same(first: Any, second: Any, where: str = "") -> None:

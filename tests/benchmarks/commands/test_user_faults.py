@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import SMALL
 from detectron2.config import CfgNode
-from killed_runs import LOG_PERIOD, make
+from killed_runs import make
 from own_files import Own
 from tiny_files import save_grey
 from trained_runs import Command, assert_one_line, commands_in
@@ -62,11 +62,12 @@ def test_interrupted_runs_have_the_metrics_of_an_uninterrupted_one(
     small_config: Callable[..., CfgNode], tmp_path: Path
 ) -> None:
     """What was logged after the last checkpoint, before the interrupt, is logged again."""
-    cfg = small_config("source-only", overrides={"SOLVER.ITERS": 6, "TEST.PERIOD": 6, "CHECKPOINT_PERIOD": 3})
+    periods = {"SOLVER.ITERS": 6, "TEST.PERIOD": 6, "CHECKPOINT_PERIOD": 3, "LOG.PERIOD": 4}
+    cfg = small_config("source-only", overrides=periods)
 
     class Killing(RunWatcher):
         def step(self, done: int, losses: Any) -> None:
-            if done == LOG_PERIOD + 1:
+            if done == 5:
                 raise Killed
 
     make(cfg, tmp_path / "whole")

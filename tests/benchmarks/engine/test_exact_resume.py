@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from killed_runs import LOG_PERIOD, METHODS, assert_ends_as, config, copied, make, newest, stopped, whole
+from killed_runs import METHODS, assert_ends_as, config, copied, make, newest, stopped, whole
 
 import benchmarks.engine.hooks
 from benchmarks.core.checkout import ROOT
@@ -36,8 +36,6 @@ def test_killed_at_any_moment(method: str, tmp_path: Path) -> None:
 
 KILLED_CHILD = """
 import os, signal, sys, yaml
-import benchmarks.engine.hooks, benchmarks.engine.trainer
-benchmarks.engine.hooks.LOG_PERIOD = benchmarks.engine.trainer.LOG_PERIOD = int(sys.argv[3])
 from pathlib import Path
 from detectron2.config import CfgNode
 from benchmarks.config.run import Run
@@ -57,7 +55,7 @@ def test_kill_9_with_loader_workers(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(cfg.dump())
     with (tmp_path / "stderr").open("w") as stderr:  # of a pipe the end would come with that of the workers
         child = subprocess.run(
-            [sys.executable, "-c", KILLED_CHILD, tmp_path / "config.yaml", folder, str(LOG_PERIOD)],
+            [sys.executable, "-c", KILLED_CHILD, tmp_path / "config.yaml", folder],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
             stderr=stderr,

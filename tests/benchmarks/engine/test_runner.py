@@ -17,7 +17,6 @@ from scores import assert_scores
 
 import benchmarks.engine.hooks
 import benchmarks.engine.runner
-import benchmarks.engine.trainer
 from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.overrides import apply
 from benchmarks.config.run import Run
@@ -66,10 +65,10 @@ def metrics(folder: Path) -> dict[int, dict[str, float]]:
     return {line["iteration"]: {k: v for k, v in line.items() if k not in timed} for line in lines}
 
 
-@pytest.fixture(autouse=True)
-def _log_every_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.engine.trainer, "LOG_PERIOD", 1)
-    monkeypatch.setattr(benchmarks.engine.hooks, "LOG_PERIOD", 1)
+@pytest.fixture
+def small_config(small_config: MakeConfig) -> MakeConfig:
+    """The losses of every iteration are looked at."""
+    return lambda method, seed=0, overrides=None: small_config(method, seed, {"LOG.PERIOD": 1} | (overrides or {}))
 
 
 @pytest.fixture

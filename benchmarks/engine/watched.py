@@ -1,0 +1,47 @@
+"""What a run tells of how it goes, and no number depends on: times, rates, memory."""
+
+from __future__ import annotations
+
+import statistics
+
+from detectron2.engine import HookBase
+
+from benchmarks.cli.time_left import Work, seconds_left
+from benchmarks.engine.memory import peak_mib
+from benchmarks.engine.trainer import Trainer
+
+WATCHED = "watched/"
+"""What these scalars' names begin with: writers show them, but for metrics.json, which is the same for the same run."""
+RATE = f"{WATCHED}lr/"
+
+
+class WatchedHook(HookBase):
+    """Stores them each time that the losses are looked at: rates as they were in that step, means of times since.
+
+    Nothing in it waits for the device. On a GPU a step takes the host as long as to hand it work; the look at the
+    losses waits for it, so that the mean since the last look is right.
+    """
+
+    trainer: Trainer
+
+    def before_train(self) -> None:
+        self._told = 0
+        self._work = Work(self.trainer.max_iter)
+        self._work.begin(self.trainer.start_iter)
+
+    def after_step(self) -> None:
+        trainer, progress = self.trainer, self.trainer.progress
+        self._work.reach(trainer.iter + 1)
+        if not trainer.is_looked_at(trainer.iter):
+            return
+        rates = zip(trainer.group_names, trainer.optimizer.param_groups, strict=True)
+        values = {f"{RATE}{name}": group["lr"] for name, group in rates}
+        values |= {
+            f"{WATCHED}step_seconds": statistics.fmean(progress.seconds[self._told :]),
+            f"{WATCHED}data_seconds": statistics.fmean(progress.waited[self._told :]),
+            f"{WATCHED}peak_memory_mib": peak_mib(trainer.device),
+        }
+        if (left := seconds_left([self._work])) is not None:
+            values[f"{WATCHED}seconds_left"] = left
+        self._told = len(progress.seconds)
+        trainer.storage.put_scalars(smoothing_hint=False, **values)
