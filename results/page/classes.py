@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from results.page.compared import Compared
 from results.page.table import Cell, Table, cell
-from results.records.scores import CLASS_IOU
-from results.tables.scores_by_seed import Score, classes_of
-from results.tables.summary import Summary, summarize
+from results.tables.by_class import by_class
+from results.tables.summary import Summary
 from results.tables.summary_text import difference_text, mean_text
 
 _FULL = 20.0  # percent points that have the full colour, or the largest where that is less
@@ -18,11 +17,7 @@ def class_table(compared: Compared) -> Table | None:
     Raises:
         ResultsError: records do not have the rule by class.
     """
-    rows = compared.rows
-    found: dict[str, list[Summary]] = {}
-    for name in classes_of(rows, compared.model):
-        score = Score(CLASS_IOU, name)
-        found[name] = summarize(rows, [score], compared.baselines, compared.model, compared.rule)
+    found = by_class(compared.rows, compared.baselines, compared.model, compared.rule)
     if not found:
         return None
     differences = [
@@ -35,7 +30,7 @@ def class_table(compared: Compared) -> Table | None:
     versus = f", below it the difference to {compared.baseline}" if compared.baseline else ""
     return Table(
         f"IoU of each class in percent{versus}",
-        ["class", *(row.label for row in rows)],
+        ["class", *(row.label for row in compared.rows)],
         [[cell(name), *(_cell(each, full, bool(compared.baseline)) for each in line)] for name, line in found.items()],
     )
 

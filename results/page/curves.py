@@ -55,7 +55,7 @@ def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[
 
 def _finished(row: Row) -> list[tuple[Path, int]]:
     done = row.finished
-    return [(Path(folder), int(most)) for folder, most in zip(done["folder"], done["max_iterations"], strict=True)]
+    return [(Path(folder), most) for folder, most in zip(done["folder"], done["max_iterations"], strict=True)]
 
 
 def _binned(folder: Path, most: int, say: Callable[[str], None]) -> dict[str, Curve]:
