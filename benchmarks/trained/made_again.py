@@ -21,7 +21,7 @@ Changed = dict[str, tuple[Any, Any]]
 
 
 def changed_keys(cfg: CfgNode) -> Changed | None:
-    """By key the run's value and that of protocol and method; None where the protocol is not here.
+    """The keys that a run sets otherwise than protocol and method; None where the protocol is not here.
 
     Of keys that the run uses; not NETWORK, WEIGHTS and what options set.
     """
