@@ -16,7 +16,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations.study.search_options import NO_PRUNER, PRUNERS, SAMPLERS, STORAGE_HELP
-from benchmarks.cli.run_options import LOCAL, add_launcher_options, add_training_options, import_named_plugins
+from benchmarks.cli.run_options import (
+    LOCAL,
+    add_launcher_options,
+    add_plot_options,
+    add_training_options,
+    import_named_plugins,
+)
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
@@ -63,6 +69,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--storage", type=expanduser, help=STORAGE_HELP)
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
     add_training_options(parser)
+    add_plot_options(parser)
     add_launcher_options(parser, LOCAL)
     return parser.parse_intermixed_args(words)
 
@@ -81,10 +88,12 @@ def main() -> int:
     from ablations.study.storage import open_storage
     from benchmarks.launch.launcher import read_launcher
     from benchmarks.state.lock import locked
+    from results.plots.files import read_formats
+    from results.plots.style import WIDTHS
 
     if arguments.trials is not None and arguments.trials < 1:
         raise ConfigError(f"--trials is {arguments.trials}, expected at least 1")
-    launcher = read_launcher(arguments)
+    launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
     search = described(arguments)
     folder = arguments.output / "search" / search.name
     try:
@@ -95,7 +104,15 @@ def main() -> int:
         storage = open_storage(arguments.storage, folder)
         try:
             study = make_trials(arguments, search, storage, launcher)
-            report = write_search_report(study, search, folder, arguments.output, storage=storage.shown)
+            report = write_search_report(
+                study,
+                search,
+                folder,
+                arguments.output,
+                storage=storage.shown,
+                formats=formats,
+                width=WIDTHS[arguments.plot_width],
+            )
         except (StorageInternalError, OSError) as error:
             raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
     print(f"\n{report.text}", flush=True)

@@ -22,6 +22,8 @@ from benchmarks.config.keys import PLACE_KEYS
 from benchmarks.config.published_network import other_networks
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.files_first import not_written
+from results.plots.files import FORMATS
+from results.plots.style import COLUMN
 from results.records.images import about_images
 from results.records.record import FINISHED, write_text
 from results.tables.cells import as_csv, markdown
@@ -54,7 +56,15 @@ class SearchReport:
 
 
 def write_search_report(
-    study: optuna.Study, search: Search, folder: Path, output: Path, top: int = 3, *, storage: str | None = None
+    study: optuna.Study,
+    search: Search,
+    folder: Path,
+    output: Path,
+    top: int = 3,
+    *,
+    storage: str | None = None,
+    formats: Sequence[str] = FORMATS,
+    width: float = COLUMN,
 ) -> SearchReport:
     """Write trials.csv, best.md, the plots and the grid of the best trials into ``folder``.
 
@@ -72,6 +82,8 @@ def write_search_report(
         output: of the run folders.
         top: settings that are chosen; with two objectives the Pareto front is.
         storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
+        formats: of the plots.
+        width: of the plots, in inches.
     """
     trials = study.get_trials(deepcopy=False)
     frame = trials_frame(trials, search, output)
@@ -86,7 +98,7 @@ def write_search_report(
         folder.mkdir(parents=True, exist_ok=True)
         write_text(files[0], as_csv(frame))
         marked = base if base is not None and base.state == TrialState.COMPLETE else None
-        drawn = draw(trials, search, marked, folder)
+        drawn = draw(trials, search, marked, folder, formats, width)
         files += drawn.files
         if best:
             files.append(write_grid(search, best, base, folder))

@@ -50,17 +50,26 @@ class Dimension:
         assert isinstance(self.distribution, (FloatDistribution, IntDistribution))
         return self.distribution.low, self.distribution.high
 
+    @property
+    def title(self) -> str:
+        """What plots call it: in words where its key has a short name, otherwise the key."""
+        return next((named.title for named in NAMED.values() if named.key == self.key), self.key)
+
 
 @dataclass(frozen=True)
 class _Named:
     key: str
     distribution: FloatDistribution
     grid: tuple[float, ...]
+    title: str
 
 
+_RATIOS = tuple(tenth / 10 for tenth in range(1, 10))
 NAMED = {
-    "lambda": _Named("TERMS.MRM.WEIGHT", FloatDistribution(0.03, 10, log=True), (0.1, 0.5, 1.0, 2.0, 10.0)),
-    "mask-ratio": _Named("TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), tuple(tenth / 10 for tenth in range(1, 10))),
+    "lambda": _Named(
+        "TERMS.MRM.WEIGHT", FloatDistribution(0.03, 10, log=True), (0.1, 0.5, 1.0, 2.0, 10.0), "λ (weight of MRM)"
+    ),
+    "mask-ratio": _Named("TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), _RATIOS, "mask ratio of MRM"),
 }
 """Short names. Grids are those of the ablations of the same name."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -28,8 +30,9 @@ def arrange(figure: Figure, inner: float, title: str, notes: Sequence[str] = ())
     width = figure.get_size_inches()[0]
     above = folded(title, width - 4 * _EDGE, _TITLE)
     below = folded(". ".join(notes), width - 4 * _EDGE, SMALL) if notes else ""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    handles, labels = handles[-1:] + handles[:-1], labels[-1:] + labels[:-1]  # Matplotlib has error bars last
+    named = list(zip(*figure.axes[0].get_legend_handles_labels(), strict=True))
+    named.sort(key=lambda pair: not isinstance(pair[0], ErrorbarContainer))  # Matplotlib has them last
+    handles, labels = [handle for handle, _ in named], [label for _, label in named]
     two = 2 * (max(map(_inches, labels), default=0.0) + 0.5) < width
     rows = -(-len(labels) // 2) if two else len(labels)
     head = _height(above, _TITLE) + 2 * _EDGE
@@ -57,17 +60,21 @@ def arrange(figure: Figure, inner: float, title: str, notes: Sequence[str] = ())
 
 
 def folded(text: str, inches: float, size: float) -> str:
-    """A text whose lines are folded between words, to be at most that long at a size in points; no TeX in it."""
+    """A text whose lines are folded between words, to be at most that long at a size in points; no TeX in it.
+
+    A word that is longer, as a key or a name of a file, is folded after its punctuation.
+    """
     lines = []
     for line in text.splitlines():
-        words = line.split(" ")
-        known = words[0]
-        for word in words[1:]:
-            if _inches(f"{known} {word}", size) > inches:
-                lines.append(known)
-                known = word
-            else:
-                known = f"{known} {word}"
+        known = ""
+        for word in line.split(" "):
+            parts = [word] if _inches(word, size) <= inches else re.split(r"(?<=[-_./+=,])", word)
+            for index, part in enumerate(parts):
+                longer = known + (" " if known and not index else "") + part
+                if known and _inches(longer, size) > inches:
+                    lines.append(known)
+                    longer = part
+                known = longer
         lines.append(known)
     return plain("\n".join(lines))
 

@@ -44,6 +44,7 @@ from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
 from benchmarks.cli.given import given_overrides, seeds
 from benchmarks.config.run_id import run_folder, run_id
+from results.plots.style import COLUMN, PAGE
 from results.records.record import DATA
 
 RATIO = Dimension("mask-ratio", "TERMS.MRM.RATIO", FloatDistribution(0.1, 0.9), 0.4, ())
@@ -391,14 +392,18 @@ def test_words_are_no_tex_no_formula_and_no_markup(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_plots_are_wide_enough_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
+def test_plots_are_as_wide_as_asked_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
     trials = mixed(tmp_path)
     first = {path: path.read_bytes() for path in trials.report().files if path.stem in ("history", "contour")}
     assert {path.suffix for path in first} == {".png", ".pdf", ".svg"} and len(first) == 6
     with Image.open(trials.folder / "contour.png") as image:
-        assert image.width >= 1200
+        assert image.width == 300 * COLUMN
     trials.report()
     assert {path: path.read_bytes() for path in first} == first
+    made = trials.report(formats=["png"], width=PAGE)
+    assert [path.name for path in made.files if path.suffix in (".png", ".pdf")] == ["history.png", "contour.png"]
+    with Image.open(trials.folder / "contour.png") as image:
+        assert image.width == 300 * PAGE
 
 
 def test_passwords_are_not_printed(tmp_path: Path) -> None:

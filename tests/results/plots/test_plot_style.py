@@ -64,6 +64,7 @@ def test_equal_figures_are_equal_files(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # another day
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 20.0)  # another user's settings
     monkeypatch.setitem(matplotlib.rcParams, "pdf.fonttype", 3)
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")
     assert [path.read_bytes() for path in write_figure(example(), tmp_path / "b")] == first
     assert [path.read_bytes() for path in write_figure(example("another"), tmp_path / "c")] != first
 
