@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, TypeVar
 from detectron2.config import CfgNode
 
 from benchmarks.config.former_ids import former_ids
-from benchmarks.config.keys import PLACE_KEYS, SET_ELSEWHERE, flatten
 from benchmarks.config.label_space import Scoring, scoring
 from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
@@ -65,23 +63,6 @@ class Run:
     def known_as(self) -> str:
         """The id in its record, which its folder is called by: that of now, or a former one."""
         return self.folder.name if self.folder.name in former_ids(self.cfg) else self.id
-
-    def changed_settings(self) -> dict[str, Any]:
-        """The config keys that were set to something else than protocol and recipe do, but for those of place.
-
-        Raises:
-            ConfigError, DataError, MethodError: the protocol's file is not as it was, or gone.
-        """
-        cfg, values = self.cfg, flatten(self.cfg)
-
-        def differing(overrides: Mapping[str, Any]) -> dict[str, Any]:
-            usual = RunSpec(cfg.PROTOCOL_FILE or cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK, cfg.SEED, overrides).resolve()
-            left_out = {*PLACE_KEYS, *SET_ELSEWHERE}
-            return {key: values[key] for key, value in flatten(usual).items() if values.get(key, value) != value
-                    and key not in left_out}  # fmt: skip
-
-        data = {key: value for key, value in differing({}).items() if key.startswith("DATA.")}
-        return data | differing(data)  # recipes go by what the data are
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
+from benchmarks.config.changed import changed_keys
 from benchmarks.config.label_space import scoring
 from benchmarks.config.plugins import plugins
 from benchmarks.config.run import Run
-from benchmarks.core.errors import ConfigError
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
-from datasets.errors import DataError
-from methods.base.errors import MethodError
 from methods.networks.published_folder import is_hub_address
 from methods.networks.published_weights import file_sha256
 from methods.networks.weights import weights_file
@@ -40,7 +38,7 @@ def initial_record(run: Run) -> Record:
         "max_iterations": cfg.SOLVER.ITERS,
         "precision": cfg.SOLVER.PRECISION,
         "deterministic": cfg.SOLVER.DETERMINISTIC,
-        "changed_settings": _changed_settings(run),
+        "changed_settings": _changed_settings(cfg),
         "hardware": {"name": ""},
         "reason": "",
         "status": PENDING,
@@ -50,11 +48,9 @@ def initial_record(run: Run) -> Record:
     return Record.of(content)
 
 
-def _changed_settings(run: Run) -> dict[str, Any] | None:
-    try:
-        return run.changed_settings()
-    except (ConfigError, DataError, MethodError):  # its protocol's file is another by now: nobody can say
-        return None
+def _changed_settings(cfg: CfgNode) -> dict[str, Any] | None:
+    changed = changed_keys(cfg)
+    return None if changed is None else {key: value for key, (value, _) in changed.items()}
 
 
 def parameters(trainer: Trainer) -> dict[str, int]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.changed import Changed
 from benchmarks.config.published_network import other_networks
 from benchmarks.trained.licences import CODE, data_names, terms
-from benchmarks.trained.made_again import Changed, training_command
+from benchmarks.trained.made_again import training_command
 from benchmarks.trained.opened_run import TrainedRun
 from results.files.bounded_yaml import as_word
 from results.records.published import Names, read_published
@@ -24,7 +25,7 @@ _HUB_TASK, _HUB_METRIC = "image-segmentation", "mean_iou"
 def model_card(run: TrainedRun, model: str, name: str, changed: Changed | None) -> str:
     """The text of the card of a finished run's ``model``.
 
-    ``name``: of the folder that it is published in; ``changed``: `benchmarks.trained.made_again.changed_keys`.
+    ``name``: of the folder that it is published in; ``changed``: `benchmarks.trained.made_again.changed_where_used`.
     """
     record, cfg = run.record, run.cfg
     assert record is not None

@@ -17,7 +17,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.core.yaml_file import dumped
 from benchmarks.trained.cleaned import clean_config, clean_record, clean_text, last_name, paths_of
 from benchmarks.trained.exporting import describe
-from benchmarks.trained.made_again import changed_keys
+from benchmarks.trained.made_again import changed_where_used
 from benchmarks.trained.model_card import CARD, NOTICE, model_card, notice
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, open_run
 from benchmarks.trained.safe_file import read_safe_file, safe_bytes
@@ -148,7 +148,7 @@ def _of_model(run: TrainedRun, model: str, name: str) -> Files:
             raise ConfigError(f"{log}: cannot be read ({error.strerror})") from None
         files[log.name] = clean_text(text, paths_of(run.cfg, run.folder)).encode()
     own = flatten(shown.cfg)
-    changed = changed_keys(run.cfg)
+    changed = changed_where_used(run.cfg)
     told = changed and {key: (own[key], last_name(str(usual)) if isinstance(usual, str) else usual)
                         for key, (_, usual) in changed.items()}  # fmt: skip
     return files | {CARD: model_card(shown, model, name, told).encode(), NOTICE: notice(shown).encode()}

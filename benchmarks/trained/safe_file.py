@@ -28,7 +28,7 @@ def safe_bytes(state: Mapping[str, Tensor], description: Mapping[str, Any]) -> b
 
 
 def read_safe_file(path: Path) -> dict[str, Any]:
-    """The content of a file: "model", tensors by name, and, of a file of ours, DESCRIPTION.
+    """Return ``{"model": tensors by name}`` and, of a file of ours, the DESCRIPTION.
 
     Raises:
         ConfigError: it is missing or damaged.

@@ -84,6 +84,7 @@ def test_too_deep_by_parts_is_too_deep() -> None:
 
 def test_the_config_of_a_run_by_parts(small_config: Callable[..., CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a second run that differs in two values, these two lines alone are read."""
+    settings._part.cache_clear()  # which other tests may have filled
     texts = [small_config("dacs+mrm", seed, {"TERMS.MRM.RATIO": 0.31 + seed * 0.0625}).dump() for seed in (0, 1)]
     first = flat_keys(texts[0])
     assert first == whole(texts[0])

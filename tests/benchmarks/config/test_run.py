@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
+from detectron2.config import CfgNode
 
+from benchmarks.config.changed import changed_keys
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 
@@ -35,13 +38,17 @@ def test_a_worker_is_handed_nothing_that_a_plug_in_made(tmp_path: Path) -> None:
     assert (there.recipe, there.id, there.scoring) == known
 
 
-def test_changed_settings_are_what_neither_protocol_nor_recipe_sets(tmp_path: Path) -> None:
+def own(cfg: CfgNode) -> dict[str, Any]:
+    changed = changed_keys(cfg)
+    assert changed is not None
+    return {key: value for key, (value, _) in changed.items()}
+
+
+def test_changed_keys_are_what_neither_protocol_nor_recipe_sets() -> None:
     usual = {"TERMS.MRM.RATIO": 0.4, "TERMS.MRM.BLOCKS": 2, "DEVICE": "cpu"}  # as they are, and a place
     changed = {"SOLVER.ITERS": 7, "TERMS.MRM.WEIGHT": 0.5, "INPUT.CROP": (64, 64)}
-    run = Run.of(RunSpec("streets", "mrm", None, 3, {**usual, **changed}), tmp_path)
-    assert run.changed_settings() == {"SOLVER.ITERS": 7, "TERMS.MRM.WEIGHT": 0.5, "INPUT.CROP": (64, 64)}
-    assert Run.at(run.folder, run.cfg).changed_settings() == run.changed_settings()  # read back from its folder
-    assert Run.of(RunSpec("streets", "hrda", "daformer-mitb0", 3), tmp_path).changed_settings() == {}
+    assert own(RunSpec("streets", "mrm", None, 3, {**usual, **changed}).resolve()) == changed
+    assert own(RunSpec("streets", "hrda", "daformer-mitb0", 3).resolve()) == {}
     # What the recipe does because of the data is no change of a user's.
     data = {"DATA.IGNORED_ROWS": (3, 4)}
-    assert Run.of(RunSpec("gta-cityscapes", "daformer", None, 0, data), tmp_path).changed_settings() == data
+    assert own(RunSpec("gta-cityscapes", "daformer", None, 0, data).resolve()) == data
