@@ -133,7 +133,7 @@ def other_than_published(grid: Grid, rows: Sequence[Row]) -> list[str]:
     figures = read_published()
     known = [(names.protocol, names.network) for names in figures]
     known += [(block.protocol, block.network) for block in grid.published]
-    told = {key for axis in grid.axes for point in axis.points for key in point.changes} | {PERIOD, "SEED"}
+    told = {key for axis in grid.axes for point in axis.points for key in point.changes} | {PERIOD, "SEED", "NUMERICS"}
     found: dict[str, None] = {}
     stated: dict[str, dict[str, None]] = {}
     for cfg in (row.cfg for row in rows):

@@ -73,7 +73,7 @@ def _cell(drawn: Shown, index: int) -> str:
     """The value of a cell, its error, and what is published of it: a line each."""
     value, error, published = drawn.values[index], drawn.errors[index], drawn.published[index]
     sign = "+" if drawn.paired else ""
-    lines = ["-" if math.isnan(value) else f"{value:{sign}.1f}"]
+    lines = ["-" if math.isnan(value) else f"{round(value, 1) + 0.0:{sign}.1f}"]  # never -0.0
     lines += [f"± {error:.1f}"] if error > 0 else []
     lines += [f"[{published:{sign}.1f}]"] if published is not None else []
     return "\n".join(lines)

@@ -89,22 +89,21 @@ def shown(marks: Sequence[Mark]) -> Shown:
         values, deviations = [mark.miou for mark in marks], [mark.deviation for mark in marks]
         published, counts = [mark.published for mark in marks], [mark.n for mark in marks]
         name, many = "mIoU (%), no reference", "± deviation over seeds, not paired,"
-    known = sorted({count for count in counts if count})
-    ends = " to ".join(map(str, dict.fromkeys(known[:1] + known[-1:])))
-    bars = f"{many} n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{ends}"
-    if known in ([], [1]):
+    known = {count for count in counts if count}
+    bars = f"{many} n\N{NO-BREAK SPACE}{'=' if len(known) == 1 else '≤'}\N{NO-BREAK SPACE}{max(known, default=0)}"
+    if max(known, default=0) <= 1:
         bars = "one seed each, no deviation" if known else ""
     errors = [0.0 if math.isnan(deviation) else deviation for deviation in deviations]
     return Shown(values, errors, published, "\n".join(filter(None, (name, bars))), counts, paired)
 
 
 def notes(marks: Iterable[Mark], counts: Iterable[int]) -> list[str]:
-    """What did not finish of each mark, and, where that differs, of how many seeds it is."""
+    """What did not finish of each mark, and of how many seeds it is where others are of more."""
     pairs = list(zip(marks, counts, strict=True))
-    uneven = len({count for _, count in pairs if count}) > 1
+    most = max(count for _, count in pairs)
     lines = []
     for mark, count in pairs:
-        told = ([f"n = {count}"] if uneven and count else []) + ([mark.unfinished] if mark.unfinished else [])
+        told = ([f"n = {count}"] if 0 < count < most else []) + ([mark.unfinished] if mark.unfinished else [])
         if told:
             lines.append(f"{mark.label}: {', '.join(told)}")
     return lines
