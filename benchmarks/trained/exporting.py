@@ -20,8 +20,8 @@ from benchmarks.config.keys import flatten
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, sides, torch_in_one_line
-from benchmarks.trained.safe_file import DESCRIPTION
 from methods.networks import Segmentor
+from methods.networks.published_folder import DESCRIPTION
 
 SCHEMA = 1
 TOLERANCE = 1e-4

@@ -13,6 +13,7 @@ from benchmarks.trained.licences import CODE, data_names, terms
 from benchmarks.trained.made_again import training_command
 from benchmarks.trained.opened_run import TrainedRun
 from results.files.bounded_yaml import as_word
+from methods.networks import NETWORKS
 from results.records.published import Names, read_published
 from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE
@@ -109,7 +110,7 @@ def _facts(run: TrainedRun, record: Record, model: str) -> list[tuple[str, str]]
         ("method", cfg.METHOD),
         ("network", cfg.NETWORK + (f", {inference:,} parameters" if inference else "")),
         ("classes", ", ".join(run.label_space.names)),
-        ("began with", "random weights" if cfg.WEIGHTS == "none" else cfg.WEIGHTS),
+        ("began with", _first_weights(cfg)),
         ("iterations", f"{record.iterations:,}"),
         ("batch", f"{cfg.SOLVER.BATCH} images of each domain, crops of {'x'.join(map(str, cfg.INPUT.CROP))}"),
         ("seed", str(cfg.SEED)),
@@ -117,6 +118,11 @@ def _facts(run: TrainedRun, record: Record, model: str) -> list[tuple[str, str]]
         ("hardware", record.hardware.name),
         ("run", record.id),
     ]
+
+
+def _first_weights(cfg: CfgNode) -> str:
+    own = NETWORKS[cfg.NETWORK].default_weights
+    return {"none": "random weights", "imagenet": f"{own}, pre-trained on ImageNet"}.get(cfg.WEIGHTS, cfg.WEIGHTS)
 
 
 def _measured(run: TrainedRun, record: Record, model: str) -> str:

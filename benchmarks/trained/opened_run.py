@@ -28,9 +28,17 @@ from benchmarks.engine.build import build_student
 from benchmarks.engine.checkpoint import checkpoints, pointed_at
 from benchmarks.engine.checkpoint_file import read_checkpoint
 from benchmarks.evaluation.inference import predict_classes, predict_image
-from benchmarks.trained.safe_file import DESCRIPTION, SUFFIX, read_safe_file
+from benchmarks.trained.safe_file import SUFFIX, read_safe_file
 from methods.networks import NETWORKS, Segmentor
-from methods.networks.published_folder import HUB, WEIGHTS_FILE, check_digest, hub_folder, is_hub_address, pinned
+from methods.networks.published_folder import (
+    DESCRIPTION,
+    HUB,
+    WEIGHTS_FILE,
+    check_digest,
+    hub_folder,
+    is_hub_address,
+    pinned,
+)
 from methods.networks.weights import weights_file
 from results.files.bounded_yaml import load
 from results.files.plain_file import read_plain_text

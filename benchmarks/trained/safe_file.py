@@ -10,10 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.core.errors import ConfigError
+from methods.networks.published_folder import DESCRIPTION
 
 SUFFIX = ".safetensors"
-DESCRIPTION = "segshift"
-"""Key of what one needs to know of the weights, here and in an exported checkpoint (`benchmarks.trained.exporting`)."""
 
 
 def safe_bytes(state: Mapping[str, Tensor], description: Mapping[str, Any]) -> bytes:

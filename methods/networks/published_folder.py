@@ -4,6 +4,7 @@ A name ``hf:owner/name`` or ``hf:owner/name@revision`` is the one thing here tha
 hub's local cache is looked into first, so that what was fetched once needs no network again.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from methods.networks.published_weights import file_sha256
 
 HUB = "hf:"
 WEIGHTS_FILE, DIGESTS = "model.safetensors", "SHA256SUMS"
+DESCRIPTION = "segshift"
+"""Key of the metadata of published weights, and of an exported checkpoint, that says what they are of."""
 _ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+?)(?:@([\w.-]+))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _LINE = re.compile(r"([0-9a-f]{64})[ ][ *](.+)")
@@ -62,6 +65,18 @@ def check_digest(file: Path) -> None:
     for expected in [match[1] for match in found if match[2] == file.name]:
         if (digest := file_sha256(file)) != expected:
             raise MethodError(f"{file}: has SHA-256 {digest}, expected {expected} of {DIGESTS} beside it")
+
+
+def described(file: Path) -> str:
+    """What published weights are of, as "daformer-lite0 with 19 classes"; "" for those of others."""
+    try:
+        from safetensors import safe_open
+
+        with safe_open(file, "np") as content:
+            about = json.loads((content.metadata() or {})[DESCRIPTION])
+        return f"{about['config']['NETWORK']} with {len(about['class_names'])} classes"
+    except Exception:  # of the library, of a file of others: it says nothing of itself
+        return ""
 
 
 def _parts(address: str) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from methods.base.errors import MethodError
 from methods.networks.pickled_numbers import SAFE, PickledArray
-from methods.networks.published_folder import WEIGHTS_FILE, check_digest, hub_folder, is_hub_address
+from methods.networks.published_folder import WEIGHTS_FILE, check_digest, described, hub_folder, is_hub_address
 from methods.networks.segmentor import Segmentor
 
 # What checkpoints wrap a state dict in, and what training code puts before the names.
@@ -49,7 +49,8 @@ def load_weights(segmentor: Segmentor, path: str) -> None:
         state = {key: v for key, v in state.items() if not key.startswith(encoder.classifier_prefixes or ("\0",))}
         state = {f"encoder.{key}": value for key, value in encoder.rename_checkpoint(state).items()}
         own = {key: value for key, value in segmentor.state_dict().items() if key.startswith("encoder.")}
-    _check(state, own, f"weights {path}: do not fit {segmentor.name}")
+    about = described(weights_file(Path(path)))
+    _check(state, own, f"weights {path}: do not fit {segmentor.name}" + (f", they are of {about}" if about else ""))
     segmentor.load_state_dict(state, strict=False)
 
 

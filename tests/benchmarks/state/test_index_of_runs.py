@@ -6,6 +6,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import SMALL
@@ -19,8 +20,11 @@ from benchmarks.config.run_id import run_folder
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.compare import make_runs
+from benchmarks.launch.on_slurm import SlurmRuns, mark_pending
+from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.outcome import mark_lost
 from results.tables.run_index import INDEX
+from slurm.jobs.profile import Profile
 
 
 @pytest.fixture
@@ -65,6 +69,17 @@ def test_a_run_is_in_it_from_its_beginning_to_its_end(
     write_record(folder, record | {"status": "running"})
     assert mark_lost(folder, "its node is gone")
     assert line(tmp_path, folder.name)["status"] == "failed"
+
+
+def test_runs_that_are_submitted_are_in_it(small_config: Callable[..., CfgNode], tmp_path: Path) -> None:
+    cfg = small_config("dacs")
+    job = WorkerJob("dacs", Run.at(run_folder(tmp_path, cfg), cfg))
+    runs = SlurmRuns.__new__(SlurmRuns)
+    runs._output, runs.scheduler = tmp_path, SimpleNamespace(cluster="here")
+    runs.submitter = SimpleNamespace(profile=Profile(), code=tmp_path / "code", folder=tmp_path / "jobs")
+    mark_pending(job)
+    runs.submitted({"7_0": job})
+    assert line(tmp_path, job.run.folder.name)["status"] == "pending"
 
 
 @pytest.mark.slow
