@@ -12,8 +12,8 @@ from benchmarks.config.published_network import other_networks
 from benchmarks.trained.licences import CODE, data_names, terms
 from benchmarks.trained.made_again import training_command
 from benchmarks.trained.opened_run import TrainedRun
-from results.files.bounded_yaml import as_word
 from methods.networks import NETWORKS
+from results.files.bounded_yaml import as_word
 from results.records.published import Names, read_published
 from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE
