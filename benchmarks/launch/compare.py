@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from benchmarks.cli.run_options import INLINE
 from benchmarks.cli.run_progress import RunProgress
-from benchmarks.cli.time_left import clock
 from benchmarks.config.keys import PLACE_KEYS
 from benchmarks.config.published_network import other_networks
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.core.files_first import write_then_show
-from benchmarks.engine.device import pick_device
-from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.elsewhere import make_elsewhere
+from benchmarks.launch.here import make_here, miou_text, tell_left
 from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.run_checks import check_runs
 from benchmarks.launch.workers import WorkerJob
@@ -28,7 +24,7 @@ from benchmarks.state.again import newest, settle_if_any
 from benchmarks.state.fingerprint import Listings
 from results.files.errors import ResultsError
 from results.records.images import about_images
-from results.records.record import DIVERGED, FAILED, FINISHED, Record, read_record, record_or_none
+from results.records.record import DIVERGED, FAILED, FINISHED, Record, record_or_none
 from results.tables.cells import FORMS, tabulated
 from results.tables.class_means import said
 from results.tables.frame import from_folders
@@ -62,26 +58,6 @@ class Made:
         if any(isinstance(error, RunRefused) for error in self.left_out):
             return 2
         return 0 if all(isinstance(error, RunLocked) for error in self.left_out) else 1
-
-
-class _Watcher(RunWatcher):
-    """Passes what a run tells on to the command's progress."""
-
-    def __init__(self, progress: RunProgress, index: int, run: Run) -> None:
-        self._progress, self._index, self._run = progress, index, run
-
-    def started(self, iteration: int, miou: float | None = None) -> None:
-        threads = torch.get_num_threads() if pick_device(self._run.cfg).type == "cpu" else 1
-        self._progress.start(self._index, iteration, miou, threads)
-
-    def step(self, done: int, losses: Mapping[str, float]) -> None:
-        self._progress.step(done, losses)
-
-    def evaluating(self, done: int, images: int) -> None:
-        self._progress.evaluating(done, images)
-
-    def evaluated(self, miou: float) -> None:
-        self._progress.evaluated(miou)
 
 
 def compare_methods(
@@ -166,13 +142,13 @@ def make_runs(
     with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in missing]) as progress:
         for job in jobs:
             if record := over.get(job.run.folder):
-                how = f"mIoU {_miou(record)}" if record.status == FINISHED else record.reason
+                how = f"mIoU {miou_text(record)}" if record.status == FINISHED else record.reason
                 progress.say(f"{job.label}: {record.status} before, {how}")
         left_out = list[RunLeftOut]()
         if launcher.kind == INLINE and launcher.gpus == 1:
-            left_out = _make_here(missing, progress)
+            left_out = make_here(missing, progress)
         elif missing:
-            left_out = make_elsewhere(missing, output, launcher, progress.say, lambda job: _tell_left(job, progress))
+            left_out = make_elsewhere(missing, output, launcher, progress.say, lambda job: tell_left(job, progress))
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
     folders = [job.run.folder for job in jobs]
@@ -209,50 +185,3 @@ def _over(folder: Path) -> Record | None:
         return None  # which of two makings is the run cannot be read: `run_one` refuses it with the reason
     record = record_or_none(folder)
     return record if record is not None and record.is_over else None
-
-
-def _miou(record: Record) -> str:
-    miou = record.result.student.headline
-    return "-" if miou is None else f"{miou:.1f}"
-
-
-def _make_here(jobs: Sequence[WorkerJob], progress: RunProgress) -> list[RunLeftOut]:
-    """Make the runs one after the other.
-
-    Returns the errors of those that another process has, that are refused, or whose folders cannot be written.
-    """
-    left_out = list[RunLeftOut]()
-    for index, job in enumerate(jobs):
-        try:
-            record = run_one(job.run, _Watcher(progress, index, job.run), job.force)
-        except (RunLeftOut, OSError) as error:
-            if isinstance(error, OSError):
-                error = RunLeftOut(f"{job.run.folder}: {error.strerror or error}")
-            left_out.append(error)
-            progress.end(index)
-            progress.say(f"{job.label}: left out, {error}")
-        else:
-            progress.end(index)
-            _tell(job, record, progress)
-    return left_out
-
-
-def _tell_left(job: WorkerJob, progress: RunProgress) -> None:
-    """Say how a run ended that another process made."""
-    try:
-        _tell(job, read_record(job.place), progress)
-    except ResultsError as error:
-        _tell(job, Record.of({"status": FAILED, "reason": str(error)}), progress)
-
-
-def _tell(job: WorkerJob, record: Record | None, progress: RunProgress) -> None:
-    """Say how a run ended; without a record, which a full disk has no place for, that there is none."""
-    if record is None:
-        progress.say(f"{job.label}: left no record (see {job.run.folder / 'log.txt'})")
-    elif record.status == FINISHED:
-        for fault in record.result.student.faults.values():
-            progress.say(f"{job.label}: {fault}")
-        progress.say(f"{job.label}: mIoU {_miou(record)} in {clock(record.wall_seconds or 0.0)}")
-    else:
-        kept = "" if job.place == job.run.folder else "; what was there before is kept"
-        progress.say(f"{job.label}: {record.status}, {record.reason} (see {job.place / 'log.txt'}){kept}")

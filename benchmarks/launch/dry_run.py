@@ -10,6 +10,7 @@ import pandas as pd
 from benchmarks.cli.run_options import SLURM
 from benchmarks.cli.time_left import clock
 from benchmarks.config.run import Run
+from benchmarks.launch.here import miou_text
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
@@ -82,8 +83,7 @@ def _state(folder: Path) -> tuple[str, bool]:
     if record is None:
         return "to do", False
     if record.status == FINISHED:
-        miou = record.result.student.headline
-        return f"{FINISHED}, mIoU {'-' if miou is None else f'{miou:.1f}'}", True
+        return f"{FINISHED}, mIoU {miou_text(record)}", True
     return "begun" if record.status == RUNNING else str(record.status), record.status == DIVERGED
 
 

@@ -27,7 +27,7 @@ from ablations.sweep.grid import read_grid
 from ablations.sweep.published_figures import beside
 from ablations.sweep.report import Report, report, write_report
 from benchmarks.config.run_id import run_id
-from benchmarks.launch import compare
+from benchmarks.launch import compare, here
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
 from results.records.record import Record, read_record
@@ -208,7 +208,7 @@ def command(
         write_run(cfg, folder, "diverged" if diverged else 20.0 + 10 * cfg.TERMS.MRM.RATIO * ("mrm" in cfg.METHOD))
         return read_record(folder)
 
-    monkeypatch.setattr(compare, "run_one", write)
+    monkeypatch.setattr(here, "run_one", write)
     monkeypatch.setattr(compare, "check_runs", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return lambda *words: call(ablations.run, list(words), monkeypatch, capfd)

@@ -23,7 +23,7 @@ from benchmarks.core.checkout import PACKAGES, ROOT, check_checkout
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError, RunLocked, RunRefused
 from benchmarks.engine.runner import RunWatcher
-from benchmarks.launch import compare
+from benchmarks.launch import compare, here
 from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.run_checks import check_runs
 from datasets.errors import DataError
@@ -176,7 +176,7 @@ def test_what_cannot_be_run_is_told_in_one_line(command: Command, tmp_path: Path
 def test_the_last_of_several_methods_is_checked_before_the_first_runs(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "run_one", lambda *_: pytest.fail("a run was begun"))
+    monkeypatch.setattr(here, "run_one", lambda *_: pytest.fail("a run was begun"))
     assert_one_line(command("--methods", "dacs,mic,mrn"), "did you mean 'mrm'?")
 
 
@@ -343,7 +343,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     fake = Runs()
-    monkeypatch.setattr(compare, "run_one", fake)
+    monkeypatch.setattr(here, "run_one", fake)
     # No data is drawn.
     monkeypatch.setattr(
         compare, "check_runs", lambda runs, _: fake.checked.append([f"{run.cfg.METHOD} {run.cfg.SEED}" for run in runs])
@@ -453,7 +453,7 @@ def test_a_run_that_a_full_disk_has_no_place_for_does_not_stop_the_others(
             return Record.of({"status": "failed", "reason": f"OSError: {full.strerror}"})
         return runs(run, watcher, force)
 
-    monkeypatch.setattr(compare, "run_one", no_place)
+    monkeypatch.setattr(here, "run_one", no_place)
     runs.raised["dacs+mic 0"] = full
     ended = command("--methods", "dacs,mic,mrm", "--output", "out")
     assert (ended.code, ended.err) == (1, "")

@@ -20,7 +20,7 @@ from benchmarks.config.former_ids import former_ids
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
-from benchmarks.launch import compare
+from benchmarks.launch import compare, here
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
 from benchmarks.trained.opened_run import open_run
@@ -65,8 +65,8 @@ def test_one_that_was_stopped_goes_on_where_it_lies(
         made.append(run.folder)
         write(run.folder, cfg, EVALUATIONS, FINISHED)
 
-    monkeypatch.setattr(compare, "run_one", run_one)
-    monkeypatch.setattr(compare, "_tell", lambda *_: None)
+    monkeypatch.setattr(here, "run_one", run_one)
+    monkeypatch.setattr(here, "tell", lambda *_: None)
     assert compare.make_runs([found(cfg, tmp_path)], tmp_path).folders == made == [folder]
     assert Run.at(folder, cfg).known_as == folder.name != run_id(cfg)  # its record says what its folder does
 

@@ -12,7 +12,7 @@ from benchmarks.config.published_network import other_networks
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
 from benchmarks.config.spec import RunSpec
-from benchmarks.launch import compare
+from benchmarks.launch import compare, here
 from methods.framework.recipes import PARTS, parse
 from results.records import record as records
 from results.records.published import read_published
@@ -65,7 +65,7 @@ def test_it_is_told_before_the_run_and_in_the_caption(
         write_record(folder, record | {"seconds_per_iteration": 1.0, "wall_seconds": 1.0})
 
     monkeypatch.setattr(compare, "check_runs", check)
-    monkeypatch.setattr(compare, "run_one", lambda *_: records.read_record(folder))
+    monkeypatch.setattr(here, "run_one", lambda *_: records.read_record(folder))
     assert compare.compare_methods([Run.of(spec, tmp_path)], tmp_path, force=False, quick=False) == 0
     assert f"{line}." in capsys.readouterr().out
     assert f"{line}." in next(tmp_path.glob("*.md")).read_text()
