@@ -1,8 +1,8 @@
 """A real SLURM on this machine, for tests and for trying a profile: several nodes, pretended CPUs and GPUs, no root.
 
-It needs Linux and the programs of SLURM and munge (``PACKAGES`` on Debian and Ubuntu); nothing of theirs is configured
-or started system-wide, and everything it writes is in one temporary folder. SLURM counts CPUs and GPUs but confines
-nobody to them: a job's GPUs are what CUDA_VISIBLE_DEVICES says, and all nodes are this machine.
+It needs Linux and the programs of SLURM and munge; nothing of theirs is configured or started system-wide, and
+everything it writes is in one temporary folder. SLURM counts CPUs and GPUs but confines nobody to them: a job's GPUs
+are what CUDA_VISIBLE_DEVICES says, and all nodes are this machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from slurm.local_cluster.cluster_files import (
     KILL_WAIT,
-    PACKAGES,
     ClusterError,
     Shape,
     SlurmMissingError,
@@ -28,7 +27,7 @@ from slurm.local_cluster.cluster_files import (
 )
 from slurm.local_cluster.daemons import start_daemon
 
-__all__ = ["PACKAGES", "ClusterError", "LocalCluster", "SlurmMissingError", "is_slurm_variable"]
+__all__ = ["ClusterError", "LocalCluster", "SlurmMissingError", "is_slurm_variable"]
 
 _START_SECONDS = 60.0  # it takes less than one on an idle machine
 # Set in jobs by SLURM, or read by its commands as options: not to be inherited from the cluster that we may be in.
@@ -88,13 +87,13 @@ class LocalCluster(Shape):
             "PATH": f"{self.folder}/bin{os.pathsep}{path}" if self.accounting else path,
         }
 
-    def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in this cluster, whatever SLURM this process is in, and give its exit code and output.
 
-        Raises subprocess.TimeoutExpired after ``seconds``.
+        Raises subprocess.TimeoutExpired after a minute.
         """
         environment = outside_slurm() | self.environment
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     def start_controller(self) -> None:
         """Start slurmctld with the queue that the last one left; returns when it answers and knows the nodes again."""
