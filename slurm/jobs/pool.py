@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,12 @@ class SlurmPool(Pool[T, R]):
 
     def submit_all(self, jobs: Mapping[int, T]) -> None:
         """Submit jobs as arrays. Raises LauncherError; those that were submitted before stay."""
-        indices = list(jobs)
-
-        def submitted(first: int, ids: Sequence[str]) -> None:
-            members = dict(zip(indices[first:], ids, strict=False))
-            for index, job_id in members.items():
+        indices = iter(jobs)
+        for ids in self.submitter.submit(self._function, list(jobs.values()), self.scheduler):
+            members = dict(zip(ids, indices, strict=False))
+            for job_id, index in members.items():
                 self.adopt(index, job_id)
-            self.submitted({job_id: jobs[index] for index, job_id in members.items()})
-
-        self.submitter.submit(self._function, list(jobs.values()), submitted, self.scheduler)
+            self.submitted({job_id: jobs[index] for job_id, index in members.items()})
 
     def submitted(self, jobs: Mapping[str, T]) -> None:
         """Called when jobs are in the queue, with their ids."""

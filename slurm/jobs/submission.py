@@ -71,20 +71,15 @@ class Submitter:
         check_path(self.code)
 
     def submit(
-        self,
-        function: Callable[[Any], Any],
-        jobs: Sequence[Any],
-        submitted: Callable[[int, Sequence[str]], None],
-        scheduler: Scheduler,
-    ) -> None:
-        """Submit ``function`` of each job, in arrays as long as the cluster allows.
+        self, function: Callable[[Any], Any], jobs: Sequence[Any], scheduler: Scheduler
+    ) -> Iterator[list[str]]:
+        """Submit ``function`` of each job, in arrays as long as the cluster allows; yields the ids of each array.
 
         With a limit of runs at a time, arrays after the first wait for the one before: the limit is an array's.
 
         Args:
             function: of a module.
             jobs: what can be pickled.
-            submitted: told of each array, once it is in the queue: the index of its first job, and the ids of all.
             scheduler: the cluster.
 
         Raises:
@@ -105,7 +100,7 @@ class Submitter:
                 raise LauncherError(f"sbatch: {_complaint(error)}") from None
             ids = [job.job_id for job in made]
             before = ids[0].split("_")[0]
-            submitted(first, ids)
+            yield ids
 
     def script(self, jobs: int) -> str:
         """What sbatch is given for an array of so many jobs, or for one; nothing is written, no SLURM is needed."""

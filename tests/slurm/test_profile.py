@@ -359,7 +359,7 @@ def test_the_setup_keeps_what_the_user_set(tmp_path: Path, srun: None) -> None:
 def test_no_slurm_on_this_machine_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LauncherError, match=r"^--launcher slurm: no srun on the PATH"):
-        Submitter(Profile(), tmp_path / "jobs", tmp_path).submit(abs, [1], lambda *_: None, FewElements())
+        list(Submitter(Profile(), tmp_path / "jobs", tmp_path).submit(abs, [1], FewElements()))
 
 
 class FewElements(Scheduler):
