@@ -162,14 +162,11 @@ def _holder(folder: Path) -> str:
 
 
 def _seconds_left(folder: Path, record: Record, done: int) -> float | None:
-    if record.resumed_at is None or record.session_began is None or not record.max_iterations:
-        return None
-    worked = done - record.resumed_at
-    try:
-        seconds = (folder / "metrics.json").stat().st_mtime - record.session_began
-    except OSError:
-        return None
-    if worked <= 0 or seconds <= 0:
-        return None
-    age = time.time() - (folder / "metrics.json").stat().st_mtime
-    return max(0.0, (record.max_iterations - done) * seconds / worked - age)
+    """Seconds to the end by the pace of this session until the last line; None where that is not known."""
+    first, began = record.resumed_at, record.session_began
+    with suppress(OSError):
+        last = (folder / "metrics.json").stat().st_mtime
+        if first is not None and began is not None and record.max_iterations and done > first and last > began:
+            left = (record.max_iterations - done) * (last - began) / (done - first)
+            return max(0.0, left - (time.time() - last))
+    return None
