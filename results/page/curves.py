@@ -17,6 +17,11 @@ from results.tables.summary import Mean
 from results.tables.summary_text import mean_text
 
 PSEUDO_LABELS = "pseudo_label"  # begins the names in metrics.json
+_MEANINGS = {
+    "pseudo_label_confidence": "The share of pixels whose largest probability reaches the threshold.",
+    "pseudo_label_probability": "The mean of the largest probability of all pixels.",
+    "pseudo_label_accuracy": "The share of pixels that target labels agree with; no method learns from those.",
+}
 _BINS = 40  # of a curve of what is written every few iterations
 
 Curve = dict[float, float]
@@ -49,7 +54,7 @@ def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[
         for name in names:
             curves = {label: [curve.get(name, {}) for curve in each] for label, each in known.items()}
             title = name.replace("pseudo_label", "pseudo-label").replace("_", " ").capitalize()
-            figures += _figure(f"{title}: {place}", title, compared.looks, curves, 3)
+            figures += _figure(f"{title}: {place}", title, compared.looks, curves, 3, _MEANINGS.get(name, ""))
     return figures
 
 
@@ -70,13 +75,14 @@ def _binned(folder: Path, most: int, say: Callable[[str], None]) -> dict[str, Cu
     for name, values in metrics.items():
         parts: dict[float, list[float]] = {}
         for iteration, value in values.items():
-            parts.setdefault(float(math.ceil((iteration + 1) / width) * width), []).append(value)
+            end = min(math.ceil((iteration + 1) / width) * width, max(most, iteration + 1))
+            parts.setdefault(float(end), []).append(value)
         found[name] = {end: math.fsum(each) / len(each) for end, each in sorted(parts.items())}
     return found
 
 
 def _figure(
-    title: str, y_label: str, looks: Mapping[str, Look], curves: Mapping[str, list[Curve]], digits: int
+    title: str, y_label: str, looks: Mapping[str, Look], curves: Mapping[str, list[Curve]], digits: int, note: str = ""
 ) -> list[Figure]:
     """The figure of curves by the labels of rows, or none where no row has any."""
     means = {label: found for label, each in curves.items() if (found := _means(each))}
@@ -94,10 +100,10 @@ def _figure(
     for label, each in means.items():
         columns[label] = [_text(each[x], digits) if x in each else NOTHING for x in iterations]
     numbers = sorted({mean.n for each in means.values() for mean in each.values()})
-    note = "Of one seed each."
+    lines = "Of one seed each."
     if max(numbers) > 1:
-        note = f"Lines are means over {' or '.join(map(str, numbers))} seeds, bands the sample deviation."
-    return [Figure(title, "iteration", y_label, series, Table.of(title, columns), notes=[note])]
+        lines = f"Lines are means over {' or '.join(map(str, numbers))} seeds, bands the sample deviation."
+    return [Figure(title, "iteration", y_label, series, Table.of(title, columns), notes=[note, lines])]
 
 
 def _means(curves: Sequence[Curve]) -> dict[float, Mean]:

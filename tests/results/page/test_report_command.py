@@ -217,6 +217,7 @@ def test_pseudo_labels_are_of_the_last_making_of_each_iteration(
     found = page(capsys, tmp_path)
     assert found.tables["pseudo1-table"][1:] == [["20", "0.100"], ["40", "0.500"]]
     assert "Pseudo-label confidence: streets, daformer-lite0" in found.text
+    assert "whose largest probability reaches the threshold. Of one seed each." in found.text
 
 
 @pytest.mark.slow
