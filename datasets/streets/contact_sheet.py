@@ -3,7 +3,6 @@
 import textwrap
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image, ImageDraw, ImageFont
@@ -77,6 +76,8 @@ def _entry(
 
 def _font() -> ImageFont.FreeTypeFont:
     """The one that Matplotlib brings along: the same everywhere."""
+    import matplotlib  # here: drawing a data set does not wait for it
+
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), _FONT)
 
 

@@ -30,6 +30,7 @@ from benchmarks.config.run_id import run_id
 from benchmarks.launch import compare, here
 from benchmarks.launch.dry_run import dry_run
 from benchmarks.launch.launcher import Launcher
+from results.plots.style import PAGE
 from results.records.record import Record, read_record
 from results.tables.frame import from_folders
 from results.tables.rows import Row as TableRow
@@ -245,6 +246,15 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     assert other.code == 0
 
 
+def test_plots_are_of_the_formats_and_the_width_that_are_asked_for(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    words = ("lambda", "--seeds", "0", "--output", "out", "--iters", "20", "--plot-width", "page", "--plots", "svg")
+    assert command(*words).code == 0
+    (plot,) = (path for path in (tmp_path / "out").glob("lambda-*") if path.suffix not in (".csv", ".md"))
+    assert plot.suffix == ".svg" and f'width="{72 * PAGE:g}pt"' in plot.read_text(encoding="utf-8")
+
+
 def test_a_full_disk_takes_no_table_away(
     command: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +310,7 @@ def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
         ("lambda --host dcs", "unknown method 'dcs'; did you mean 'dacs'?"),
         ("lambda --protocol street", "unknown protocol 'street'; did you mean 'streets'?"),
         ("lambda --network daformer-lit0", "unknown network 'daformer-lit0'; did you mean 'daformer-lite0'?"),
+        ("lambda --plots png,gif", "--plots is 'png,gif', expected some of png,pdf,svg"),
         ("lambda --seeds x", "--seeds is 'x', expected whole numbers"),
         ("lambda --parallel 2", "--parallel is 2, expected --launcher local with it"),
         ("lambda --launcher local --parallel 0", "--parallel is 0, expected at least 1"),
