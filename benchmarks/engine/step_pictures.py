@@ -65,7 +65,7 @@ class StepPictures(HookBase):
             if label is not None:
                 label = label.to(trainer.device).long()
             pictures = self._pictures(step, label)
-            accuracy = None if label is None or step.teacher is None else _accuracy(step.pseudo.labels, label)
+            accuracy = None if step.teacher is None else _accuracy(step.pseudo.labels, label)
         if accuracy is not None:
             trainer.storage.put_scalar(ACCURACY, accuracy, smoothing_hint=False)
         if comm.is_main_process():
@@ -109,10 +109,13 @@ def _errors(images: torch.Tensor, prediction: torch.Tensor, truth: torch.Tensor)
     return torch.where((truth == IGNORE)[:, None], 0.0, shown)
 
 
-def _accuracy(pseudo: torch.Tensor, label: torch.Tensor) -> float | None:
+def _accuracy(pseudo: torch.Tensor, label: torch.Tensor | None) -> float | None:
     """Share of the labelled pixels of all processes whose pseudo-label is right; None where none is labelled."""
-    known = label != IGNORE
-    counts = comm.all_gather((int((pseudo == label)[known].sum()), int(known.sum())))
+    counted = (0, 0)  # also of a process that has no labels: the others wait for its counts
+    if label is not None:
+        known = label != IGNORE
+        counted = int((pseudo == label)[known].sum()), int(known.sum())
+    counts = comm.all_gather(counted)
     right, labelled = (sum(count) for count in zip(*counts, strict=True))
     return right / labelled if labelled else None
 

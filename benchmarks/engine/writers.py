@@ -83,8 +83,9 @@ class WandbWriter(ServiceWriter):
             dir=str(folder),
             config=flatten(cfg),
             resume="allow" if start else None,
-            settings=wandb.Settings(console="off"),
+            settings=wandb.Settings(console="off", silent=True),  # it would write over the progress of runs
         )
+        _LOGGER.info("wandb: %s", self._run.url or self._run.dir)
 
     def send(self, iteration: int, scalars: Mapping[str, float], pictures: Mapping[str, np.ndarray]) -> None:
         shown = {name: self._image(picture.transpose(1, 2, 0)) for name, picture in pictures.items()}
@@ -101,10 +102,12 @@ class MlflowWriter(ServiceWriter):
 
     def __init__(self, folder: Path, cfg: CfgNode, name: str, start: int) -> None:
         """Go on with the run of this ``name`` where ``start`` is an iteration after the first."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # its own maker hears of no run unasked
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
         super().__init__()
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         own = None if os.environ.get("MLFLOW_TRACKING_URI") else folder.absolute()
         self._client: Any = MlflowClient(tracking_uri=None if own is None else f"sqlite:///{own / 'mlflow.db'}")
         self._metric = Metric

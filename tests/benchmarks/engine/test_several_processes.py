@@ -20,6 +20,7 @@ from record_files import read_record
 from shared_runs import Seen, make_and_see, normalised, shared_norm
 
 from benchmarks.config.spec import RunSpec
+from benchmarks.engine.step_pictures import ACCURACY
 from slurm.processes.ranks import run_ranks
 
 # Every term, with the choices of it that look at more than one image; dropout and drop path are on. Networks of batch
@@ -36,6 +37,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "TERMS.MIC.DOMAIN": "both",
             "TERMS.MRM.STRATEGY": "class",
             "TERMS.MRM.DOMAIN": "both",
+            "LOG.IMAGES": 2,
         },
     ),
     "confidence": ("dacs+mrm", {"TERMS.MRM.STRATEGY": "confidence", "TERMS.MRM.OBJECTIVE": "teacher-feature"}),
@@ -146,5 +148,8 @@ def test_checkpoint_and_record_are_those_of_one_process(name: str, ranks: int) -
     scored = [int(re.findall(r"inference on (\d+) batches", log)[0]) for log in logs]
     assert sum(scored) == SMALL["DATA.STREETS.VAL_IMAGES"] and max(scored) == 1  # each image once
     lines = [json.loads(line) for line in (together / name / "metrics.json").read_text().splitlines()]
-    assert len(lines) == len((alone / name / "metrics.json").read_text().splitlines())
+    lines_before = [json.loads(line) for line in (alone / name / "metrics.json").read_text().splitlines()]
+    assert len(lines) == len(lines_before)
+    accuracies, expected_ones = ([line.get(ACCURACY, 0.0) for line in each] for each in (lines, lines_before))
+    assert accuracies == pytest.approx(expected_ones, rel=1e-2) and (name != "halves" or any(accuracies))
     assert not [path for path in (together / name).iterdir() if path.name.startswith(".") and path.name != ".lock"]

@@ -197,6 +197,16 @@ def test_accuracy_counts_labelled_pixels() -> None:
     assert _accuracy(label, torch.full_like(label, 255)) is None
 
 
+def test_accuracy_is_of_all_processes_also_where_one_has_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    label, counted = torch.tensor([[[0, 1, 255, 2]]]), []
+    monkeypatch.setattr("benchmarks.engine.step_pictures.comm.all_gather", lambda mine: counted.append(mine) or [
+        mine, (1, 5)
+    ])  # fmt: skip
+    assert _accuracy(label, label) == pytest.approx(4 / 8)
+    assert _accuracy(label, None) == pytest.approx(1 / 5)
+    assert counted == [(3, 3), (0, 0)]
+
+
 def test_a_sheet_has_colours_of_classes_errors_in_red_and_no_label_in_black() -> None:
     images = torch.full((1, 3, 2, 4), 0.5)
     label = torch.tensor([[[0, 0, 255, 10], [0, 0, 255, 10]]])
