@@ -81,7 +81,7 @@ def _gallery(
     chosen = {ranked[at]: word for word, at in reversed(places.items())}  # of few images one is two of them
     shown = []
     for name in sorted(chosen, key=ranked.index):
-        why = f"{chosen[name]} {what}: {values[name]:{'+' if against else ''}.1f}"
+        why = f"{chosen[name]} {what}: {round(values[name], 1) + 0.0:{'+' if against else ''}.1f}"
         shown.append(_picture(name, why, left, [of_row[name] for of_row in scores]))
     seeds = " and ".join(map(str, sorted({each.seed for each in left})))
     rule = (
