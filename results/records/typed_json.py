@@ -28,7 +28,7 @@ def typed(kind: type[_T], content: Mapping[str, Any], name: str = "") -> _T:
     dotted = f"{name}." if name else ""
     found = {
         field: _value(hint, content[field], f"{dotted}{field}")
-        for field, hint in _fields(kind).items()
+        for field, hint in _fields(kind).items()  # type: ignore[arg-type]  # mypy takes no type for hashable
         if field in content
     }
     return kind(**{key: value for key, value in found.items() if value is not None})
