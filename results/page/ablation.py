@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from results.page.compared import Compared
-from results.page.figure import Figure, Point, Series
+from results.page.figure import BARS, Figure, Point, Series
 from results.page.table import NOTHING, Table
 from results.plots.style import MARKERS, PALETTE, Look
 from results.tables.rows import UNKNOWN
@@ -54,9 +54,6 @@ def _figure(compared: Compared, title: str, key: str, lines: dict[str, list[Summ
         series.append(Series(others or key, look, sorted(points, key=lambda each: each.x)))
     baseline = compared.baseline
     y_label = f"mIoU difference to {baseline}" if paired else "mIoU (%)"
-    note = f"Differences to {baseline} are paired by seed; bars are their deviation." if paired else (
-        "Bars are the sample deviation over seeds."
-    )  # fmt: skip
     return Figure(
         title,
         key,
@@ -65,7 +62,8 @@ def _figure(compared: Compared, title: str, key: str, lines: dict[str, list[Summ
         _table(title, key, every, compared),
         labels={at: text for text, at in values.items()},
         level=(0.0, f"{baseline}") if paired else None,
-        notes=[note],
+        notes=[f"Differences to {baseline} are paired by seed."] if paired else [],
+        bars="Bars are their deviation." if paired else BARS,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from results.page.compared import Compared
-from results.page.figure import Figure, Point, Series
+from results.page.figure import BARS, Figure, Point, Series
 from results.page.table import NOTHING, Table
 from results.plots.style import Look
 from results.records.record import FINISHED
@@ -63,10 +63,8 @@ def _figure(
     columns["on the front"] = ["yes" if each.points[0] in front else NOTHING for each in series]
     title = f"mIoU against {label}: {place}"
     note = f"On the Pareto front, where none is both cheaper and better: {', '.join(names)}." if names else ""
-    bars = "Bars are the sample deviation over seeds."
-    return Figure(
-        title, label, "mIoU (%)", series, Table.of(title, columns), front=(front, "Pareto front"), notes=[note, bars]
-    )
+    table = Table.of(title, columns)
+    return Figure(title, label, "mIoU (%)", series, table, front=(front, "Pareto front"), notes=[note], bars=BARS)
 
 
 def _hardware(summary: Summary) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from results.page.table import Table
@@ -12,6 +12,7 @@ from results.plots.style import Look
 
 WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 466, 30, 258
+BARS = "Bars are the sample deviation over seeds."
 MOST_SERIES = 24  # of a figure: beyond it nothing is told apart
 _MOST_MARKED = 25  # points of a line that has a mark on each
 _MOST_LABELS = 8
@@ -105,6 +106,7 @@ class Figure:
         labels: of values of x, where those are the settings that were tried, and not any number.
         level: a value of y that a line stands for, and its name.
         front: the points that a stepped line joins, and its name.
+        notes: below it. bars: the note on deviations, where there are any.
     """
 
     title: str
@@ -115,7 +117,8 @@ class Figure:
     labels: dict[float, str] | None = None
     level: tuple[float, str] | None = None
     front: tuple[Sequence[Point], str] | None = None
-    notes: Sequence[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
+    bars: str = ""
 
     @property
     def drawn(self) -> Sequence[Series]:
@@ -126,6 +129,11 @@ class Figure:
     def left_out(self) -> int:
         """How many are in the table alone."""
         return max(0, len(self.series) - MOST_SERIES)
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether a point has a deviation: of one seed there is none."""
+        return any(point.deviation is not None for series in self.series for point in series.points)
 
     @cached_property
     def x(self) -> Scale:
