@@ -102,7 +102,7 @@ def draw(
 
 
 def _importances(trials: Sequence[FrozenTrial], search: Search, notes: list[str]) -> dict[str, dict[str, float]]:
-    """By objective and parameter; each objective is taken alone, in its own direction. A note where there are none."""
+    """The importances by objective and parameter, each objective in its own direction; a note where there are none."""
     done = complete(trials)
     if len(search.space) < 2:
         notes.append("no importances: there is one parameter")

@@ -216,7 +216,7 @@ def _contour(
 
 
 def _place(dimension: Dimension, trial: FrozenTrial) -> float:
-    """Where a trial stands on an axis: words are numbered, and logarithms taken."""
+    """The place of a trial on an axis: words are numbered, and logarithms taken."""
     distribution, value = trial.distributions[dimension.name], trial.params[dimension.name]
     if isinstance(distribution, CategoricalDistribution):
         return float(distribution.choices.index(value))

@@ -117,8 +117,8 @@ def title_of(grid: Grid, rows: Sequence[Row]) -> str:
     cfg = rows[0].cfg
     names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}
     told = [cfg.PROTOCOL, *(name for key, name in names.items() if not grid.sets(key))]
-    numbers = sorted({row.cfg.SOLVER.ITERS for row in rows})
-    told += [f"{cfg.TEST.CLASSES} classes", f"{' to '.join(map(str, {numbers[0]: 0, numbers[-1]: 0}))} iterations"]
+    iterations = " or ".join(map(str, sorted({row.cfg.SOLVER.ITERS for row in rows})))
+    told += [f"{cfg.TEST.CLASSES} classes", f"{iterations}\N{NO-BREAK SPACE}iterations"]  # on one line of the title
     others = other_than_published(grid, rows)
     lines = [grid.title, ", ".join(told), *([f"Not as published: {', '.join(others)}"] if others else [])]
     return "\n".join(lines)

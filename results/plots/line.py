@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from results.plots.layout import arrange, folded
-from results.plots.marks import MEASURED, PUBLISHED, STAR, Mark, notes, reference_line, shown
+from results.plots.marks import DIAMOND, MEASURED, STAR, Mark, notes, reference_line, shown
 from results.plots.style import BLACK, COLUMN, GREY, new_figure, plain, styled
 
 
@@ -49,7 +49,7 @@ def line(
             axes.plot([place], [0.0], "o", color=GREY)
     published = [(place, value) for place, value in zip(places, drawn.published, strict=True) if value is not None]
     if published:
-        axes.plot(*zip(*published, strict=True), "D--", color=PUBLISHED, markerfacecolor="none", label="published")
+        axes.plot(*zip(*published, strict=True), "D--", label="published", **DIAMOND)
     star = [(place, value) for place, value, mark in zip(places, drawn.values, marks, strict=True) if mark.is_published]
     if star:
         axes.plot(*zip(*star, strict=True), linestyle="none", label="the published setting", **STAR)

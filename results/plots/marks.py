@@ -127,5 +127,8 @@ STAR: dict[str, Any] = {
     "color": MEASURED,
     "markeredgecolor": BLACK,
     "markeredgewidth": 0.5,
+    "zorder": 4,
 }
 """How the published setting's mark is drawn."""
+DIAMOND: dict[str, Any] = {"color": PUBLISHED, "markerfacecolor": "white", "markersize": 5, "zorder": 1.9}
+"""How published figures are drawn."""

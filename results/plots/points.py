@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from results.plots.layout import arrange, folded
-from results.plots.marks import MEASURED, PUBLISHED, STAR, Mark, notes, reference_line, shown
+from results.plots.marks import DIAMOND, MEASURED, STAR, Mark, notes, reference_line, shown
 from results.plots.style import BLACK, COLUMN, GREY, new_figure, styled
 
 
@@ -37,7 +37,7 @@ def points(marks: Sequence[Mark], references: Sequence[Mark], *, title: str, wid
     axes.errorbar(drawn.values, rows, xerr=drawn.errors, fmt="o", color=MEASURED, capsize=2, label="measured")
     published = [(value, row) for row, value in zip(rows, drawn.published, strict=True) if value is not None]
     if published:
-        axes.plot(*zip(*published, strict=True), "D", color=PUBLISHED, markerfacecolor="none", label="published")
+        axes.plot(*zip(*published, strict=True), "D", label="published", **DIAMOND)
     star = [(value, row) for row, value, mark in zip(rows, drawn.values, marks, strict=True) if mark.is_published]
     if star:
         axes.plot(*zip(*star, strict=True), linestyle="none", label="the published setting", **STAR)
