@@ -241,7 +241,10 @@ def _prepare(
     pictures = []
     if cfg.LOG.IMAGES:
         labels = target_labels(cfg, train, root) if run.recipe.host.teacher else lambda iteration: None
-        pictures.append(StepPictures(cfg.LOG.IMAGES, folder, lambda t: train.load(t)[0], labels, label_space(cfg)))
+        domain = "target" if run.recipe.oracle else "source"
+        pictures.append(
+            StepPictures(cfg.LOG.IMAGES, folder, lambda t: train.load(t)[0], labels, label_space(cfg), domain)
+        )
     trainer.register_hooks(run_hooks(trainer, cfg, folder, saver, evaluation, watcher, pictures, run.known_as))
     return trainer, evaluation
 

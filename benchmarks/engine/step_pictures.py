@@ -47,11 +47,14 @@ class StepPictures(HookBase):
         batch_of: Callable[[int], Batch],
         labels_of: Callable[[int], torch.Tensor | None],
         space: LabelSpace,
+        labelled: str = "source",
     ) -> None:
         """Draw each ``period``-th step, of which ``batch_of(iteration)`` gives the batch.
 
         ``labels_of``: the labels (B, H, W) uint8 of its target images, or None where they are not at hand.
+        ``labelled``: the domain of the labelled batch, "target" of an oracle.
         """
+        self._labelled = labelled
         self._period, self._folder, self._space = period, folder, space
         self._batch_of, self._labels_of = batch_of, labels_of
 
@@ -78,7 +81,7 @@ class StepPictures(HookBase):
 
     def _pictures(self, step: TrainingStep, label: torch.Tensor | None) -> Pictures:
         source, student = step.source_batch, self.trainer.student
-        pictures: Pictures = {"source image": source.images, "source label": source.labels}
+        pictures: Pictures = {f"{self._labelled} image": source.images, f"{self._labelled} label": source.labels}
         images, truth = source.images, source.labels if step.target_images is None else label
         if step.target_images is not None:
             images = pictures["target image"] = step.plain_target

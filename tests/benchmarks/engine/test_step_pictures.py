@@ -21,7 +21,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.data.data_sets import items
 from benchmarks.data.from_config import data_root, target_labels, training_set
 from benchmarks.engine.runner import RunWatcher, run_one
-from benchmarks.engine.step_pictures import _accuracy, _errors, sheet
+from benchmarks.engine.step_pictures import _WRONG, StepPictures, _accuracy, _errors, sheet
 from benchmarks.engine.trainer import Trainer
 from datasets.errors import DataError
 from datasets.label_space import CITYSCAPES
@@ -153,10 +153,18 @@ def test_aside_leaves_no_trace(small_config: MakeConfig) -> None:
     assert all(map(torch.equal, before, traces()))
 
 
-def test_source_only_shows_its_source(small_config: MakeConfig) -> None:
-    trainer: Trainer = make_trainer(small_config("source-only"))
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_a_method_without_adaptation_shows_what_it_learns_from(small_config: MakeConfig, domain: str) -> None:
+    trainer: Trainer = make_trainer(small_config(f"{domain}-only"))
+    drawn = StepPictures(1, Path("runs"), lambda t: {}, lambda t: None, CITYSCAPES, domain)
+    drawn.trainer = trainer
     with trainer.aside():
-        assert trainer.pictures(first_step(trainer)) == {}
+        step = first_step(trainer)
+        shown = drawn._pictures(step, None)
+    assert list(shown) == [f"{domain} image", f"{domain} label", "student's prediction", "its errors"]
+    assert torch.equal(shown[f"{domain} label"], step.source_batch.labels)
+    wrong = (shown["student's prediction"] != step.source_batch.labels) & (step.source_batch.labels != 255)
+    assert torch.equal(wrong, (shown["its errors"] - torch.tensor(_WRONG).view(3, 1, 1)).abs().amax(dim=1) < 1e-6)
 
 
 def test_labels_are_those_of_the_crops_that_are_trained_on(small_config: MakeConfig) -> None:
