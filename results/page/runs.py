@@ -89,7 +89,7 @@ def _environment(record: Record) -> tuple[str, ...]:
     commit = str(git.get("commit") or "")[:12] if isinstance(git, dict) else ""
     if commit and isinstance(git, dict) and git.get("dirty"):
         commit += " and changes"
-    name = record.hardware.name + (f", {threads} threads" if threads else "")
+    name = record.hardware.name + (f", threads: {threads}" if threads else "")
     return tuple(map(shortened, (name, record.precision, named, commit)))
 
 
