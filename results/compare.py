@@ -140,6 +140,7 @@ def _formatted(
 ) -> str | None:
     """The table in the form that was asked for; ``ranked``: columns whose best is marked in LaTeX."""
     from results.tables.cells import FORMS, as_csv, tabulated
+    from results.tables.folding import for_screen
 
     form = arguments.format
     if form == "parquet":
@@ -155,7 +156,8 @@ def _formatted(
         from results.tables.html import html_page
 
         return html_page(columns, f"{', '.join(arguments.runs)}", notes.splitlines())
-    return f"{tabulated(columns, FORMS[form])}\n\n{notes}\n"
+    on_screen = form == "table" and not arguments.out
+    return f"{for_screen(columns) if on_screen else tabulated(columns, FORMS[form])}\n\n{notes}\n"
 
 
 def _write_parquet(frame: pd.DataFrame, out: str | None) -> None:

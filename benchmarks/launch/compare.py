@@ -25,8 +25,8 @@ from benchmarks.state.fingerprint import Listings
 from results.files.errors import ResultsError
 from results.records.images import about_images
 from results.records.record import DIVERGED, FAILED, FINISHED, Record, record_or_none
-from results.tables.cells import FORMS, tabulated
 from results.tables.class_means import said
+from results.tables.folding import for_screen
 from results.tables.frame import from_folders
 from results.tables.methods_table import methods_table
 from results.tables.run_index import refresh_index
@@ -88,7 +88,7 @@ def compare_methods(
         csv, markdown = write_tables(table.columns, table.frame, caption, stem)
         return f"table: {csv} and {markdown}; runs: {output / first.PROTOCOL}"
 
-    write_then_show(write, f"\n{tabulated(table.columns, FORMS['table'])}\n\n{caption}", output)
+    write_then_show(write, f"\n{for_screen(table.columns)}\n\n{caption}", output)
     finished = len(frame) == len(folders) and (frame["status"] == FINISHED).all()
     unsettled = force and any(newest(folder) != folder for folder in folders)
     return made.code or int(not finished or unsettled)

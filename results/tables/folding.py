@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 
 from results.tables.cells import tabulated
 
+LEAST = 80  # columns that a terminal is taken to have
 _BETWEEN = 2  # spaces between the columns of a block
+
+
+def for_screen(columns: Mapping[str, Sequence[str]]) -> str:
+    """The table for standard output: folded to the width of a terminal, whole for a file or another program."""
+    if not sys.stdout.isatty():
+        return tabulated(columns, "simple")
+    return folded(columns, max(LEAST, shutil.get_terminal_size().columns))
 
 
 def folded(columns: Mapping[str, Sequence[str]], width: int = 80) -> str:

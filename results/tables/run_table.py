@@ -15,6 +15,7 @@ from results.records.record import FINISHED
 from results.records.scores import HEADLINE, STUDENT
 from results.records.settings import run_settings
 from results.tables.cells import FORMS, as_csv, tabulated
+from results.tables.folding import for_screen
 from results.tables.frame import say
 
 # What of a run people read: heads and columns; CSV has all columns.
@@ -107,5 +108,5 @@ def _number(value: Any, form: str) -> str:
 
 
 def render_table(columns: dict[str, list[str]], form: str) -> str:
-    """Columns of text as ``table``, ``markdown`` or ``latex``; the first is on the left, the others on the right."""
-    return tabulated(columns, FORMS[form])
+    """Columns of text as ``table`` (for the screen), ``markdown`` or ``latex``; the first on the left, others right."""
+    return for_screen(columns) if form == "table" else tabulated(columns, FORMS[form])

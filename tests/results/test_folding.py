@@ -7,7 +7,7 @@ import re
 import pytest
 
 from results.tables.cells import tabulated
-from results.tables.folding import folded
+from results.tables.folding import folded, for_screen
 
 COLUMNS = {
     "method": ["source-only", "dacs+mic+mrm, TERMS.MRM.RATIO 0.6"],
@@ -60,3 +60,12 @@ def test_what_is_wider_than_the_terminal_stays_whole() -> None:
     assert ("word " * 30).strip() in blocks[0][2]
     assert folded({"run": ["x" * 90]}, 40) == tabulated({"run": ["x" * 90]}, "simple")
     assert folded({"run": [], "seed": []}, 40) == tabulated({"run": [], "seed": []}, "simple")
+
+
+def test_a_terminal_gets_a_folded_table_and_a_file_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    assert for_screen(COLUMNS) == tabulated(COLUMNS, "simple")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert for_screen(COLUMNS) == folded(COLUMNS, 90)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert for_screen(COLUMNS) == folded(COLUMNS, 80)
