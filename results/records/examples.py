@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 MOST_IMAGES, LONGEST_SIDE = 24, 256
 MOST_BYTES = 10**6  # of all files together
 IGNORED = 255
+FOLDER = "examples"  # in a run folder
 STEP = "step.png"  # beside them: what the last pictures of a training step showed (LOG.IMAGES)
 
-_FOLDER, _INDEX = "examples", "index.json"
+_INDEX = "index.json"
 _MOST_CLASSES = 254
 _IMAGE, _LABEL = "image", "label"
 
@@ -60,7 +61,7 @@ class Examples:
 
 def examples_folder(folder: Path) -> Path:
     """The folder of them in a run folder."""
-    return folder / _FOLDER
+    return folder / FOLDER
 
 
 def make_examples_folder(folder: Path) -> Path:

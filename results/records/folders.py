@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from results.files.errors import ResultsError
+from results.records.examples import FOLDER as EXAMPLES
 from results.records.record import FILE
 
 
@@ -84,9 +85,10 @@ def _walk(start: Path, found: RunFolders, seen: set[tuple[int, int]]) -> Iterato
             found.repeated.append(folder)
             continue
         seen.add((status.st_dev, status.st_ino))
+        own = EXAMPLES if any(entry.name == FILE for entry in inside) else ""  # a hundred pictures, and no runs
         for entry in inside:
             if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith("."):
+                if not entry.name.startswith(".") and entry.name != own:
                     unlisted.append(folder / entry.name)
             elif entry.name == FILE and not entry.is_dir():
                 found.folders.append(folder)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from results.files.errors import ResultsError
 from results.records.examples import MOST_BYTES, Example, Examples, examples_folder, read_examples, write_examples
+from results.records.folders import run_folders
 
 CLASSES, COLORS = ["road", "sky", "pole"], [(128, 64, 128), (70, 130, 180), (153, 153, 153)]
 
@@ -204,3 +205,12 @@ def test_an_index_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> 
     (examples_folder(tmp_path) / "index.json").write_bytes(content)
     with pytest.raises(ResultsError, match="expected the index of a run's examples"):
         read_examples(tmp_path)
+
+
+def test_no_runs_are_looked_for_among_the_examples_of_a_run(tmp_path: Path) -> None:
+    group = tmp_path / "examples"  # a folder of runs may have that name
+    runs = [group / "first", group / "first" / "nested"]
+    for run in [*runs, runs[0] / "examples" / "none"]:
+        run.mkdir(parents=True)
+        (run / "record.json").touch()
+    assert run_folders(tmp_path).folders == runs
