@@ -123,6 +123,8 @@ def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalClust
     assert len({run.job.split("_")[0] for run in submitted_runs(place.output).values()}) == 1
     failing = run_of(place.output, RATIOS[-1])
     (failing / "metrics.json").mkdir()  # ends the run
+    failing_job = submitted_runs(place.output)[failing].job
+    cluster.run("scontrol", "hold", failing_job)  # not before the next command, which would submit it again
     cluster.run("scontrol", "update", "PartitionName=main", "State=UP")
     # Over its time limit: of its minute 45 seconds are for the warning, which SLURM looks at every 30.
     late, late_process = held_run(lambda: submitted_runs(place.output).keys() - {failing})
@@ -132,6 +134,7 @@ def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalClust
     killed, killed_process = held_run(lambda: submitted_runs(place.output).keys() - {failing, late})
     command = place.start("command", place.slurm())
     wait_for(lambda: "waiting; Ctrl-C" in place.said("command"), "the command that waits")
+    cluster.run("scontrol", "release", failing_job)
     os.kill(killed_process, signal.SIGKILL)
     here = place.start("here", place.words(place.here))
     wait_for(lambda: was_sent(late_process, signal.SIGUSR2), "the warning of the time limit")
