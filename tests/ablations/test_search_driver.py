@@ -192,7 +192,8 @@ def test_a_search_whose_first_trials_all_fail_ends(searched: Make) -> None:
 
 
 @pytest.mark.slow
-def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make) -> None:
+def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablations.study.trial_reporter.CostCounter", lambda: COUNTER)  # each config once
     words = ("--objective", "target-miou,step-cost", "--space", "TERMS.MRM.BLOCKS=1..2,mask-ratio")
     study = searched(FakePool(2), 4, *words)
     search: Search = described(parse_arguments(["--iters", "50", *words]))
