@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -45,6 +46,9 @@ DATA = "data"  # key of the fingerprints of what a run was made of: {"SOURCE": {
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 
 _DEEPEST = 50  # levels
+# What JSON in ASCII has to have for something to be cleaned: an escape, DEL (other control characters are no JSON), or
+# a number with an exponent of three digits, which may be beyond all.
+_TO_CLEAN = re.compile(r'[\\\x7f]|(?<![\w".-])-?\d[\d.]*[eE]\+?\d{3}')
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,11 @@ def read_record(folder: Path) -> Record | None:
     """
     path = folder / FILE
     try:
-        content = _cleaned(json.loads(read_plain_text(path), parse_constant=lambda _: None), 0)
+        text = read_plain_text(path)
+        content = json.loads(text, parse_constant=lambda _: None)
+        _check_depth(content, 0)
+        if not text.isascii() or _TO_CLEAN.search(text):
+            content = _cleaned(content)
     except FileNotFoundError:
         return None
     except RecursionError:
@@ -232,19 +240,24 @@ def read_record(folder: Path) -> Record | None:
         raise ResultsError(f"{path}: {error}") from None
 
 
-def _cleaned(value: Any, depth: int) -> Any:
+def _check_depth(value: Any, depth: int) -> None:
+    if isinstance(value, (dict, list)):
+        if depth >= _DEEPEST:
+            raise ValueError(f"it is more than {_DEEPEST} levels deep")
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, (dict, list)):
+                _check_depth(each, depth + 1)
+
+
+def _cleaned(value: Any) -> Any:
     """The value with texts as `clean` has them and None for a number beyond all."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if not isinstance(value, (dict, list)):
-        return value
-    if depth >= _DEEPEST:
-        raise ValueError(f"it is more than {_DEEPEST} levels deep")
     if isinstance(value, dict):
-        return {clean(key): _cleaned(each, depth + 1) for key, each in value.items()}
-    return [_cleaned(each, depth + 1) for each in value]
+        return {clean(key): _cleaned(each) for key, each in value.items()}
+    return [_cleaned(each) for each in value] if isinstance(value, list) else value
 
 
 def _short(value: Any) -> str:

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 from fake_queue import Queue
 from record_files import read_record, write_record
@@ -260,11 +262,16 @@ def test_a_record_of_another_kind_is_told_by_field(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
-def test_metrics_have_null_for_a_score_of_nothing(tmp_path: Path) -> None:
+def test_metrics_have_null_for_a_score_of_nothing(tmp_path: Path, small_config: Callable[..., CfgNode]) -> None:
     with EventStorage(7) as storage:
-        hook = MetricsHook(tmp_path, 1)
+        hook = MetricsHook(tmp_path, small_config("dacs"), "dacs")
         hook.trainer = SimpleNamespace(
-            start_iter=7, iter=7, max_iter=8, storage=storage, progress=SimpleNamespace(owed={})
+            start_iter=7,
+            iter=7,
+            max_iter=8,
+            storage=storage,
+            progress=SimpleNamespace(owed={}),
+            is_looked_at=lambda iteration: True,
         )
         hook.before_train()
         storage.put_scalars(miou=float("nan"), loss=1.5, smoothing_hint=False)
@@ -282,3 +289,22 @@ def test_rows_are_shown_as_they_are() -> None:
     assert numbers.splitlines()[2:] == ["a         10", "b          2"]
     assert table_of((), [("a", "b")], "plain") == "a  b"
     assert table_of(("name", "of"), []).splitlines()[0] == "name    of"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('"a\\u001b[2Jb"', "a\N{REPLACEMENT CHARACTER}[2Jb"),
+        ('"a\x7fb"', "a\N{REPLACEMENT CHARACTER}b"),
+        ('"a\u202eb"', "a\N{REPLACEMENT CHARACTER}b"),
+        ("1e999", None),
+        ("-1.5E+400", None),
+        ("[-1e999, 1e2]", [None, 100.0]),
+        ('"4e2345"', "4e2345"),
+        ("NaN", None),
+    ],
+)
+def test_what_is_unfit_for_tables_is_cleaned_wherever_it_stands(tmp_path: Path, text: str, found: Any) -> None:
+    (tmp_path / "record.json").write_text(f'{{"schema": 1, "status": "failed", "note": {text}}}', encoding="utf-8")
+    record = read_record(tmp_path)
+    assert record is not None and record["note"] == found
