@@ -45,7 +45,7 @@ class Versus:
 
     Attributes:
         difference: paired by seed.
-        by_image: the interval over images and seeds together; None where the runs left no counts of images.
+        by_image: the interval over images and seeds together; None of one seed, and where the runs left no counts.
         besides: config keys in which the two differ and that no method sets.
     """
 
@@ -126,7 +126,8 @@ def summarize(
             why = "no seed in common"
         else:
             is_plain = columns[0] == Score() and rule == LAST
-            by_image = _by_image(row, baseline, model, say) if is_plain else None
+            # Of one seed it would be of the images alone, narrow, and read as if it were of the method.
+            by_image = _by_image(row, baseline, model, say) if is_plain and difference.n > 1 else None
             versus = Versus(difference, by_image, besides(row, baseline))
         statuses = Counter(status for status in row.runs["status"].tolist() if status != FINISHED)
         told = [f"{count} {status}" for status, count in statuses.most_common()]

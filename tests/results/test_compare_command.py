@@ -206,6 +206,8 @@ def test_intervals_over_images_are_there_where_all_runs_left_counts_of_the_same_
     mrm = list(csv.DictReader(io.StringIO(out)))[1]
     low, high = float(mrm["low_images"]), float(mrm["high_images"])
     assert code == 0 and 0 < low < high < 10
+    out = called(capsys, runs, "--baseline", "dacs", "--where", "seed=0")[1]
+    assert "+2.0" in out and "95%" not in out.splitlines()[0]  # of one seed it would be of the images alone
     (folder / "counts-student.npz").write_bytes(b"cut")
     code, out, err = called(capsys, runs, "--baseline", "dacs")
     assert code == 1 and "95% (images" not in out.splitlines()[0] and "+" in out  # the table is there all the same
