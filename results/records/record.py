@@ -46,9 +46,7 @@ DATA = "data"  # key of the fingerprints of what a run was made of: {"SOURCE": {
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 
 _DEEPEST = 50  # levels
-# What JSON in ASCII has to have for something to be cleaned: an escape, DEL (other control characters are no JSON), or
-# a number with an exponent of three digits, which may be beyond all.
-_TO_CLEAN = re.compile(r'[\\\x7f]|(?<![\w".-])-?\d[\d.]*[eE]\+?\d{3}')
+_THREE_DIGITS = re.compile(r"[eE]\+?\d{3}")  # of an exponent, perhaps, and then beyond all numbers
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def read_record(folder: Path) -> Record | None:
         text = read_plain_text(path)
         content = json.loads(text, parse_constant=lambda _: None)
         _check_depth(content, 0)
-        if not text.isascii() or _TO_CLEAN.search(text):
+        if _has_something_to_clean(text):
             content = _cleaned(content)
     except FileNotFoundError:
         return None
@@ -238,6 +236,11 @@ def read_record(folder: Path) -> Record | None:
         return Record._of_finite(content)
     except ValueError as error:
         raise ResultsError(f"{path}: {error}") from None
+
+
+def _has_something_to_clean(text: str) -> bool:
+    """Whether JSON has to be gone through: other control characters than DEL stand in none without an escape."""
+    return not text.isascii() or "\\" in text or "\x7f" in text or _THREE_DIGITS.search(text) is not None
 
 
 def _check_depth(value: Any, depth: int) -> None:
