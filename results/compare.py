@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 from results.files.errors import ResultsError
 from results.files.text import one_line
+from results.files.told import exit_code
 from results.records.record import write_text
 from results.records.scores import STUDENT, TEACHER
 from results.tables.scores_by_seed import LAST, RULES
@@ -61,25 +62,15 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     """The command; returns the exit code: 1 where a damaged file is left out, 2 (and one line) for a user's slip."""
     arguments = parse_arguments(words)
-    damaged: list[str] = []
 
-    def tell(line: str) -> None:
-        damaged.append(line)
-        print(one_line(line), file=sys.stderr)
-
-    try:
+    def make(tell: Callable[[str], None]) -> None:
         text = compared(arguments, tell)
         if arguments.out and text is not None:
             write_text(Path(arguments.out), text)
         elif text is not None:
             print(text.rstrip("\n"))
-    except ResultsError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: --out {arguments.out}: cannot be written ({error.strerror})", file=sys.stderr)
-        return 2
-    return 1 if damaged else 0
+
+    return exit_code(make, arguments.out)
 
 
 def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str | None:

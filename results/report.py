@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from os.path import expanduser
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from results.files.errors import ResultsError
-from results.files.text import one_line
+from results.files.told import exit_code
 from results.records.record import write_text
 from results.records.scores import STUDENT, TEACHER
 from results.tables.scores_by_seed import LAST, RULES
@@ -34,29 +34,19 @@ def main(words: list[str]) -> int:
     parser.add_argument("--rule", choices=list(RULES), default=LAST, help="which iterate (default: last)")
     parser.add_argument("--model", choices=(STUDENT, TEACHER), default=STUDENT, help="default: student")
     arguments = parser.parse_args(words)
-    damaged: list[str] = []
 
-    def tell(line: str) -> None:
-        damaged.append(line)
-        print(one_line(line), file=sys.stderr)
+    def make(tell: Callable[[str], None]) -> None:
+        from results.page.gather import command_of, gather
+        from results.page.render import rendered
 
-    from results.page.gather import command_of, gather
-    from results.page.render import rendered
-
-    try:
         context = gather(
             arguments.runs, arguments.where, arguments.baseline, arguments.model, arguments.rule, tell
         )
         text = rendered({**context, "command": command_of(words)})
         write_text(Path(arguments.out), text)
-    except ResultsError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: --out {arguments.out}: cannot be written ({error.strerror})", file=sys.stderr)
-        return 2
-    print(f"report: {arguments.out} ({len(text.encode()) / 1e6:.1f} MB)")
-    return 1 if damaged else 0
+        print(f"report: {arguments.out} ({len(text.encode()) / 1e6:.1f} MB)")
+
+    return exit_code(make, arguments.out)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import label_of
 from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import beside
+from benchmarks.config.keys import flatten
 from benchmarks.config.published_network import other_networks
 from results.plots.files import FORMATS, write_figure
 from results.plots.style import COLUMN
@@ -107,6 +108,7 @@ def _measured(grid: Grid, row: Row, all_runs: pd.DataFrame) -> TableRow:
         {axis.name: label for axis, label in zip(grid.axes, row.labels, strict=True)},
         {},
         over_the_same_classes(found, all_runs),
+        flatten(row.cfg),
         missing={_DAMAGED: left_out, _NOT_STARTED: len(folders) - len(found) - left_out},
     )
     check_seeds(made)

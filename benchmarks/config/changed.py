@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -12,6 +13,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from datasets.errors import DataError
 from methods.base.errors import MethodError
+from methods.framework.term import TERMS
 
 Changed = dict[str, tuple[Any, Any]]
 """By key a run's value, and that of protocol and recipe."""
@@ -24,13 +26,13 @@ def changed_keys(cfg: CfgNode) -> Changed | None:
     protocol's file is gone, or another by now.
     """
     own = flatten(cfg)
+    names = (cfg.PROTOCOL_FILE or cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK, tuple(TERMS.items()))
 
-    def differing(overrides: Mapping[str, Any]) -> Changed:
-        spec = RunSpec(cfg.PROTOCOL_FILE or cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK, cfg.SEED, overrides)
-        usual = {key: value for key, value in flatten(spec.resolve()).items() if key not in left_out}
-        return {key: (own[key], value) for key, value in usual.items() if _plain(own.get(key, value)) != _plain(value)}
+    def differing(data: Mapping[str, Any]) -> Changed:
+        usual = _usual(*names, tuple((key, _hashable(value)) for key, value in data.items()))
+        both = {key: (own[key], value) for key, value in usual.items() if key in own}
+        return {key: (ours, value) for key, (ours, value) in both.items() if _hashable(ours) != _hashable(value)}
 
-    left_out = {*PLACE_KEYS, *SET_ELSEWHERE}
     try:
         data = {key: pair for key, pair in differing({}).items() if key.startswith("DATA.")}
         return data | differing({key: value for key, (value, _) in data.items()})
@@ -38,5 +40,14 @@ def changed_keys(cfg: CfgNode) -> Changed | None:
         return None
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+@lru_cache(maxsize=8)  # a grid of a thousand runs has a record each before one begins
+def _usual(
+    protocol: str, method: str, network: str, terms: object, data: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    """What protocol and recipe say by key; ``terms``: those registered by now, whose settings are keys."""
+    usual = flatten(RunSpec(protocol, method, network, overrides=dict(data)).resolve())
+    return {key: value for key, value in usual.items() if key not in {*PLACE_KEYS, *SET_ELSEWHERE}}
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value

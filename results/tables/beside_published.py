@@ -74,8 +74,8 @@ def _names(row: Row) -> Names | None:
 def _other(row: Row, records: Sequence[Record], changed: Mapping[str, Any], figure: Figure) -> str:
     told = []
     for name, key in SETTING.items():
-        stated, measured = figure.setting.get(name), _text(row.config[key]) if key in row.config else None
-        if stated is not None and measured is not None and measured != stated:
+        stated, measured = figure.setting.get(name), _text(row.config.get(key, "not known"))
+        if stated is not None and measured != stated:
             told.append(f"{name} {measured} ({stated})")
     told += [f"{key} {_text(value)}" for key, value in changed.items() if key not in {*SETTING.values(), *OF_NO_ROW}]
     if not figure.setting:

@@ -169,6 +169,10 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
     assert made.shown["vs published"] == ["-2.1", "-", "-4.9", "-", "-"]  # of what was measured
     assert "Published: arXiv 2509.13801, ablation of the Rebuilder, on one RTX 3090." in made.caption
     assert "Set besides: SOLVER.BATCH 4. " in made.caption
+    ours = {"host": "daformer", "network": "daformer-mitb5", "overrides": {"SOLVER.ITERS": 350}}
+    rows = rows_of("rebuilder-resolution", "gta-cityscapes", seeds=[0], output=tmp_path / "other", **ours)
+    made = report(grid, rows, {}, "T")
+    assert made.frame["not_as_published"][0] == "iterations 350 (40000)"  # of the recipe, whose training is stated
 
 
 @pytest.mark.slow

@@ -345,7 +345,9 @@ def test_published_figures_stand_beside_runs_of_their_names_with_what_is_not_as_
     assert (found["daformer+mrm"]["published_miou"], found["hrda"]["published_miou"]) == ("70.3", "73.8")
     assert found["daformer+mrm"]["not_as_published"] == "SOLVER.LR 1.0, training not stated there"
     assert found["hrda"]["not_as_published"] == "precision bf16 (fp32)"
-    assert found["hrda+mic"]["not_as_published"] == "settings not in the records"
+    assert found["hrda+mic"]["not_as_published"] == (
+        "batch not known (2), crop not known (1024x1024), precision not known (fp32), settings not in the records"
+    )
     assert found["hrda"]["published_source"] == "Hoyer et al. 2022 (HRDA)"
     code, out, _ = called(capsys, tmp_path, "--published", "--where", "method=hrda", "--format", "markdown")
     assert " 73.8 " in out and "-13.8" in out
