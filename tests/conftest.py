@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in slurm, item.path not in slow))
 
 
+NETWORK = "daformer-tiny"
 SMALL = {
+    "NETWORK": NETWORK,
     "DATA.STREETS.SIZE": (128, 64),
     "DATA.STREETS.SOURCE_IMAGES": 6,
     "DATA.STREETS.TARGET_IMAGES": 5,

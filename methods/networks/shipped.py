@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Width of daformer-lite0's decoder: at 64 of the published 256 channels a laptop's two cores can train it.
 LITE_WIDTH = 64
+TINY_WIDTH = 16
 
 
 def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
@@ -114,6 +115,19 @@ def _daformer_lite0() -> NetworkSpec:
     )
 
 
+def _daformer_tiny() -> NetworkSpec:
+    def make_encoder() -> Encoder:
+        from methods.networks.tiny import TinyEncoder
+
+        return TinyEncoder()
+
+    return NetworkSpec(
+        f"a few convolutions with DAFormer's decoder at width {TINY_WIDTH}, no published weights: to try a set-up out",
+        make_encoder,
+        partial(_daformer_decoder, TINY_WIDTH),
+    )
+
+
 register_network("deeplabv2-r101", _deeplabv2(101, (6, 12)))
 register_network("deeplabv2-r101-4b", _deeplabv2(101, (6, 12, 18, 24)))
 register_network("deeplabv2-r50", _deeplabv2(50, (6, 12)))
@@ -124,3 +138,4 @@ register_network("deeplabv3plus-r52", _deeplabv3plus_detectron2(50, "R-52"))
 for _size in ("b0", "b1", "b2", "b3", "b4", "b5"):
     register_network(f"daformer-mit{_size}", _daformer_mit(_size))
 register_network("daformer-lite0", _daformer_lite0())
+register_network("daformer-tiny", _daformer_tiny())

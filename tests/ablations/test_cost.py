@@ -11,6 +11,7 @@ from typing import Any
 import hand_counts as hand
 import pytest
 import torch
+from conftest import NETWORK
 from counted_costs import COUNTER
 
 from ablations import cost
@@ -21,14 +22,20 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from methods.networks import build_segmentor
 
-LITE0 = (24, 40, 112, 320)
+LITE0, TINY = (24, 40, 112, 320), (8, 12, 16, 24)
+SMALL = {"NETWORK": NETWORK, "WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
 
 
 def method(name: str, **overrides: Any) -> MethodCost:
-    """Counted on 64x64 crops, two of each domain."""
-    values = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
-    values |= {key.replace("__", "."): value for key, value in overrides.items()}
-    return COUNTER.method(RunSpec("streets", name, "daformer-lite0", overrides=values).resolve())
+    """Counted on 64x64 crops, two of each domain; by default of the smallest network."""
+    values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
+    return COUNTER.method(RunSpec("streets", name, overrides=values).resolve())
+
+
+@pytest.fixture(scope="module")
+def width() -> int:
+    """Of the decoder of the smallest network."""
+    return build_segmentor(NETWORK, hand.K, "none").decoder.classifier.in_channels
 
 
 # Steps
@@ -42,7 +49,7 @@ def test_passes_and_costs_of_the_three_maskings() -> None:
     rebuilder = 4 * 512 * 256 + 320 * 512 * 4 + hand.rebuilder_blocks(512, 256, 2) + 5 * 512 * 256
     for channels, side in zip(LITE0, (16, 8, 4, 2), strict=True):
         rebuilder += hand.rebuilder_projector(512, channels, 0, 16) + (4 * channels * side**2 if side < 16 else 0)
-    host, inputs, latent = method("dacs"), method("dacs+mrm-input"), method("dacs+mrm")
+    host, inputs, latent = (method(name, NETWORK="daformer-lite0") for name in ("dacs", "dacs+mrm-input", "dacs+mrm"))
     assert host.target_image_macs == encoder + decoder
     assert inputs.target_image_macs == 2 * (encoder + decoder) and inputs.ratio == 2
     assert latent.target_image_macs == encoder + 2 * decoder + rebuilder
@@ -63,15 +70,14 @@ def test_passes_and_costs_of_the_three_maskings() -> None:
 
 
 @pytest.mark.slow
-def test_backward_by_hand() -> None:
+def test_backward_by_hand(width: int) -> None:
     """Each product has two gradients; the image has none."""
-    width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
-    encoder, decoder = hand.lite0(64, norms=False), hand.daformer_head(LITE0, width, 64, norms=False)
-    of_image = hand.conv(3, 3, 32, 32 * 32)
+    encoder, decoder = hand.tiny(64, norms=False), hand.daformer_head(TINY, width, 64, norms=False)
+    of_image = hand.conv(3, 3, 8, 32 * 32)
     dacs = 4 * (2 * (encoder + decoder) - of_image)
     assert method("dacs").backward_macs == dacs
-    rebuilder = 320 * 512 * 4 + hand.rebuilder_blocks(512, 256, 2, norms=False)
-    rebuilder += sum(hand.rebuilder_projector(512, channels, 0, 16, norms=False) for channels in LITE0)
+    rebuilder = 24 * 512 * 4 + hand.rebuilder_blocks(512, 256, 2, norms=False)
+    rebuilder += sum(hand.rebuilder_projector(512, channels, 0, 16, norms=False) for channels in TINY)
     assert method("dacs+mrm").backward_macs == dacs + 2 * 2 * (decoder + rebuilder)
     # The decoder's weights are constants in this pass: one gradient less.
     assert method("dacs+mrm", TERMS__MRM__TRAINED="encoder").backward_macs == dacs + 2 * (decoder + 2 * rebuilder)
@@ -81,18 +87,16 @@ def test_backward_by_hand() -> None:
 def test_checkpointing_computes_blocks_again_in_backward() -> None:
     plain, again = method("dacs"), method("dacs", SOLVER__ACTIVATION_CHECKPOINTING=True)
     assert (again.student_macs, again.copies_macs) == (plain.student_macs, plain.copies_macs)
-    stem = hand.conv(3, 3, 32, 32 * 32)
-    assert again.backward_macs - plain.backward_macs == 4 * (hand.lite0(64, norms=False) - stem)
+    assert again.backward_macs - plain.backward_macs == 4 * hand.tiny_block(64, norms=False)
 
 
 @pytest.mark.slow
-def test_two_resolutions() -> None:
+def test_two_resolutions(width: int) -> None:
     """Context and one window in training; in inference the context and nine windows."""
     counted = method("hrda", INPUT__CROP=(128, 128))
     assert counted.passes == {"encoder": 2, "decoder": 2, "attention": 1}
     assert counted.inference_passes == {"encoder": 10, "decoder": 10, "attention": 1}
-    width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
-    encoder, decoder = hand.lite0(64), hand.daformer_head(LITE0, width, 64)
+    encoder, decoder = hand.tiny(64), hand.daformer_head(TINY, width, 64)
     attention = counted.parts["attention"].target_image_macs
     assert attention > 0 and counted.target_image_macs == 2 * (encoder + decoder) + attention
     assert counted.inference_macs == 10 * (encoder + decoder) + attention
@@ -127,29 +131,29 @@ def test_weight_0_costs_what_the_host_costs() -> None:
 def test_parameters_by_part() -> None:
     """The Rebuilder's by hand: embedding, blocks, norm; mask token and projectors."""
     counted = method("dacs+mrm")
-    segmentor = build_segmentor("daformer-lite0", hand.K, "none")
+    segmentor = build_segmentor(NETWORK, hand.K, "none")
     assert counted.parts["encoder"].parameters == sum(p.numel() for p in segmentor.encoder.parameters())
     assert counted.inference_parameters == sum(p.numel() for p in segmentor.parameters())
-    assert counted.parts["mrm.rebuilder.embed"].parameters == 320 * 512 + 512
+    assert counted.parts["mrm.rebuilder.embed"].parameters == 24 * 512 + 512
     assert counted.parts["mrm.rebuilder.blocks"].parameters == 2 * (12 * 512**2 + 13 * 512)
     assert counted.parts["mrm.rebuilder.norm"].parameters == 2 * 512
-    assert counted.parts["mrm.rebuilder.projectors"].parameters == sum(512 * c + c + 2 * c for c in LITE0)
+    assert counted.parts["mrm.rebuilder.projectors"].parameters == sum(512 * c + c + 2 * c for c in TINY)
     assert counted.parts["mrm.rebuilder"].parameters == 512
     assert counted.parameters == sum(part.parameters for part in counted.parts.values())
 
 
 @pytest.mark.slow
 def test_recording_ends_with_the_step() -> None:
-    cfg = RunSpec("streets", "dacs+mrm", overrides={"WEIGHTS": "none", "INPUT.CROP": (64, 64)}).resolve()
+    cfg = RunSpec("streets", "dacs+mrm", overrides=SMALL).resolve()
     trainer = meta_trainer(cfg)
     calls, _ = record_step(trainer)
     assert [(call.part, call.view, call.term, call.images) for call in calls if call.trained] == [
-        ("encoder", "source", "supervised", 4),
-        ("decoder", "source", "supervised", 4),
-        ("encoder", "mixed", "self-training", 4),
-        ("decoder", "mixed", "self-training", 4),
-        ("mrm.rebuilder", "mixed", "mrm", 4),
-        ("decoder", "mixed", "mrm", 4),
+        ("encoder", "source", "supervised", 2),
+        ("decoder", "source", "supervised", 2),
+        ("encoder", "mixed", "self-training", 2),
+        ("decoder", "mixed", "self-training", 2),
+        ("mrm.rebuilder", "mixed", "mrm", 2),
+        ("decoder", "mixed", "mrm", 2),
     ]
     record_inference(trainer.student, (64, 64))
     for root in (trainer.student, trainer.teacher, trainer.terms):
@@ -157,7 +161,7 @@ def test_recording_ends_with_the_step() -> None:
 
 
 def test_an_error_in_a_pass_leaves_no_hooks() -> None:
-    student = build_segmentor("daformer-lite0", hand.K, "none").to(META)
+    student = build_segmentor(NETWORK, hand.K, "none").to(META)
     with pytest.raises(Exception, match=r"."):
         record_inference(student, (-1, 64))
     assert not any(module._forward_hooks for module in student.modules())
@@ -179,7 +183,7 @@ def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: p
 
     monkeypatch.setattr(step_time, "_step", step)
     monkeypatch.setattr(step_time, "counted_memory", lambda cfg, learners: (1.0, 2.0))
-    small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
+    small = SMALL | {"DEVICE": "cpu"}
     configs = [RunSpec("streets", name, overrides=small).resolve() for name in ("source-only", "dacs")]
     first, second = step_time.measure(configs, 3)
     assert order == order[:2] * 4 and order[0] != order[1]
@@ -189,7 +193,7 @@ def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: p
 
 @pytest.mark.slow
 def test_a_step_is_run_and_its_memory_held_is_known() -> None:
-    small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
+    small = SMALL | {"DEVICE": "cpu"}
     cfg = RunSpec("streets", "dacs", overrides=small).resolve()
     trainer = step_time.random_trainer(cfg, torch.device("cpu"))
     before = [p.clone() for p in trainer.student.parameters()]
@@ -206,9 +210,9 @@ def test_a_step_is_run_and_its_memory_held_is_known() -> None:
 @pytest.mark.slow
 def test_a_measured_method_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.tools.counted_memory.build_learners", lambda *_: pytest.fail("built again"))
-    small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "DEVICE": "cpu"}
+    small = SMALL | {"DEVICE": "cpu"}
     (measured,) = step_time.measure([RunSpec("streets", "source-only", overrides=small).resolve()], 1)
-    assert measured.median > 0 and measured.peak_mib > 10
+    assert measured.median > 0 and measured.peak_mib > 1
 
 
 # The command
@@ -216,21 +220,20 @@ def test_a_measured_method_is_built_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str, counter: CostCounter = COUNTER) -> int:
     monkeypatch.setattr(step_cost, "CostCounter", lambda: counter)
-    streets = ["--protocol", "streets", "--network", "daformer-lite0", "--crop", "64x64", "SOLVER.BATCH", "2"]
+    streets = ["--protocol", "streets", "--network", NETWORK, "--crop", "64x64", "SOLVER.BATCH", "2"]
     monkeypatch.setattr(sys, "argv", ["cost.py", *streets, *words])
     return cost.main()
 
 
 @pytest.mark.slow
 def test_json_is_a_list_with_an_object_a_method(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
     assert run(monkeypatch, "--methods", "dacs,dacs+mrm,mrm", "--format", "json") == 0
     host, latent = json.loads(capsys.readouterr().out)  # mrm is dacs+mrm
     assert (host["method"], latent["method"]) == ("dacs", "dacs+mrm")
     assert host["ratio"] == 1 and host["crop"] == "64x64" and host["batch"] == 2
-    width = build_segmentor("daformer-lite0", hand.K, "none").decoder.classifier.in_channels
-    by_hand = (hand.lite0(64) + hand.daformer_head(LITE0, width, 64)) / 1e9
+    by_hand = (hand.tiny(64) + hand.daformer_head(TINY, width, 64)) / 1e9
     assert host["target_image_gmacs"] == host["inference_gmacs"] == latent["inference_gmacs"] == pytest.approx(by_hand)
     assert latent["target_image_gmacs"] == pytest.approx(latent["ratio"] * by_hand)
     assert latent["parameters"] - host["parameters"] == sum(
@@ -242,16 +245,13 @@ def test_json_is_a_list_with_an_object_a_method(
 def test_csv_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--methods", "target-only", "--format", "csv") == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert float(row["parts.encoder.target_image_gmacs"]) == hand.lite0(64) / 1e9
+    assert float(row["parts.encoder.target_image_gmacs"]) == hand.tiny(64) / 1e9
     assert run(monkeypatch, "--methods", "target-only", "--measure", "1") == 0
     out, err = capsys.readouterr()
     line = next(line for line in out.splitlines() if line.startswith("| target-only "))
-    assert [cell.strip() for cell in line.split("|")][2:6] == [
-        "64x64",
-        f"{float(row['target_image_gmacs']):.2f}",
-        "x1.00",
-        "1, 1",
-    ]
+    crop, macs, ratio, passes = [cell.strip() for cell in line.split("|")][2:6]
+    assert (crop, ratio, passes) == ("64x64", "x1.00", "1, 1")
+    assert float(macs) == pytest.approx(float(row["target_image_gmacs"]), rel=0.02)
     assert "1 multiply-add = 2 FLOPs" in out and "s/step (median)" in out and "peak memory (counted)" in out
     assert "counting  0/1 methods  target-only" in err and "measuring on cpu  0/2 steps  target-only" in err
 
@@ -264,11 +264,11 @@ def test_names_of_methods_are_no_formulas() -> None:
 def test_operators_without_a_count_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(counting, "_FREE", counting._FREE - {"aten::hardtanh"})
+    monkeypatch.setattr(counting, "_FREE", counting._FREE - {"aten::feature_dropout"})
     assert run(monkeypatch, "--methods", "source-only", "--format", "json", counter=CostCounter()) == 0
     out, err = capsys.readouterr()
-    assert "warning: source-only: not counted in encoder: aten::hardtanh (32x)" in err
-    assert json.loads(out)[0]["uncounted"] == {"encoder": {"aten::hardtanh": 32}}
+    assert "warning: source-only: not counted in decoder: aten::feature_dropout (1x)" in err
+    assert json.loads(out)[0]["uncounted"] == {"decoder": {"aten::feature_dropout": 1}}
 
 
 @pytest.mark.parametrize(

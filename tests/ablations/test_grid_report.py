@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import NETWORK
 from counted_costs import COUNTER
 from full_disk import refuse_new_files
 from grid_runs import Scores, rows_of, write_run, write_runs
@@ -178,7 +179,7 @@ def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_multiply_adds_are_in_the_table_of_a_grid_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_cost, "CostCounter", lambda: COUNTER)
-    overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
+    overrides = {"INPUT.CROP": (64, 64), "WEIGHTS": "none", "NETWORK": NETWORK}
     rows = rows_of("masking-location", seeds=[0], overrides=overrides, output=tmp_path)
     write_runs(rows, {"none": [20.0], "input": [21.0], "latent": [22.0]})
     made = report(read_grid("masking-location"), rows, overrides, "T")

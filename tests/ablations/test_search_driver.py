@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import NETWORK
 from counted_costs import COUNTER
 from fake_runs import EVALUATIONS, FakePool, score, write
 from optuna.trial import FrozenTrial, TrialState
@@ -195,6 +196,7 @@ def test_a_search_whose_first_trials_all_fail_ends(searched: Make) -> None:
 def test_two_objectives_have_a_front_and_the_counted_cost(searched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablations.study.trial_reporter.CostCounter", lambda: COUNTER)  # each config once
     words = ("--objective", "target-miou,step-cost", "--space", "TERMS.MRM.BLOCKS=1..2,mask-ratio")
+    words += ("--network", NETWORK, "WEIGHTS", "none")
     study = searched(FakePool(2), 4, *words)
     search: Search = described(parse_arguments(["--iters", "50", *words]))
     for trial in study.get_trials():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import NETWORK
 from detectron2.config import CfgNode
 from torch.nn import functional as F
 
@@ -341,7 +342,7 @@ def test_encoder_and_decoder_start_as_daformers(small_config: MakeConfig) -> Non
 
 def test_weights_of_a_whole_segmentor_are_loaded(small_config: MakeConfig, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    state = build_segmentor("daformer-lite0", 19, "none").state_dict()
+    state = build_segmentor(NETWORK, 19, "none").state_dict()
     torch.save(state, tmp_path / "whole.pth")
     student = build_student(small_config("hrda", overrides={"WEIGHTS": str(tmp_path / "whole.pth")}))
     loaded = student.state_dict()
@@ -377,7 +378,7 @@ def test_a_file_or_folder_that_is_called_as_known_weights_is_not_meant(
     small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, name: str, as_file: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    cfg = small_config(method, overrides={"WEIGHTS": name})
+    cfg = small_config(method, overrides={"WEIGHTS": name, "NETWORK": "daformer-lite0"})
     usual, state = run_id(cfg), build_student(cfg).state_dict()
     if as_file:
         (tmp_path / name).touch()

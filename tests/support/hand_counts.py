@@ -95,6 +95,22 @@ def lite0(side: int, norms: bool = True) -> int:
     return total
 
 
+def tiny(side: int, norms: bool = True) -> int:
+    bn = 2 if norms else 0
+    total, inputs = 0, 3
+    for stage, outputs in enumerate((8, 8, 12, 16, 24)):
+        pixels = (side // 2 ** (stage + 1)) ** 2
+        total += conv(3, inputs, outputs, pixels) + bn * outputs * pixels
+        inputs = outputs
+    return total + tiny_block(side, norms)
+
+
+def tiny_block(side: int, norms: bool = True) -> int:
+    """The residual block, the last."""
+    pixels = (side // 32) ** 2
+    return conv(3, 24, 24, pixels) + (2 if norms else 0) * 24 * pixels
+
+
 def daformer_head(channels: Sequence[int], width: int, side: int, norms: bool = True) -> int:
     """Strides 4, 8, 16, 32."""
     bn, bilinear = (2, 4) if norms else (0, 0)

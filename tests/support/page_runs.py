@@ -15,7 +15,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import yaml
-from conftest import SMALL, pairs
+from conftest import NETWORK, SMALL, pairs
 from counted_costs import COUNTER
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from page_commands import PYTHONS, TOOLS, Block, blocks, commands
@@ -66,13 +66,13 @@ def make_stage(folder: Path) -> Stage:
     small = {key: value for key, value in SMALL.items() if not key.startswith("DATA.")}
     sizes = {"INPUT.SOURCE_RESIZE": (160, 90), "INPUT.TARGET_RESIZE": (128, 64), "TEST.RESIZE": (128, 64)}
     where = {"DATA.ROOT": str(folder / "DATA")}
-    cfg = RunSpec("gta-cityscapes", "dacs", "daformer-lite0", 0, small | ONE_STEP | sizes | where).resolve()
+    cfg = RunSpec("gta-cityscapes", "dacs", None, 0, small | ONE_STEP | sizes | where).resolve()
     run = run_folder(folder / "runs", cfg)
     assert run_one(Run.at(run, cfg), RunWatcher()).content["status"] == "finished"
     names = {
         "RUN": run.relative_to(folder).as_posix(),
         "3f2a": run.name[:4],
-        "published/NAME": f"published/gta-cityscapes-dacs-daformer-lite0-seed0-{run.name}",
+        "published/NAME": f"published/gta-cityscapes-dacs-{NETWORK}-seed0-{run.name}",
         "$grid": "mask-ratio",
         "1024x512": "64x64",
     }
@@ -149,7 +149,8 @@ def _is_here(protocol: str) -> bool:
 
 
 def _is_key_of(key: str, options: dict[str, str]) -> bool:
-    return not (key.startswith("DATA.STREETS.") and "--protocol" in options)
+    given = key == "NETWORK" and "--network" in options
+    return not (given or (key.startswith("DATA.STREETS.") and "--protocol" in options))
 
 
 def _planned(words: Words) -> Words:
@@ -164,21 +165,21 @@ def _first_method(words: Words) -> Words:
     return [*words[:at], words[at].split(",")[0], *words[at + 1 :]]
 
 
-def _on_lite0(words: Words) -> Words:
+def _on_tiny(words: Words) -> Words:
     """The network that is quickest to count."""
     at = words.index("--network") if "--network" in words else len(words)
-    return [*words[:at], "--network", "daformer-lite0", *words[at + 2 :]]
+    return [*words[:at], "--network", NETWORK, *words[at + 2 :]]
 
 
 def _counted(words: Words) -> Words:
-    small = _on_lite0(_first_method(words))
+    small = _on_tiny(_first_method(words))
     if "--measure" in small:
         small[small.index("--measure") + 1] = "1"
     return [*small, "--crop", "64x64", "SOLVER.BATCH", "1"]
 
 
 def _memory(words: Words) -> Words:
-    return [*_on_lite0(_first_method(words)), "--precisions", "fp32", "--checkpointing", "off", "INPUT.CROP", "64x64"]
+    return [*_on_tiny(_first_method(words)), "--precisions", "fp32", "--checkpointing", "off", "INPUT.CROP", "64x64"]
 
 
 def _watched(words: Words) -> Words:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,18 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.launch.workers import WorkerJob, make_shared_run
 from methods.base.batch_share import Share
+from methods.networks import NETWORKS, Encoder, register_network
+from methods.networks.decoders import DAFormerDecoder
 from methods.networks.sync_norm import synchronize_norms
 from slurm.processes.ranks import Rank, joined
+
+
+def _narrow_decoder(encoder: Encoder, num_classes: int) -> DAFormerDecoder:
+    return DAFormerDecoder(encoder.channels, num_classes, width=16)
+
+
+NARROW = "daformer-mitb0-narrow"  # processes that import this module know it
+register_network(NARROW, replace(NETWORKS["daformer-mitb0"], make_decoder=_narrow_decoder))
 
 
 class Seen(NamedTuple):

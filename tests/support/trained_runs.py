@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import NETWORK, SMALL
 
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 
 
 @functools.cache
-def trained(method: str = "dacs") -> Path:
+def trained(method: str = "dacs", network: str = NETWORK) -> Path:
     """The folder of a finished run on small streets, below a folder that is laid out as ``runs``.
 
     The learning rate is high, so that not all pixels are of one class.
@@ -42,7 +42,7 @@ def trained(method: str = "dacs") -> Path:
     runs = Path(tempfile.mkdtemp(prefix="segshift-runs-"))
     atexit.register(shutil.rmtree, runs, ignore_errors=True)
     rates = {"SOLVER.ENCODER_LR": 0.01, "SOLVER.DECODER_LR": 0.05, "TEST.PERIOD": 4}
-    cfg = RunSpec("streets", method, None, 0, SMALL | rates).resolve()
+    cfg = RunSpec("streets", method, None, 0, SMALL | rates | {"NETWORK": network}).resolve()
     folder = run_folder(runs, cfg)
     assert run_one(Run.at(folder, cfg), RunWatcher()).content["status"] == "finished"
     return folder
@@ -62,7 +62,7 @@ def network(run: Path, model: str = "student") -> Segmentor:
     """The network of a run's final checkpoint, read without the code under test."""
     content = torch.load(run / "model_final.pth", weights_only=True)
     state = content["model" if model == "student" else "teacher"]
-    segmentor = build_segmentor("daformer-lite0", 19, "none")
+    segmentor = build_segmentor(NETWORK, 19, "none")
     segmentor.load_state_dict({key.removeprefix("segmentor."): value for key, value in state.items()})
     return segmentor.eval()
 

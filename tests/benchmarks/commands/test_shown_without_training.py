@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import NETWORK
 from fake_runs import EVALUATIONS, write
 from trained_runs import call
 
@@ -48,9 +49,10 @@ def test_methods_of_which_one_diverged(monkeypatch: pytest.MonkeyPatch, capfd: p
 @pytest.mark.slow
 def test_a_grid_of_which_one_run_diverged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """With counted multiply-adds."""
-    small = ["--network", "daformer-lite0", "INPUT.CROP", "64x64"]
+    small = ["--network", NETWORK, "WEIGHTS", "none", "INPUT.CROP", "64x64"]
     rows = expand(
-        read_grid("masking-location"), "gta-cityscapes", "daformer-lite0", None, [0], KEYS | {"INPUT.CROP": (64, 64)},
+        read_grid("masking-location"), "gta-cityscapes", NETWORK, None, [0],
+        KEYS | {"WEIGHTS": "none", "INPUT.CROP": (64, 64)},
         Path("out"),
     )  # fmt: skip
     for row in rows:

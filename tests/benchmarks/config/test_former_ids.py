@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
+from conftest import NETWORK, SMALL
 from detectron2.config import CfgNode
 from fake_runs import EVALUATIONS, FakePool, write
 from optuna.trial import TrialState
@@ -73,7 +73,7 @@ def test_one_that_was_stopped_goes_on_where_it_lies(
 
 def test_a_finished_one_counts_before_one_that_is_not(small_config: MakeConfig, tmp_path: Path) -> None:
     cfg = small_config("dacs")
-    write(new := tmp_path / "streets/dacs/daformer-lite0" / run_id(cfg), cfg, 2, RUNNING)
+    write(new := tmp_path / f"streets/dacs/{NETWORK}" / run_id(cfg), cfg, 2, RUNNING)
     assert run_folder(tmp_path, cfg) == new
     write(old := new.with_name(former_ids(cfg)[1]), cfg, EVALUATIONS, FINISHED)
     assert run_folder(tmp_path, cfg) == old

@@ -326,7 +326,7 @@ def test_the_example_of_a_method_is_trained_by_local_workers(elsewhere: Path) ->
 
 @pytest.mark.slow
 def test_the_example_of_a_network_is_trained_and_opened(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--methods", "mrm", "--network", "tiny", *pairs(QUICK))
+    words = ("--methods", "mrm", *pairs(QUICK | {"NETWORK": "tiny"}))
     done = started("benchmarks/run.py", *words, SEGSHIFT_PLUGINS="tiny.py")
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = Path("runs").glob("streets/dacs+mrm/tiny/*/record.json")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from conftest import NETWORK
 from detectron2.config import CfgNode
 from fake_runs import write
 from record_files import read_record
@@ -85,7 +86,7 @@ def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, di
     assert on_disk.pop("schema") == 1
     assert on_disk == record
     assert record["id"] == run_id(cfg)
-    assert record["spec"] == {"protocol": "streets", "method": "dacs+mrm", "network": "daformer-lite0", "seed": 0}
+    assert record["spec"] == {"protocol": "streets", "method": "dacs+mrm", "network": NETWORK, "seed": 0}
     assert record["iterations"] == record["max_iterations"] == 4
     assert [point["iteration"] for point in record["curve"]] == [2, 4]
     assert_scores(record, cfg, "student", "teacher")

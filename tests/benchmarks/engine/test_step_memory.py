@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from conftest import NETWORK
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from trained_runs import Command, assert_one_line, call
@@ -82,7 +83,7 @@ def test_terms_views_are_held_one_at_a_time() -> None:
     small = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2}
 
     def peak(method: str) -> float:
-        return counted_memory.count(RunSpec("streets", method, "daformer-lite0", overrides=small).resolve())[1]
+        return counted_memory.count(RunSpec("streets", method, NETWORK, overrides=small).resolve())[1]
 
     dacs = peak("dacs")
     assert peak("dacs+mic") < 1.05 * dacs
@@ -90,7 +91,7 @@ def test_terms_views_are_held_one_at_a_time() -> None:
 
 @pytest.mark.slow
 def test_command_prints_a_row_for_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--protocol", "streets", "--network", "daformer-lite0", "--methods", "dacs,mrm", "--precisions", "fp32"]
+    words = ["--protocol", "streets", "--network", NETWORK, "--methods", "dacs,mrm", "--precisions", "fp32"]
     words += ["--format", "csv", "INPUT.CROP", "64x64", "SOLVER.BATCH", "2"]
     monkeypatch.setattr(sys, "argv", ["step_memory.py", *words])
     assert step_memory.main() == 0

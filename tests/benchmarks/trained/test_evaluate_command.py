@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import SMALL
+from conftest import NETWORK, SMALL
 from detectron2.config import CfgNode
 from PIL import Image
 from scipy.sparse import csr_array
@@ -249,7 +250,7 @@ def trained_on_published(folder: Path, source: str) -> Path:
     keys = {key: value for key, value in SMALL.items() if "STREETS" not in key}
     sizes = {"INPUT.SOURCE_RESIZE": (), "INPUT.TARGET_RESIZE": (), "TEST.RESIZE": (), "SOLVER.ITERS": 1}
     overrides = keys | sizes | {"DATA.ROOT": str(root), "NUM_WORKERS": 0}
-    cfg = RunSpec(f"{source}-cityscapes", "source-only", "daformer-lite0", 0, overrides).resolve()
+    cfg = RunSpec(f"{source}-cityscapes", "source-only", None, 0, overrides).resolve()
     run = run_folder(folder, cfg)
     assert run_one(Run.at(run, cfg), RunWatcher()).content["status"] == "finished"
     return run
@@ -293,7 +294,7 @@ def test_another_protocol_is_looked_for_where_the_run_had_its_data(
     (tmp_path / "data/cityscapes").rename(beside / "cityscapes")
     places = {"LAYOUT": "cityscapes", "FOLDER": "cityscapes"}
     data = {"SOURCE": places, "TARGET": places, "VAL": places | {"SPLIT": "val"}}
-    (beside / "mine.yaml").write_text(yaml.safe_dump({"NETWORK": "daformer-lite0", "DATA": data}))
+    (beside / "mine.yaml").write_text(yaml.safe_dump({"NETWORK": NETWORK, "DATA": data}))
     ended = evaluate("--run", str(run), "--protocol", str(beside / "mine.yaml"))
     assert (ended.code, ended.err) == (0, "")
     assert "Images at their own size, taken whole." in ended.out
@@ -302,6 +303,8 @@ def test_another_protocol_is_looked_for_where_the_run_had_its_data(
 
 @pytest.mark.slow
 def test_windows_that_the_network_does_not_take_are_told_in_one_line(evaluate: Command, run: Path) -> None:
+    shutil.rmtree(run)
+    copied(trained("dacs", "daformer-lite0"), run)
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["TEST"] |= {"SLIDING": True, "WINDOW": [4, 4]}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
@@ -345,6 +348,8 @@ def test_what_cannot_be_scored_is_told_in_one_line(evaluate: Command, run: Path,
 
 
 def test_a_damaged_evaluation_is_told_in_one_line(evaluate: Command, run: Path) -> None:
+    shutil.rmtree(run)
+    copied(trained("dacs", "daformer-lite0"), run)
     (run / "evaluation.json").write_text("[")
     ended = evaluate()
     assert_one_line(ended, "evaluation.json: expected what this command writes")

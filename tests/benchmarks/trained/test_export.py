@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import NETWORK
 from detectron2.config import CfgNode
 from full_disk import largest_file
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, trained
@@ -76,10 +77,10 @@ def test_the_checkpoint_is_the_network_alone(
     assert {key.split(".")[0] for key in content["model"]} == {"encoder", "decoder"}
     described = content["segshift"]
     assert described["class_names"] == list(CITYSCAPES.names) and described["class_colours"][0] == [128, 64, 128]
-    assert described["config"]["NETWORK"] == "daformer-lite0" and described["config"]["TEST.WINDOW"] == []
+    assert described["config"]["NETWORK"] == NETWORK and described["config"]["TEST.WINDOW"] == []
     assert (described["model"], described["run"]) == (model, trained().name)
     # By the name of a network, as --weights FILE of run.py takes it
-    rebuilt = build_segmentor("daformer-lite0", 19, str(path)).eval()
+    rebuilt = build_segmentor(NETWORK, 19, str(path)).eval()
     with torch.no_grad():
         assert torch.equal(rebuilt(images), original(images))
     student = build_student(small_config("mrm", overrides={"WEIGHTS": str(path)})).state_dict()
@@ -116,7 +117,7 @@ def test_the_program_needs_torch_alone(export: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["daformer-mitb0", "deeplabv2-r50", "deeplabv3plus-r50"])
+@pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50", "deeplabv3plus-r50"])
 def test_other_networks_can_be_traced_for_any_number_of_images(name: str) -> None:
     torch.manual_seed(0)
     segmentor = build_segmentor(name, 19, "none").eval()
@@ -211,7 +212,7 @@ def test_a_network_that_cannot_be_traced_leaves_its_checkpoint(
     monkeypatch.setattr(torch.export, "export", no_program)
     ended = export("--output", "net.pth", "--size", "64x64")
     assert ended.code == 1
-    assert ended.err == "error: daformer-lite0 cannot be exported by torch.export: data-dependent branch\n"
+    assert ended.err == f"error: {NETWORK} cannot be exported by torch.export: data-dependent branch\n"
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
@@ -234,7 +235,6 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     [
         ("--size 64", "--size is '64', expected a width and a height such as 1024x512"),
         ("--size 0x64", "--size is '0x64', expected"),
-        ("--size 8x8", "--size 8x8: daformer-lite0 cannot be run on it (Calculated padded input size"),
         ("--output net.onnx", "--output net.onnx: expected a name that ends in .pth"),
         ("--output file/net.pth --size 64x64", "file/net.pth: cannot be written"),
         ("--run nowhere", "--run nowhere: no such folder"),
@@ -244,3 +244,11 @@ def test_what_cannot_be_exported_is_told_in_one_line(export: Command, tmp_path: 
     (tmp_path / "file").touch()
     assert_one_line(export(*words.split()), line)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+def test_a_size_that_the_network_does_not_take_is_told_in_one_line(export: Command, tmp_path: Path) -> None:
+    run = str(trained("dacs", "daformer-lite0"))
+    line = "--size 8x8: daformer-lite0 cannot be run on it (Calculated padded input size"
+    assert_one_line(export("--run", run, "--size", "8x8"), line)
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import NETWORK
 from full_disk import largest_file
 from huggingface_hub import ModelCard
 from record_files import read_record, write_record
@@ -51,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_a_folder_has_what_is_needed_and_no_more(published: Path) -> None:
     assert set(contents(published)) == FILES
-    assert published.name == f"streets-dacs-daformer-lite0-seed0-{trained().name}"
+    assert published.name == f"streets-dacs-{NETWORK}-seed0-{trained().name}"
     checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=published, capture_output=True, text=True)
     assert checked.returncode == 0 and checked.stdout.count(": OK") == len(FILES) - 1
     state, expected = read_state_dict(str(published)), network(trained()).state_dict()
@@ -92,7 +93,7 @@ def test_the_teacher_is_another_folder(command: Command, tmp_path: Path) -> None
 def test_the_card_says_what_was_measured_and_how_to_make_it(published: Path) -> None:
     card = ModelCard.load(published / "README.md")
     assert card.data.license == "apache-2.0" and card.data.datasets == ["streets"] and card.data.metrics == ["mean_iou"]
-    assert {"dacs", "daformer-lite0", "unsupervised-domain-adaptation"} <= set(card.data.tags)
+    assert {"dacs", NETWORK, "unsupervised-domain-adaptation"} <= set(card.data.tags)
     miou = (read_record(trained()) or {})["result"]["student"]["miou"]
     assert card.data.eval_results[0].metric_value == round(miou, 2)
     text = card.text

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL, pairs
+from conftest import NETWORK, SMALL, pairs
 from fake_hub import COMMIT, NAME, FakeHub, fake_hub
 from huggingface_hub import errors
 from record_files import read_record
@@ -165,9 +165,9 @@ def small() -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_it_fits_its_own_network_and_classes_alone(folder: Path) -> None:
-    own = "they are of daformer-lite0 with 19 classes"
-    with pytest.raises(MethodError, match=rf"do not fit daformer-lite0, {own}: .* of other shape"):
-        build_segmentor("daformer-lite0", 5, str(folder))
+    own = f"they are of {NETWORK} with 19 classes"
+    with pytest.raises(MethodError, match=rf"do not fit {NETWORK}, {own}: .* of other shape"):
+        build_segmentor(NETWORK, 5, str(folder))
     with pytest.raises(MethodError, match=rf"do not fit deeplabv2-r50, {own}: .* missing"):
         build_segmentor("deeplabv2-r50", 19, str(folder))
 
