@@ -221,7 +221,7 @@ def make_trials(
     from ablations.study.study import open_study
     from ablations.study.trial_progress import TrialProgress
     from ablations.study.trial_reporter import trials_over
-    from benchmarks.config.published_network import other_networks
+    from benchmarks.config.remarks import remarks
     from benchmarks.config.run import Run
     from benchmarks.launch.elsewhere import run_pool
     from benchmarks.launch.run_checks import check_runs
@@ -231,7 +231,7 @@ def make_trials(
     study, points = open_study(search, storage.optuna)
     trials = arguments.trials or points or USUAL_TRIALS
     print(f"study {search.name}: {trials} trials, {launcher.parallel} at a time, in {storage.shown}", flush=True)
-    for line in other_networks([search.cfg]):
+    for line in remarks([search.cfg]):
         print(line, flush=True)
     if trials_over(study) < trials:  # a report alone needs no data
         check_runs([Run.of(spec, arguments.output) for spec in search.ends()], launcher)

@@ -1,8 +1,8 @@
 """Multiply-adds of one module, counted by fvcore, with what it does not know.
 
 fvcore calls a multiply-add a FLOP; here it is a multiply-add, or MAC, and 1 multiply-add = 2 FLOPs. What fvcore makes
-of the rest is kept: batch norm 2 and layer norm 5 a value, bilinear interpolation 4 a value made, average pooling 1 a
-value taken; biases, sums, products and activations of single values are free.
+of the rest is kept: batch norm 2 and layer norm 5 a value, bilinear interpolation 4 a value made (and bicubic 16, which
+it does not know), average pooling 1 a value taken; biases, sums, products and activations of single values are free.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from fvcore.nn import FlopCountAnalysis
-from fvcore.nn.jit_handles import get_shape
+from fvcore.nn.jit_handles import elementwise_flop_counter, get_shape
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
@@ -60,6 +60,7 @@ def count(module: nn.Module, *args: Any, **kwargs: Any) -> Count:
     leaves, structure = tree_flatten(zeros)
     analysis = FlopCountAnalysis(_OfTensors(network, leaves, structure), tuple(filter(torch.is_tensor, leaves)))
     analysis.set_op_handle("aten::scaled_dot_product_attention", attention_macs)
+    analysis.set_op_handle("aten::upsample_bicubic2d", elementwise_flop_counter(0, 16))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _attention_in_the_open():
         total = int(analysis.total())

@@ -19,7 +19,7 @@ from ablations.study.search_rerun import dashboard_line, rerun_command, write_gr
 from ablations.study.study import Objective, Search
 from ablations.sweep.grid_checks import label_of
 from benchmarks.config.keys import PLACE_KEYS
-from benchmarks.config.published_network import other_networks
+from benchmarks.config.remarks import remarks
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.files_first import not_written
 from results.plots.files import FORMATS
@@ -206,7 +206,7 @@ def _caption(search: Search, counts: str) -> str:
         f"{cfg.SOLVER.ITERS} iterations, seed {search.seed}.{held} {counts}. Objective: "
         f"{' and '.join(f'{each.title} ({each.direction})' for each in search.objectives)}; sampler {search.sampler}, "
         f"pruner {search.pruner}. mIoU is of the student at the last iterate."
-        + "".join(f" {line}." for line in other_networks([cfg]))
+        + "".join(f" {line}." for line in remarks([cfg]))
     )
 
 

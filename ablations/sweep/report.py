@@ -15,7 +15,7 @@ from ablations.sweep.grid_checks import label_of
 from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import beside
 from benchmarks.config.keys import flatten
-from benchmarks.config.published_network import other_networks
+from benchmarks.config.remarks import remarks
 from results.plots.files import FORMATS, write_figure
 from results.plots.style import COLUMN
 from results.records.images import about_images
@@ -82,7 +82,7 @@ def report(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title:
         frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
     frame["runs"] = [" ".join(run.folder.name for run in row.runs) for row in rows]
     caption = _caption(grid, rows, overrides, title, said(runs)) + " " + sources(published)
-    caption = caption.rstrip() + "".join(f" {line}." for line in other_networks(row.cfg for row in rows))
+    caption = caption.rstrip() + "".join(f" {line}." for line in remarks(row.cfg for row in rows))
     folders = [run.folder for row in rows for run in row.runs]
     if left_out := damaged(folders, runs):
         caption += f" Left out, since their records are damaged: {', '.join(folder.name for folder in left_out)}."

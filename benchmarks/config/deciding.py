@@ -50,8 +50,8 @@ def used_values(cfg: CfgNode) -> dict[str, Any]:
 def idle_keys(cfg: CfgNode) -> set[str]:
     """Used keys that decide nothing in this run, whatever their value.
 
-    What a weight of 0 or a warm-up of 0 iterations makes idle, labels of the target but for the oracle, things without
-    feature distance.
+    What a weight of 0, a warm-up of 0 iterations or a frozen encoder makes idle, labels of the target but for the
+    oracle, things without feature distance.
     """
     recipe = parse(cfg.METHOD)
     idle = set() if recipe.oracle else {"DATA.TARGET.LABELS", "DATA.TARGET.IDS"}
@@ -59,6 +59,8 @@ def idle_keys(cfg: CfgNode) -> set[str]:
         idle.add("DATA.THINGS")
     if cfg.SOLVER.WARMUP_ITERS == 0:
         idle.add("SOLVER.WARMUP_FACTOR")
+    if cfg.SOLVER.FREEZE_ENCODER:
+        idle |= {"SOLVER.ENCODER_LR", "SOLVER.LAYER_DECAY"}
     for name in recipe.terms:
         section = f"TERMS.{config_name(name)}."
         if cfg.TERMS[config_name(name)].WEIGHT == 0:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from detectron2.config import CfgNode as CN
 
 from benchmarks.config.ranges import pixels_at, several, size
-from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share
+from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share, within
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
 from methods.framework.term import TERMS
@@ -163,6 +163,10 @@ def declared() -> _Section:
     cfg.SOLVER.MOMENTUM = share(0.9)  # momentum of sgd
     cfg.SOLVER.ENCODER_LR = at_least_zero(6e-5)  # learning rate of the encoder, after the warm-up
     cfg.SOLVER.DECODER_LR = at_least_zero(6e-4)  # learning rate of the decoder, after the warm-up
+    # What ENCODER_LR is multiplied by for each layer of the encoder below the last, of networks dinov2-* and dinov3-*.
+    cfg.SOLVER.LAYER_DECAY = within(1.0, "above 0, up to 1", lambda value: 0 < value <= 1)
+    # Train the decoder alone: the encoder stays as WEIGHTS has it, in eval mode, and the teacher shares it.
+    cfg.SOLVER.FREEZE_ENCODER = False
     cfg.SOLVER.WEIGHT_DECAY = at_least_zero(0.01)  # weight decay; 0 on the norms of networks that ask for it
     # Iterations in which the rates rise linearly from WARMUP_FACTOR of them.
     cfg.SOLVER.WARMUP_ITERS = at_least_zero(1500)

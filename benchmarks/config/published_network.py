@@ -12,7 +12,7 @@ from results.records.published import Names, read_published
 
 
 def other_networks(configs: Iterable[CfgNode]) -> list[str]:
-    """One line for each host that runs under a protocol with published figures of it, but on none of their networks.
+    """One line for each host that runs under a protocol with figures of its own network, but on none that has one.
 
     Nothing is said under other protocols, as the embedded one or the user's own: no figure there is to be met. Add-ons
     are published on their host's network.
@@ -23,7 +23,7 @@ def other_networks(configs: Iterable[CfgNode]) -> list[str]:
         if cfg.PROTOCOL_FILE or not host.network or host.network == cfg.NETWORK:
             continue
         figures = [names for names in _published() if names.protocol == cfg.PROTOCOL]
-        if not any(parse(names.method).host is host for names in figures):
+        if not any((parse(names.method).host, names.network) == (host, host.network) for names in figures):
             continue
         if any((names.method, names.network) == (cfg.METHOD, cfg.NETWORK) for names in figures):
             continue

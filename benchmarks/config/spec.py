@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 import datasets.streets
 from benchmarks.config.keys import SET_ELSEWHERE, WRITERS, config_name, flatten, from_node, get_config, ranges
 from benchmarks.config.label_space import check_classes, reported
+from benchmarks.config.network_sizes import fit_sizes
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values
@@ -41,6 +42,8 @@ class RunSpec:
     def resolve(self) -> CfgNode:
         """Defaults, then the protocol, then the recipe (which sees overridden DATA), then the overrides; frozen.
 
+        Sizes that are not overridden are those that fit the network (`benchmarks.config.network_sizes`).
+
         Raises:
             ConfigError or MethodError: an unknown name or key, or a value out of range, in one line.
         """
@@ -67,6 +70,7 @@ class RunSpec:
         if cfg.DATA.STREETS.SOURCE_IMAGES:
             cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
         _check(cfg, self.overrides)
+        fit_sizes(cfg, self.overrides.keys())
         cfg.NUMERICS = numerics(cfg)
         cfg.PLUGINS = used_plugins(cfg.METHOD, cfg.NETWORK)
         cfg.freeze()

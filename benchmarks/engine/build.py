@@ -49,6 +49,13 @@ def build_student(cfg: CfgNode) -> Segmentor:
     """The network, initialized from the run's seed; on the CPU."""
     seed_pass(cfg.SEED, "initialize", "network")
     segmentor = build_segmentor(cfg.NETWORK, len(label_space(cfg).names), cfg.WEIGHTS)
+    if cfg.SOLVER.LAYER_DECAY != 1 and not segmentor.encoder.layers():
+        raise ConfigError(
+            f"SOLVER.LAYER_DECAY is {cfg.SOLVER.LAYER_DECAY}, expected 1.0 for {cfg.NETWORK}, whose encoder tells no "
+            "layers; dinov2-* and dinov3-* do"
+        )
+    if cfg.SOLVER.FREEZE_ENCODER:
+        segmentor.encoder.freeze()
     resolutions = from_node(MultiResolution, cfg.HRDA)
     if not resolutions.enabled:
         return segmentor

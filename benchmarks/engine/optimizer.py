@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from methods.framework.term import TERMS, Term
-from methods.networks import Segmentor
+from methods.networks import Encoder, Segmentor
 
 Group = dict[str, Any]
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -29,13 +29,7 @@ def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]
 def parameter_groups(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> list[tuple[str, Group]]:
     """The optimizer's groups, each with the name of what it is of; those without parameters are left out."""
     solver = cfg.SOLVER
-    norms = [] if student.encoder.decay_norms else list(_norm_parameters(student.encoder))
-    known = {id(parameter) for parameter in norms}
-    others = [p for p in student.encoder.parameters() if id(p) not in known]
-    groups: list[tuple[str, Group]] = [
-        ("encoder", {"params": others, "lr": solver.ENCODER_LR}),
-        ("encoder norms", {"params": norms, "lr": solver.ENCODER_LR, "weight_decay": 0.0}),
-    ]
+    groups = [] if student.encoder.frozen else list(_encoder_groups(solver, student.encoder))
     # The decoder, and the attention where a student sees two resolutions: the published settings' "head".
     head = [parameter for name, parameter in student.named_parameters() if not name.startswith("encoder.")]
     groups.append(("decoder", {"params": head, "lr": solver.DECODER_LR}))
@@ -45,6 +39,18 @@ def parameter_groups(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]
         name = next((name for name, cls in TERMS.items() if cls is type(term)), type(term).__name__)
         groups.append((name, {"params": trained, "lr": rate}))
     return [(name, group) for name, group in groups if group["params"]]
+
+
+def _encoder_groups(solver: CfgNode, encoder: Encoder) -> Iterator[tuple[str, Group]]:
+    """The encoder's groups: one, or with a LAYER_DECAY one a layer; norms apart where they are not decayed."""
+    layers = [list(encoder.parameters())] if solver.LAYER_DECAY == 1 else encoder.layers()
+    spared = set() if encoder.decay_norms else {id(parameter) for parameter in _norm_parameters(encoder)}
+    for depth, parameters in enumerate(layers):
+        name = "encoder" if len(layers) == 1 else f"encoder layer {depth}"
+        rate = solver.ENCODER_LR * solver.LAYER_DECAY ** (len(layers) - 1 - depth)
+        yield name, {"params": [p for p in parameters if id(p) not in spared], "lr": rate}
+        norms = [p for p in parameters if id(p) in spared]
+        yield f"{name} norms", {"params": norms, "lr": rate, "weight_decay": 0.0}
 
 
 def _norm_parameters(module: nn.Module) -> Iterable[nn.Parameter]:

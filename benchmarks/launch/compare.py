@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.cli.run_options import INLINE
 from benchmarks.cli.run_progress import RunProgress
 from benchmarks.config.keys import PLACE_KEYS
-from benchmarks.config.published_network import other_networks
+from benchmarks.config.remarks import remarks
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.core.files_first import write_then_show
@@ -77,7 +77,7 @@ def compare_methods(
     caption = (
         f"{first.PROTOCOL}, {first.NETWORK}, {classes} classes. {table.notes}"
         + (f" {without}." if (without := said(frame)) else "")
-        + "".join(f" {line}." for line in other_networks(run.cfg for run in runs))
+        + "".join(f" {line}." for line in remarks(run.cfg for run in runs))
         + about_images(folders, unrecorded=not first.DATA.STREETS.SOURCE_IMAGES)
         + (f" Set: {changed}." if changed and not quick else "")
         + (f" {QUICK_WARNING}." if quick else "")
@@ -131,7 +131,7 @@ def make_runs(
     over = {} if force else {job.run.folder: record for job in jobs if (record := _over(job.run.folder))}
     missing = [job for job in jobs if job.run.folder not in over]
     if missing:  # a table alone needs neither
-        for line in other_networks(job.run.cfg for job in missing):
+        for line in remarks(job.run.cfg for job in missing):
             print(line, flush=True)
         check_runs([job.run for job in missing], launcher)
     try:

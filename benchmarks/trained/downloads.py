@@ -73,7 +73,7 @@ def fetch(weights: PublishedWeights) -> str:
     if isinstance(weights, PackagedFile) or is_here(weights):
         return f"{weights.name}: here already, {weights.cached() or weights.find()}"
     destination = weights.destination()
-    digest = download(weights.name, weights.url(), destination, weights.sha256)
+    digest = download(weights.name, weights.url(), destination, weights.sha256, weights.access(), weights.token())
     if not weights.sha256:
         told = f"SHA-256 {digest}, which could not be compared: its publisher records none"
     elif len(weights.sha256) < len(digest):
@@ -83,7 +83,9 @@ def fetch(weights: PublishedWeights) -> str:
     return f"{weights.name}: {destination}, {told}"
 
 
-def download(name: str, url: str, destination: Path, sha256: str) -> str:
+def download(
+    name: str, url: str, destination: Path, sha256: str, access: str = "", token: str | None = None
+) -> str:
     """Download ``url``, and give it its name ``destination`` when it is whole and its content the recorded one.
 
     Args:
@@ -91,6 +93,8 @@ def download(name: str, url: str, destination: Path, sha256: str) -> str:
         url: the address.
         destination: the file; its folder is made, a file that is there is replaced.
         sha256: hexadecimal digest or its first digits; "" where none is known.
+        access: how one is let to it, for the line where one is not.
+        token: sent to that address, and to none that it leads on to.
 
     Returns:
         The SHA-256 of what came, 64 hexadecimal digits.
@@ -102,7 +106,7 @@ def download(name: str, url: str, destination: Path, sha256: str) -> str:
     partial = destination.with_name(f"{destination.name}.{os.getpid()}.part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        digest = _stream(name, url, partial)
+        digest = _stream(name, url, partial, token)
         if not digest.startswith(sha256):
             raise ConfigError(
                 f"weights {name}: what {url} sent has SHA-256 {digest}, expected {expected_digest(sha256)}; "
@@ -110,14 +114,16 @@ def download(name: str, url: str, destination: Path, sha256: str) -> str:
             )
         partial.replace(destination)
     except (OSError, http.client.HTTPException) as error:
-        raise ConfigError(f"weights {name}: not fetched, {_reason(error)}{by_hand}") from error
+        refused = isinstance(error, HTTPError) and error.code in (401, 403) and access
+        way_out = f": {access}" if refused else by_hand
+        raise ConfigError(f"weights {name}: not fetched, {_reason(error)}{way_out}") from error
     finally:
         if partial.exists():
             partial.unlink()
     return digest
 
 
-def _stream(name: str, url: str, file: Path) -> str:
+def _stream(name: str, url: str, file: Path, token: str | None) -> str:
     """Write what the address sends to ``file`` and return its SHA-256; OSError where it ends early.
 
     torch.hub's `download_url_to_file` waits for ever for a silent server, takes what ended early for whole where no
@@ -125,6 +131,8 @@ def _stream(name: str, url: str, file: Path) -> str:
     """
     digest, received = hashlib.sha256(), 0
     request = Request(url, headers={"User-Agent": "segshift"})
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     with urlopen(request, timeout=SILENCE_SECONDS) as response, file.open("wb") as out:
         length = response.headers.get("Content-Length")
         expected = int(length) if length is not None else None

@@ -71,6 +71,10 @@ def _of_weights(cfg: CfgNode) -> Iterator[str]:
         yield f"the weights that training began with ({cfg.WEIGHTS}): {where}"
     elif known.name.startswith("nvidia/mit-"):
         yield _MIT.format(name=known.name)
+    elif known.name.startswith("facebook/dinov2-"):
+        yield f"DINOv2 ({known.name}, Meta): Apache-2.0, as its model card says; https://github.com/facebookresearch/dinov2"
+    elif known.name.startswith("facebook/dinov3-"):
+        yield f"DINOv3 ({known.name}, Meta): the terms of the DINOv3 License, on its page of the Hugging Face hub"
     elif known.name.startswith(DETECTRON2):
         zoo = "detectron2's model zoo, https://github.com/facebookresearch/detectron2"
         yield f"{known.name}: the terms of {zoo}; {_IMAGENET}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from detectron2.config import CfgNode
 
 from benchmarks.config.changed import Changed
-from benchmarks.config.published_network import other_networks
+from benchmarks.config.remarks import remarks
 from benchmarks.trained.licences import CODE, data_names, terms
 from benchmarks.trained.made_again import training_command
 from benchmarks.trained.opened_run import TrainedRun
@@ -147,7 +147,7 @@ def _differs(run: TrainedRun, record: Record, changed: Changed | None) -> str:
         lines.append("The protocol is of a file of its own, which is not here to be compared with.")
     elif not published:
         lines.append("No figures are published under this protocol: what follows is compared with its own settings.")
-    lines += [f"{line}." for line in other_networks([cfg])]
+    lines += [f"{line}." for line in remarks([cfg])]
     if changed:
         lines.append("Set otherwise than protocol and method have it:")
         lines += [f"- `{key}` {_shown(own)} (usual: {_shown(usual)})" for key, (own, usual) in changed.items()]

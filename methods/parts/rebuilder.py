@@ -14,9 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from methods.networks.channel_norm import ChannelLayerNorm
+
 
 class Rebuilder(nn.Module):
-    """Embed the last stage as tokens, replace masked ones, run Transformer blocks, project to every scale."""
+    """Embed the last stage as tokens, replace masked ones, run Transformer blocks, project to every scale.
+
+    Channel norms have eps 1e-6, the norms of the Transformer torch's 1e-5, as the authors' have.
+    """
 
     def __init__(
         self,
@@ -92,19 +97,6 @@ class Rebuilder(nn.Module):
                 out = F.interpolate(out, feature.shape[-2:], mode="bilinear", align_corners=False)
             rebuilt.append(out)
         return rebuilt
-
-
-class ChannelLayerNorm(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, H, W); eps is 1e-6, as timm's LayerNorm2d in the authors' module has it.
-
-    The norms of the Transformer are torch's, with 1e-5, as theirs.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def upsampling(size: tuple[int, int], resolution: int) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from methods.networks import Segmentor
+from methods.networks import Encoder, Segmentor
 
 
 class Teacher(nn.Module):
@@ -16,20 +17,22 @@ class Teacher(nn.Module):
 
     Parameters are averaged, buffers are not: the teacher's batch norms stay in train mode, so they normalise with the
     statistics of the target batch they see, and keep running statistics of their own for evaluation. Dropout and drop
-    path are off. Both follow the authors' code of DACS, DAFormer and MIC.
+    path are off. Both follow the authors' code of DACS, DAFormer and MIC. An encoder that is frozen is the student's.
     """
 
     def __init__(self, student: Segmentor, momentum: float) -> None:
         """Copy the student; ``momentum`` is the average's upper bound alpha, in [0, 1)."""
         super().__init__()
         self.momentum = momentum
-        self.segmentor = copy.deepcopy(student).requires_grad_(False)
+        shared = {id(encoder): encoder for encoder in _frozen(student)}  # what is not trained has no average
+        self.segmentor = copy.deepcopy(student, shared).requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> Teacher:
         super().train(False)
+        frozen = {module for encoder in _frozen(self) for module in encoder.modules()}
         for module in self.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, _BatchNorm) and module not in frozen:
                 module.train(mode)
         return self
 
@@ -41,9 +44,15 @@ class Teacher(nn.Module):
         student, and the warm-up ends where 1 - 1 / (t + 1) passes alpha (DACS, section 3.1 and its code).
         """
         alpha = min(1 - 1 / (iteration + 2), self.momentum)
-        torch._foreach_lerp_(list(self.segmentor.parameters()), list(student.parameters()), 1 - alpha)
+        both = zip(self.segmentor.parameters(), student.parameters(), strict=True)
+        averages, parameters = zip(*(pair for pair in both if pair[0] is not pair[1]), strict=True)
+        torch._foreach_lerp_(averages, parameters, 1 - alpha)
 
     @torch.no_grad()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) images in [0, 1] -> (B, K, H, W) logits."""
         return self.segmentor(images)
+
+
+def _frozen(network: nn.Module) -> Iterator[Encoder]:
+    return (module for module in network.modules() if isinstance(module, Encoder) and module.frozen)

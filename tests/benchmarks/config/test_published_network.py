@@ -36,6 +36,7 @@ from results.records.record import FINISHED
         ("gta-cityscapes", "source-only", None, []),  # has none
         ("cityscapes-acdc", "dacs", None, []),  # none under this protocol
         ("streets", "daformer", None, []),  # nor here
+        ("gta-cityscapes-vfm", "dacs", None, []),  # figures of foundation networks, none of the host's usual one
     ],
 )  # fmt: skip
 def test_which_network_is_told(protocol: str, method: str, network: str | None, lines: list[str]) -> None:

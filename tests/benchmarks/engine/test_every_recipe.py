@@ -12,6 +12,7 @@ from conftest import NETWORK
 from detectron2.config import CfgNode
 from scores import assert_scores
 from tiny_published import write_published
+from tiny_vit import DAFORMER, register_tiny
 
 from benchmarks.config.protocol_file import protocols
 from benchmarks.config.run import Run
@@ -21,6 +22,7 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from datasets import streets
 from methods.framework.recipes import PARTS, parse
 
+VFM = "gta-cityscapes-vfm"
 OWN = str(ROOT / "examples/own_data/folders.yaml")
 HOSTS = [name for name, part in PARTS.items() if part.host]
 ADD_ONS = [name for name, part in PARTS.items() if not part.host]
@@ -69,15 +71,20 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
         sizes |= {"DATA.STREETS.SOURCE_IMAGES": 3, "DATA.STREETS.TARGET_IMAGES": 3, "DATA.STREETS.VAL_IMAGES": 1}
     else:
         sizes["DATA.ROOT"] = str(root)
-    # On one protocol the network of the embedded benchmark, on the others the one that is trained in no time.
-    network = None if protocol == "streets" else NETWORK
+    if protocol == VFM:  # images as they are, of which patches and both resolutions fit 64x64
+        sizes["INPUT.CROP"] = (64, 64)
+    # On one protocol the network of the embedded benchmark, on the others one that is trained in no time.
+    network = {"streets": None, VFM: DAFORMER}.get(protocol, NETWORK)
     return RunSpec(protocol, recipe, network, overrides={**SMALL, **sizes}).resolve()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", [*protocols(), OWN], ids=lambda path: Path(path).stem)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_two_steps(recipe: str, protocol: str, root: Path, tmp_path: Path) -> None:
+def test_two_steps(
+    recipe: str, protocol: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_tiny(monkeypatch)
     cfg = shrunk(protocol, recipe, root)
     record = run_one(Run.at(tmp_path, cfg), RunWatcher()).content
     if recipe == "target-only" and protocol in (OWN, "cityscapes-darkzurich"):  # their training images have no labels

@@ -20,7 +20,7 @@ from benchmarks.trained import downloads
 from benchmarks.trained.downloads import download, fetch, listing, named
 from methods.base.errors import MethodError
 from methods.networks import NETWORKS, build_segmentor
-from methods.networks.published_weights import PUBLISHED, PackagedFile, TorchHubFile
+from methods.networks.published_weights import PUBLISHED, HubFile, PackagedFile, TorchHubFile
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB, several chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -31,6 +31,15 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/absent.pth":
             self.send_error(404)
+            return
+        if self.path == "/gated.pth":  # as the hub: those who are let in are sent on to another address
+            allowed = self.headers["Authorization"] == "Bearer secret"
+            self.send_response(302 if allowed else 401)
+            self.send_header("Location", "/sent_on.pth")
+            self.end_headers()
+            return
+        if self.path == "/sent_on.pth" and self.headers["Authorization"]:
+            self.send_error(400, "a token that is not mine")
             return
         self.send_response(200)
         if self.path != "/unsized.pth":
@@ -176,6 +185,30 @@ def test_a_fetched_file_is_what_training_finds(
         if weights.sha256:
             with pytest.raises(MethodError, match=rf"has SHA-256 {DIGEST}, expected {weights.sha256}.*; remove it and"):
                 weights.find()
+
+
+def test_gated_weights_say_how_to_be_let_to_them(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(HubFile, "url", lambda _: f"{address}/gated.pth")
+    token: list[str | None] = [None]
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: token[0])
+    weights = replace(PUBLISHED["facebook/dinov3-vitb16-pretrain-lvd1689m"], sha256=DIGEST)
+    way_in = (
+        r"it is gated: accept the licence on the page of facebook/dinov3-vitb16-pretrain-lvd1689m on the Hugging Face "
+        r"hub, and log in with `hf auth login`"
+    )
+    with pytest.raises(MethodError, match=rf"or give the path of a checkpoint or 'none' \({way_in}\)$"):
+        weights.find()
+    for token[0] in (None, "of somebody who was not asked"):
+        with pytest.raises(ConfigError, match=rf"not fetched, the server answered 401 Unauthorized: {way_in}$"):
+            fetch(weights)
+    token[0] = "secret"
+    assert fetch(weights).endswith("as recorded")
+    # Where nothing is gated nobody is told who asks.
+    assert PUBLISHED["facebook/dinov2-base"].token() is None
+    assert "gated" not in str(PUBLISHED["facebook/dinov2-base"].access())
 
 
 def test_the_line_names_the_interpreter_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

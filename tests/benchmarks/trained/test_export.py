@@ -15,6 +15,7 @@ import torch
 from conftest import NETWORK
 from detectron2.config import CfgNode
 from full_disk import largest_file
+from tiny_vit import DAFORMER, LINEAR, register_tiny
 from trained_runs import Command, Ended, assert_one_line, call, copied, network, trained
 
 import benchmarks.evaluate
@@ -117,8 +118,11 @@ def test_the_program_needs_torch_alone(export: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50", "deeplabv3plus-r50"])
-def test_other_networks_can_be_traced_for_any_number_of_images(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50", "deeplabv3plus-r50", LINEAR, DAFORMER]
+)
+def test_other_networks_can_be_traced_for_any_number_of_images(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_tiny(monkeypatch)
     torch.manual_seed(0)
     segmentor = build_segmentor(name, 19, "none").eval()
     program, number = exporting._trace(segmentor, noise(2, 64, 64))
