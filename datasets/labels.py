@@ -100,4 +100,8 @@ SYNTHIA_IDS = LabelEncoding.of(
 TRAIN_IDS = LabelEncoding.of(
     GREY, {IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CITYSCAPES.names))}, name="train-ids"
 )
-"""ACDC, Dark Zurich."""
+"""ACDC, Dark Zurich, BDD100K, MUSES."""
+
+WILDDASH_IDS = LabelEncoding.of(GREY, _label_ids(), others=IGNORE, name="wilddash-2")
+"""WildDash 2: Cityscapes ids, and further ones from 34 on (pickup, van, billboard, street light, road marking), which
+count for nothing, as in VFM-UDA's scores (tue-mps/vfm-uda)."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import DataError, unknown_name
-from datasets.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, LabelEncoding
+from datasets.labels import GREY, LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, WILDDASH_IDS, LabelEncoding
+from datasets.mapillary import encoding_by_names
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Layout:
     conditions: tuple[str, ...] = ()  # of weather or daytime, where they have folders of their own
     default_conditions: tuple[str, ...] = ()
     class_sets: tuple[int, ...] = (19,)  # that what learns from these labels is scored on, the usual one first
+    scored: str = "val"  # the split that methods are compared on
+    folder: str = ""  # that it lies in, below the folder of all; "": as its name, with "_"
+    former_label_folder: str = ""  # where an earlier download has the labels
+    class_files: tuple[str, ...] = ()  # JSON that says which id is which class, in place of `label_encoding`; the first
 
     def scan(
         self,
@@ -53,6 +58,9 @@ class Layout:
             raise DataError(f"{self.title} has no labels of split {split!r}: it cannot be used as labelled")
         if conditions and not self.conditions:
             raise DataError(f"{self.title} is not sorted by condition, found {', '.join(conditions)}")
+        if labelled and self.class_files and encoding in (None, self.label_encoding):
+            files = [Path(folder, name) for name in self.class_files]
+            encoding = encoding_by_names(files, self.label_encoding.name)
         items: list[dict[str, Any]] = []
         for condition in conditions or self.default_conditions or ("",):
             if condition and condition not in self.conditions:
@@ -65,6 +73,8 @@ class Layout:
     ) -> Iterator[dict[str, Any]]:
         images = Path(folder, self.image_folder.format(split=split, condition=condition))
         labels = Path(folder, self.label_folder.format(split=split, condition=condition))
+        if self.former_label_folder and not labels.is_dir():
+            labels = Path(folder, self.former_label_folder.format(split=split))
         above = self.image_folder.partition("{condition}")[0].format(split=split)
         empty = True
         for group in self._groups(images):
@@ -184,5 +194,73 @@ LAYOUTS: Mapping[str, Layout] = {
         grouped_by="sequence",
         conditions=("night", "twilight", "day"),
         default_conditions=("night",),
+    ),
+    # Yu et al., CVPR 2020. Of its labels the download has colours and polygons besides; `masks` are of train ids.
+    "bdd100k": Layout(
+        title="BDD100K",
+        download="bdd100k_images_10k.zip and bdd100k_sem_seg_labels_trainval.zip",
+        splits=("train", "val", "test"),
+        unlabelled_splits=("test",),
+        image_folder="images/10k/{split}",
+        label_folder="labels/sem_seg/masks/{split}",
+        image_suffix=".jpg",
+        label_suffix=".png",
+        label_encoding=TRAIN_IDS,
+    ),
+    "mapillary": Layout(
+        title="Mapillary Vistas 1.2",
+        download="mapillary-vistas-dataset_public_v1.2.zip, or that of v2.0, which has the labels of both",
+        splits=("training", "validation", "testing"),
+        unlabelled_splits=("testing",),
+        image_folder="{split}/images",
+        label_folder="{split}/v1.2/labels",
+        image_suffix=".jpg",
+        label_suffix=".png",
+        label_encoding=LabelEncoding.of(GREY, {}, name="mapillary-1.2"),
+        scored="validation",
+        former_label_folder="{split}/labels",
+        class_files=("config_v1.2.json", "config.json"),
+    ),
+    "mapillary-2.0": Layout(
+        title="Mapillary Vistas 2.0",
+        download="mapillary-vistas-dataset_public_v2.0.zip",
+        splits=("training", "validation", "testing"),
+        unlabelled_splits=("testing",),
+        image_folder="{split}/images",
+        label_folder="{split}/v2.0/labels",
+        image_suffix=".jpg",
+        label_suffix=".png",
+        label_encoding=LabelEncoding.of(GREY, {}, name="mapillary-2.0"),
+        scored="validation",
+        folder="mapillary",
+        class_files=("config_v2.0.json",),
+    ),
+    # Zendel et al., CVPR 2022. Only the public part has labels, in one folder.
+    "wilddash2": Layout(
+        title="WildDash 2",
+        download="wd_public_02.zip",
+        splits=("public",),
+        unlabelled_splits=(),
+        image_folder="images",
+        label_folder="labels",
+        image_suffix=".jpg",
+        label_suffix=".png",
+        label_encoding=WILDDASH_IDS,
+        scored="public",
+    ),
+    # Broedermann et al., ECCV 2024. Of its labels the download has ids and colours besides.
+    "muses": Layout(
+        title="MUSES",
+        download="the frame camera's images and the semantic labels, unpacked into one folder",
+        splits=("train", "val", "test"),
+        unlabelled_splits=("test",),
+        image_folder="frame_camera/{split}/{condition}",
+        label_folder="gt_semantic/{split}/{condition}",
+        image_suffix="_frame_camera.png",
+        label_suffix="_gt_labelTrainIds.png",
+        label_encoding=TRAIN_IDS,
+        grouped_by="day or night",
+        conditions=("clear", "fog", "rain", "snow"),
+        default_conditions=("clear", "fog", "rain", "snow"),
     ),
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_files import acdc, cityscapes, gta, message, save_grey, save_image, save_synthia
+from tiny_files import acdc, cityscapes, gta, message, save_grey, save_image, save_palette, save_synthia
 
 from datasets.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS
 from datasets.layouts import LAYOUTS
@@ -93,6 +94,102 @@ def test_dark_zurich_layout_is_of_its_nights_and_has_labels_for_validation_alone
         assert item["file_name"] == f"{tmp_path}/rgb_anon/{split}/{item['relative']}"
         line = message(lambda s=split: layout.scan(tmp_path, s, True))  # type: ignore[misc]
         assert line.startswith(f"Dark Zurich has no labels of split '{split}'")
+
+
+def test_bdd100k_layout_reads_the_masks_of_train_ids(tmp_path: Path) -> None:
+    save_image(tmp_path / "images/10k/val/7d06fefd-f7be05a6.jpg")
+    save_grey(tmp_path / "labels/sem_seg/masks/val/7d06fefd-f7be05a6.png", np.full((6, 8), 13))
+    save_image(tmp_path / "labels/sem_seg/colormaps/val/7d06fefd-f7be05a6.png")
+    (item,) = LAYOUTS["bdd100k"].scan(tmp_path, LAYOUTS["bdd100k"].scored, labelled=True)
+    assert item["image_id"] == "7d06fefd-f7be05a6" and (read_pair(item)[1] == 13).all()
+    assert "no labels of split 'test'" in message(lambda: LAYOUTS["bdd100k"].scan(tmp_path, "test", True))
+
+
+def vistas(root: Path, labels: str, config: str, names: list[str]) -> Path:
+    """One validation image whose label has each class of the list in a column, and the list as the download has it."""
+    save_image(root / "validation/images/_1Gn_xkw7sa_i9GU4mkxxQ.jpg", (len(names), 3))
+    save_palette(root / f"validation/{labels}/_1Gn_xkw7sa_i9GU4mkxxQ.png", [range(len(names))] * 3)
+    about = {"readable": "", "color": [0, 0, 0], "evaluate": True, "instances": False}
+    listed = [{"name": name, **about} for name in names]
+    (root / config).write_text(json.dumps({"labels": listed, "version": "1.2", "mapping": "public"}))
+    return root
+
+
+VISTAS_1 = {
+    "animal--bird": 255, "construction--barrier--curb": 1, "construction--barrier--fence": 4,
+    "construction--barrier--guard-rail": 255, "construction--barrier--wall": 3, "construction--flat--bike-lane": 255,
+    "construction--flat--crosswalk-plain": 255, "construction--flat--road": 0, "construction--flat--sidewalk": 1,
+    "construction--structure--building": 2, "human--person": 11, "human--rider--bicyclist": 12,
+    "human--rider--motorcyclist": 12, "human--rider--other-rider": 12, "marking--crosswalk-zebra": 255,
+    "marking--general": 0, "nature--sky": 10, "nature--terrain": 9, "nature--vegetation": 8, "object--manhole": 0,
+    "object--street-light": 255, "object--support--pole": 5, "object--support--traffic-sign-frame": 255,
+    "object--support--utility-pole": 5, "object--traffic-light": 6, "object--traffic-sign--back": 255,
+    "object--traffic-sign--front": 7, "object--vehicle--bicycle": 18, "object--vehicle--bus": 15,
+    "object--vehicle--car": 13, "object--vehicle--motorcycle": 17, "object--vehicle--on-rails": 16,
+    "object--vehicle--truck": 14, "void--ego-vehicle": 255, "void--unlabeled": 255,
+}  # fmt: skip
+VISTAS_2 = {name: train_id for name, train_id in VISTAS_1.items() if name not in (
+    "human--person", "marking--crosswalk-zebra", "marking--general", "object--traffic-light")} | {
+    "human--person--individual": 11, "human--person--person-group": 11, "marking--continuous--dashed": 0,
+    "marking--discrete--arrow--left": 0, "marking--discrete--crosswalk-zebra": 255,
+    "marking-only--discrete--crosswalk-zebra": 255, "object--traffic-light--pedestrians": 6,
+    "object--traffic-sign--direction-front": 7, "object--traffic-sign--direction-back": 255,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels", "config", "classes"),
+    [
+        ("mapillary", "labels", "config.json", VISTAS_1),  # the download of 1.2
+        ("mapillary", "v1.2/labels", "config_v1.2.json", VISTAS_1),  # that of 2.0
+        ("mapillary-2.0", "v2.0/labels", "config_v2.0.json", VISTAS_2),
+    ],
+)
+def test_mapillary_has_the_classes_of_its_own_list(
+    tmp_path: Path, layout: str, labels: str, config: str, classes: dict[str, int]
+) -> None:
+    names = sorted(classes, reverse=True)  # an id is a place in the list, whatever it is in a usual one
+    vistas(tmp_path, labels, config, names)
+    found = LAYOUTS[layout]
+    (item,) = found.scan(tmp_path, found.scored, labelled=True, encoding=found.label_encoding)
+    assert read_pair(item)[1][0].tolist() == [classes[name] for name in names]
+    own = TRAIN_IDS
+    assert found.scan(tmp_path, found.scored, labelled=True, encoding=own)[0]["label_encoding"] == own
+
+
+def test_mapillary_without_a_list_of_its_classes_is_told(tmp_path: Path) -> None:
+    layout, file = LAYOUTS["mapillary"], vistas(tmp_path, "labels", "config.json", sorted(VISTAS_1)) / "config.json"
+
+    def told() -> str:
+        return message(lambda: layout.scan(tmp_path, "validation", True))
+
+    file.write_text("[1]")
+    assert told().startswith(f"{file}: damaged (TypeError")
+    vistas(tmp_path, "labels", "config.json", [name for name in VISTAS_1 if "terrain" not in name])
+    assert "none of them terrain" in told()
+    file.unlink()
+    assert told().startswith(f"{tmp_path}/config_v1.2.json: cannot be read (No such file")
+
+
+def test_wilddash_layout_has_cityscapes_ids_and_further_ones_that_count_for_nothing(tmp_path: Path) -> None:
+    save_image(tmp_path / "images/at0000_100000.jpg", (5, 3))
+    save_grey(tmp_path / "labels/at0000_100000.png", [[7, 33, 34, 35, 38]] * 3)
+    layout = LAYOUTS["wilddash2"]
+    (item,) = layout.scan(tmp_path, layout.scored, labelled=True)
+    assert read_pair(item)[1][0].tolist() == [0, 18, 255, 255, 255]
+
+
+def test_muses_layout_has_its_weathers_by_day_and_night(tmp_path: Path) -> None:
+    for number, (weather, time) in enumerate([("clear", "day"), ("clear", "night"), ("fog", "day"), ("rain", "night"),
+                                              ("snow", "day")]):  # fmt: skip
+        stem = f"val/{weather}/{time}/REC{number:04d}_frame_079714"
+        save_image(tmp_path / f"frame_camera/{stem}_frame_camera.png")
+        save_grey(tmp_path / f"gt_semantic/{stem}_gt_labelTrainIds.png", np.full((6, 8), number))
+        save_grey(tmp_path / f"gt_semantic/{stem}_gt_labelIds.png", np.full((6, 8), 26))
+    items = LAYOUTS["muses"].scan(tmp_path, "val", labelled=True)
+    assert [int(read_pair(item)[1].max()) for item in items] == [0, 1, 2, 3, 4]
+    (item,) = LAYOUTS["muses"].scan(tmp_path, "val", True, conditions=("rain",))
+    assert item["relative"] == "rain/night/REC0003_frame_079714_frame_camera.png"
 
 
 def test_unlabelled_scan_needs_no_label_folder(tmp_path: Path) -> None:
