@@ -17,6 +17,7 @@ from datasets.loading import in_order
 from datasets.randomness import keyed_rng
 from datasets.rare_classes import RareClassSampler
 from datasets.reading import read_image, read_pair
+from datasets.resized_files import ResizedFiles
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,12 +57,14 @@ class PairedBatches(Dataset):
         cache_bytes: int = 512 * 2**20,
         rank: int = 0,
         ranks: int = 1,
+        resized: tuple[ResizedFiles | None, ResizedFiles | None] = (None, None),
     ) -> None:
         """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each domain.
 
         Of `ranks` processes that have a batch together the `rank`-th gets its images alone, in the batch's order.
 
-        `cache_bytes` bounds the decoded and resized images kept in memory, over all workers.
+        `cache_bytes` bounds the decoded and resized images kept in memory, over all workers; `resized` keeps those of
+        source and target on disk, where it is given.
         Raises `DataError` for an empty domain, a source image without label, a target without view, `rare_classes` of
         another number of images, or a batch that is no multiple of `ranks`.
         """
@@ -79,11 +82,11 @@ class PairedBatches(Dataset):
             raise DataError(f"rare_classes: expected one of {len(source)} source images, found {rare_classes.images}")
         cache = ArrayCache(cache_bytes)
         self._source = _Domain(
-            "source", source, source_view, places, seed, cache, labelled=True, rare_classes=rare_classes
+            "source", source, source_view, places, seed, cache, True, rare_classes=rare_classes, resized=resized[0]
         )
         self._target = None
         if target is not None and target_view is not None:
-            self._target = _Domain("target", target, target_view, places, seed, cache, labelled=False)
+            self._target = _Domain("target", target, target_view, places, seed, cache, False, resized=resized[1])
         self._reported: set[str] = set()
 
     def __getitem__(self, iteration: int) -> Batch:
@@ -157,11 +160,13 @@ class _Domain:
         cache: ArrayCache,
         labelled: bool,
         rare_classes: RareClassSampler | None = None,
+        resized: ResizedFiles | None = None,
     ) -> None:
         if not items:
             raise DataError(f"{name}: expected at least one image, found none")
         self._name, self._items, self._view, self._places = name, items, view, places
         self._seed, self._cache, self._labelled, self._rare_classes = seed, cache, labelled, rare_classes
+        self._resized = resized
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._mismatched: Skipped = {}
 
@@ -222,7 +227,12 @@ class _Domain:
         return int(self._order[place])
 
     def _fitted(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        return self._cache.get((self._name, index), lambda: self._read(self._items[index]))
+        return self._cache.get((self._name, index), lambda: self._kept(self._items[index]))
+
+    def _kept(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._resized is None:
+            return self._read(item)
+        return self._resized.get(item, self._labelled, lambda: self._read(item))
 
     def _read(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
         image, label = read_pair(item) if self._labelled else (read_image(item["file_name"]), None)
