@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 from benchmarks.cli.run_options import add_run_options, import_named_plugins, path_of
 from benchmarks.core.command import exit_in_one_line
+from benchmarks.core.errors import ConfigError
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -31,6 +32,11 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", type=path_of, help="another one of the same network (default: the run's last)")
     parser.add_argument(
+        "--also",
+        help="score student and teacher on further sets (bdd100k,mapillary,my.yaml: docs/data_sets.md), and add the "
+        "scores to the record, for tables, in place of all else",
+    )
+    parser.add_argument(
         "--cityscapesscripts", action="store_true", help="also by Cityscapes' own evaluation, side by side"
     )
     parser.add_argument(
@@ -47,12 +53,20 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
     from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.trained.elsewhere import evaluate_elsewhere
     from benchmarks.trained.opened_run import open_run
     from benchmarks.trained.reevaluation import reevaluate
 
     keep_freed_memory()
+    run = open_run(arguments.run, arguments.runs, arguments.module)
+    if arguments.also is not None:
+        if arguments.protocol or arguments.checkpoint or arguments.cityscapesscripts:
+            raise ConfigError("--also: expected no --protocol, --checkpoint or --cityscapesscripts beside it")
+        names = tuple(name.strip() for name in arguments.also.split(",") if name.strip())
+        evaluate_elsewhere(run, names, device=arguments.device, data_root=arguments.data_root)
+        return 0
     reevaluate(
-        open_run(arguments.run, arguments.runs, arguments.module),
+        run,
         arguments.model,
         protocol=arguments.protocol,
         checkpoint=arguments.checkpoint,

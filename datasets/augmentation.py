@@ -148,6 +148,12 @@ def fitted(width: int, height: int, box_width: int, box_height: int) -> tuple[in
     return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
 
 
+def by_short_side(width: int, height: int, box_width: int, box_height: int) -> tuple[int, int]:
+    """The (width, height), of the aspect given, whose short side is the box's."""
+    scale = min(box_width, box_height) / min(width, height)
+    return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+
+
 def resizing(width: int, height: int, new_width: int, new_height: int) -> Transform:
     """detectron2's resize, bilinear for images and nearest for labels."""
     return ResizeTransform(height, width, new_height, new_width, Image.Resampling.BILINEAR)

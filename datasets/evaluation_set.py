@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,13 @@ import torch
 from torch.utils.data import Dataset
 
 from datasets.augmentation import Framing, fitted, resizing
+from datasets.cache import Decoded
 from datasets.errors import DataError
 from datasets.reading import read_image, read_pair
+from datasets.resized_files import ResizedFiles
+
+Fit = Callable[[int, int, int, int], tuple[int, int]]
+"""Width and height of an image and of a box -> (width, height) that it is resized to: `augmentation.fitted`."""
 
 
 class EvaluationSet(Dataset):
@@ -22,15 +27,22 @@ class EvaluationSet(Dataset):
         {"file_name": str, "image_id": str, "image": uint8 (3, h, w), RGB 0..255,
          "label": uint8 (H, W), train ids 0..K-1 or 255}
 
-    The image is resized bilinearly to exactly `resize`, (width, height), with `keep_aspect` to the largest size of its
-    aspect that fits (as training images are, `augmentation.View`), or left as it is with None; the label never, since
-    scores are of the label's own resolution (prediction upsampled, as published).
+    The image is resized bilinearly to exactly `resize`, (width, height), to the size that `fit` makes of it (`fitted`,
+    as training images are, or `by_short_side`), or left as it is with None; the label never, since scores are of the
+    label's own resolution (prediction upsampled, as published).
     """
 
     def __init__(
-        self, items: Sequence[dict[str, Any]], resize: tuple[int, int] | None, keep_aspect: bool = False
+        self,
+        items: Sequence[dict[str, Any]],
+        resize: tuple[int, int] | None,
+        fit: Fit | None = None,
+        resized: ResizedFiles | None = None,
     ) -> None:
-        """`items` are labelled, in detectron2's form. Raises `DataError` if there are none or one lacks its label."""
+        """`items` are labelled, in detectron2's form; `resized` keeps resized images on disk, where it is given.
+
+        Raises `DataError` if there are none or one lacks its label.
+        """
         if not items:
             raise DataError("evaluation set: expected at least one image, found none")
         for item in items:
@@ -38,7 +50,7 @@ class EvaluationSet(Dataset):
                 raise DataError(f"{item['file_name']}: expected a label to score against, found none")
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize: expected a width and a height of at least 1 pixel, found {resize}")
-        self._items, self._resize, self._keep_aspect = items, resize, keep_aspect
+        self._items, self._resize, self._fit, self._resized = items, resize, fit, resized
 
     def __len__(self) -> int:
         return len(self._items)
@@ -46,13 +58,21 @@ class EvaluationSet(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read an item. Raises `DataError`, also where label and image differ in size: scores must not skip images."""
         item = self._items[index]
-        image, label = read_pair(item)
+        if self._resized is None:
+            image, label = self._read(item)
+        else:
+            image, label = self._resized.get(item, True, lambda: self._read(item))
+        assert label is not None
         return {
             "file_name": item["file_name"],
             "image_id": item["image_id"],
-            "image": _tensor(_resized(image, self._resize, self._keep_aspect)),
+            "image": _tensor(image),
             "label": torch.from_numpy(label),
         }
+
+    def _read(self, item: dict[str, Any]) -> Decoded:
+        image, label = read_pair(item)
+        return _resized(image, self._resize, self._fit), label
 
 
 class UnlabelledSet(Dataset):
@@ -74,7 +94,7 @@ class UnlabelledSet(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read an image. Raises `DataError` where it cannot be read."""
         item = self._items[index]
-        image = _resized(read_image(item["file_name"]), self._view.resize, keep_aspect=True)
+        image = _resized(read_image(item["file_name"]), self._view.resize, fitted)
         return {
             "file_name": item["file_name"],
             "image_id": item["image_id"],
@@ -83,11 +103,11 @@ class UnlabelledSet(Dataset):
         }
 
 
-def _resized(image: np.ndarray, resize: tuple[int, int] | None, keep_aspect: bool) -> np.ndarray:
+def _resized(image: np.ndarray, resize: tuple[int, int] | None, fit: Fit | None) -> np.ndarray:
     if resize is None:
         return image
     height, width = image.shape[:2]
-    size = fitted(width, height, *resize) if keep_aspect else resize
+    size = resize if fit is None else fit(width, height, *resize)
     return resizing(width, height, *size).apply_image(image)
 
 

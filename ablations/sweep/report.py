@@ -165,8 +165,8 @@ def _caption(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], titl
 
 
 _UNTOLD = (
-    *("SOLVER.ITERS", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD"),
-    *("LOG.PERIOD", "LOG.IMAGES", "LOG.WRITERS"),
+    *("SOLVER.ITERS", "DATA.ROOT", "DATA.CACHE_RESIZED", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD"),
+    *("LOG.PERIOD", "LOG.IMAGES", "LOG.WRITERS", "TEST.ALSO"),
 )
 
 

@@ -40,6 +40,7 @@ def given_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
         "SOLVER.ITERS": arguments.iters,
         "WEIGHTS": getattr(arguments, "weights", None),
         "DATA.ROOT": arguments.data_root,
+        "DATA.CACHE_RESIZED": getattr(arguments, "cache_resized", False) or None,
         "LOG.WRITERS": tuple(getattr(arguments, "writer", ())) or None,
     }
     return {key: value for key, value in options.items() if value is not None} | parse_pairs(arguments.overrides)

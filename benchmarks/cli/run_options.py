@@ -84,7 +84,7 @@ def import_named_plugins(arguments: argparse.Namespace) -> None:
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """--protocol, --network, --iters, --output, --data-root, --writer, --plugin and KEY VALUE, of what makes runs."""
+    """--protocol, --network, --iters, --output, --data-root, --cache-resized, --writer, --plugin and KEY VALUE."""
     parser.add_argument(
         "--protocol", type=expanduser, default="streets", help="what is learned from and scored on (default: streets)"
     )
@@ -92,6 +92,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iters", type=int, help="iterations of each run (default: the protocol's)")
     parser.add_argument("--output", type=path_of, default=Path("runs"), help="folder of run folders (default: runs)")
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: $DETECTRON2_DATASETS)")
+    parser.add_argument(
+        "--cache-resized",
+        action="store_true",
+        help="keep images on disk as they are after resizing, below $SEGSHIFT_CACHE: the same numbers, loaded in a "
+        "fraction of the time",
+    )
     parser.add_argument(
         "--writer",
         choices=("wandb", "mlflow"),

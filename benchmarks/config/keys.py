@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
-from benchmarks.config.ranges import pixels_at, several, size
+from benchmarks.config.ranges import pixels_at, several, size, workers
 from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share, within
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
@@ -26,6 +26,7 @@ WRITERS = ("wandb", "mlflow")
 PLACE_KEYS = (
     "PROTOCOL_FILE",
     "DATA.ROOT",
+    "DATA.CACHE_RESIZED",
     "DEVICE",
     "NUM_WORKERS",
     "CHECKPOINT_PERIOD",
@@ -34,6 +35,7 @@ PLACE_KEYS = (
     "LOG.WRITERS",
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
+    "TEST.ALSO",
 )
 
 
@@ -116,6 +118,10 @@ def declared() -> _Section:
     # Rows at the top and the bottom of a target image, at the protocol's size, that show rectification artefacts or the
     # car itself: methods of DAFormer's family trust no pseudo-labels there.
     cfg.DATA.IGNORED_ROWS = pixels_at("top", "bottom")
+    # Whether images and labels are kept on disk as they are after resizing, below $SEGSHIFT_CACHE (~/.cache/segshift):
+    # the same batches, of which a core loads several times as many; --cache-resized sets it, and the log says how much
+    # room they take.
+    cfg.DATA.CACHE_RESIZED = False
     # The folder that each FOLDER is below; empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE.
     cfg.DATA.ROOT = ""
     cfg.DATA.SOURCE = _data_set()  # labelled training images
@@ -183,6 +189,9 @@ def declared() -> _Section:
     cfg.TEST.SLIDING = False  # inference by windows whose logits are averaged where they overlap, not on whole images
     cfg.TEST.WINDOW = size((), LEAST_SIDE)  # size of the windows; empty: the training crop's
     cfg.TEST.STRIDE = size(())  # distance between windows; empty: half a window
+    # Further sets that the last iterate is scored on, as [bdd100k, acdc] (docs/data_sets.md): published data sets below
+    # DATA.ROOT, protocols, or YAML files with the same classes. Images are scaled to the short side of RESIZE.
+    cfg.TEST.ALSO = ()
     # Iterations between evaluations of the student; the last iterate is always evaluated.
     cfg.TEST.PERIOD = at_least_one(4000)
     # How many classes the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow
@@ -212,13 +221,15 @@ def declared() -> _Section:
     cfg.LOG.WRITERS = several(*WRITERS)  # where scalars go besides metrics.json and TensorBoard; --writer sets it
 
     cfg.DEVICE = ""  # what torch computes on, as "cuda" or "cpu"; empty: cuda where there is one, else cpu
-    cfg.NUM_WORKERS = at_least_zero(2)  # processes that load images; any number gives the same batches
+    # Processes that load images; any number gives the same batches. -1: 2 on the CPU, 2 to 8 beside a GPU, by cores and
+    # shared memory (benchmarks/data/loader_workers.py); the log says how many.
+    cfg.NUM_WORKERS = workers(-1)
     cfg.CHECKPOINT_PERIOD = at_least_one(1000)  # iterations between checkpoints
     return cfg
 
 
 # Keys that hold a list of words.
-WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS"} | {
+WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS", "TEST.ALSO"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
 # Keys that hold a path: "~" at its beginning is the home folder.

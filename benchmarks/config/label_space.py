@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectron2.config import CfgNode
@@ -16,6 +17,9 @@ ROLES = ("SOURCE", "TARGET", "VAL")
 FOLDERS, REGISTERED = "folders", "registered"
 KINDS = (*LAYOUTS, FOLDERS, REGISTERED)
 """What LAYOUT can be."""
+
+SCORED = tuple(name for name, layout in LAYOUTS.items() if layout.scored in layout.splits)
+"""Published data sets that methods are scored on."""
 
 _MEANING = {
     "SOURCE": "the labelled images to train on",
@@ -95,6 +99,18 @@ def encoding(cfg: CfgNode, role: str) -> LabelEncoding:
         else:
             raise DataError(f"{key}: {entry!r}: expected an id from 0 to 255, or others, and its class")
     return LabelEncoding.of(storage, table, others)
+
+
+def check_also(cfg: CfgNode, protocols: Sequence[str]) -> None:
+    """Check that TEST.ALSO names data sets that ship, ``protocols``, or YAML files, each once. Raises ConfigError."""
+    names, known = list(cfg.TEST.ALSO), (*SCORED, *protocols)
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"TEST.ALSO: {name} is named twice, expected each set once")
+        if name in SCORED and cfg.DATA.CLASSES:
+            raise ConfigError(f"TEST.ALSO: {LAYOUTS[name].title} does not store DATA.CLASSES, expected a YAML of yours")
+        if name not in known and not name.endswith((".yaml", ".yml")):
+            raise ConfigError(f"TEST.ALSO: {unknown_name('data set', name, known)}, or a YAML file")
 
 
 def check_classes(cfg: CfgNode) -> None:

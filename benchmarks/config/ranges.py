@@ -24,6 +24,11 @@ def several(*words: str) -> Any:
     return within((), f"words out of {', '.join(words)}", lambda value: value in words)
 
 
+def workers(default: int) -> Any:
+    """A number of processes, or -1 for what the machine allows."""
+    return within(default, "a finite number of at least 0, or -1", lambda value: value >= -1)
+
+
 def pixels_at(*places: str) -> Any:
     """Numbers of pixels at the borders of an image, 0 by default."""
     return within(

@@ -13,11 +13,15 @@ from detectron2.config import CfgNode
 
 import datasets.streets
 from benchmarks.config.keys import SET_ELSEWHERE, WRITERS, config_name, flatten, from_node, get_config, ranges
+<<<<<<< HEAD
 from benchmarks.config.label_space import check_classes, reported
 from benchmarks.config.network_sizes import fit_sizes
+=======
+from benchmarks.config.label_space import check_also, check_classes, reported
+>>>>>>> 4b6a11b (Evaluations predict classes in stripes that have the very logits, count on the device and score student and teacher on one reading; TEST.ALSO scores on further sets; the number of loader workers is chosen from the cores)
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
-from benchmarks.config.protocol_file import is_path, nearest, protocol_values
+from benchmarks.config.protocol_file import is_path, nearest, protocol_values, protocols
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
@@ -59,6 +63,7 @@ class RunSpec:
         apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
         apply(cfg, self.overrides, "KEY VALUE")
         cfg.WEIGHTS = pinned(cfg.WEIGHTS)  # what a branch of a hub's repository holds may be another tomorrow
+        cfg.TEST.ALSO = tuple(str(Path(name).absolute()) if is_path(name) else name for name in cfg.TEST.ALSO)
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if is_path(self.protocol):
             cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())
@@ -99,6 +104,7 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     if cfg.NETWORK not in NETWORKS:
         raise ConfigError(f"unknown network {cfg.NETWORK!r}; {nearest(cfg.NETWORK, list(NETWORKS))}")
     check_classes(cfg)
+    check_also(cfg, protocols())
     for writer in cfg.LOG.WRITERS:
         if writer in WRITERS and find_spec(writer) is None:
             raise ConfigError(

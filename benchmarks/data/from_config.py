@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from detectron2.utils import comm
 import datasets.streets
 from benchmarks.config.label_space import label_space, reported
 from benchmarks.data.data_sets import Items, items
-from datasets.augmentation import Framing
+from datasets.augmentation import Framing, fitted
 from datasets.class_pixels import Shown, class_pixels, quiet
 from datasets.class_presence import absent_classes, ids_found, spread
 from datasets.errors import DataError
@@ -27,6 +29,7 @@ from datasets.file_checks import header_problems
 from datasets.pairs import PairedBatches
 from datasets.rare_classes import RareClasses, RareClassSampler, of_label
 from datasets.reading import label_header
+from datasets.resized_files import Bytes, ResizedFiles
 from methods.framework.recipes import Recipe
 
 _LOGGER = logging.getLogger(__name__)
@@ -85,9 +88,11 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
             raise
         raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
     source, _ = _held_out(cfg, source)
+    target = items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None
+    kept = (_kept_resized(cfg, source, source_view, 4), _kept_resized(cfg, target, target_view, 3) if target else None)
     return PairedBatches(
         source,
-        items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None,
+        target,
         source_view=source_view,
         target_view=target_view if recipe.host.teacher else None,
         batch_size=cfg.SOLVER.BATCH,
@@ -95,7 +100,33 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
         rank=comm.get_rank(),
         ranks=comm.get_world_size(),
+        resized=kept,
     )
+
+
+def _kept_resized(cfg: CfgNode, images: Items, view: Framing, channels: int) -> ResizedFiles | None:
+    """The files of training images with so many ``channels``, the label's included; None where none are kept."""
+    box = view.resize
+
+    def size(width: int, height: int) -> int:
+        return channels * math.prod((width, height) if box is None else fitted(width, height, *box))
+
+    return _resized_files(cfg, images, f"fit {_sides(box)}", size)
+
+
+def _resized_files(cfg: CfgNode, images: Items, rule: str, size: Bytes) -> ResizedFiles | None:
+    """The files of resized images; None where none are kept. Raises DataError where there is no room for them."""
+    if not cfg.DATA.CACHE_RESIZED:
+        return None
+    above = os.path.commonpath([Path(item["file_name"]).parent.absolute() for item in images])
+    digest = hashlib.sha256(f"{above} {rule}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    kept = ResizedFiles(_cache() / "resized" / f"{Path(above).name}-{rule.replace(' ', '-')}-{digest}", rule)
+    _LOGGER.info("%s", kept.told(images, size, f"resized images of {above}"))
+    return kept
+
+
+def _sides(size: tuple[int, int] | None) -> str:
+    return "x".join(map(str, size)) if size else "as they are"
 
 
 def target_labels(cfg: CfgNode, train: PairedBatches, root: Path) -> Callable[[int], torch.Tensor | None]:
@@ -154,7 +185,12 @@ def _label_area(source: Items) -> float:
 
 def validation_set(cfg: CfgNode, root: Path) -> EvaluationSet:
     """The target's validation images with their labels."""
-    return EvaluationSet(items(cfg, "VAL", root, labelled=True), _size(cfg.TEST.RESIZE))
+    images, exact = items(cfg, "VAL", root, labelled=True), _size(cfg.TEST.RESIZE)
+
+    def size(width: int, height: int) -> int:
+        return 3 * math.prod(exact or (width, height)) + width * height  # the label at its own size
+
+    return EvaluationSet(images, exact, resized=_resized_files(cfg, images, f"exactly {_sides(exact)}", size))
 
 
 def held_out_set(cfg: CfgNode, root: Path) -> EvaluationSet | None:
@@ -165,7 +201,7 @@ def held_out_set(cfg: CfgNode, root: Path) -> EvaluationSet | None:
     if not cfg.TEST.SOURCE_IMAGES:
         return None
     _, held_out = _held_out(cfg, items(cfg, "SOURCE", root, labelled=True))
-    return EvaluationSet(held_out, _size(cfg.INPUT.SOURCE_RESIZE), keep_aspect=True)
+    return EvaluationSet(held_out, _size(cfg.INPUT.SOURCE_RESIZE), fitted)
 
 
 def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -16,6 +16,8 @@ from detectron2.utils.events import EventWriter, JSONWriter
 
 from benchmarks.config.label_space import scoring
 from benchmarks.config.sliding_window import sliding
+from benchmarks.data.further_sets import FurtherSet
+from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
 from benchmarks.engine.event_files import EventFiles
 from benchmarks.engine.run_log import LogHook, evaluation_line
@@ -23,11 +25,11 @@ from benchmarks.engine.step_pictures import StepPictures, is_drawn
 from benchmarks.engine.trainer import Trainer
 from benchmarks.engine.watched import WATCHED, WatchedHook
 from benchmarks.engine.writers import service_writers
-from benchmarks.evaluation.evaluator import Evaluated, evaluate
-from benchmarks.evaluation.example_keeper import Each, ExampleKeeper
+from benchmarks.evaluation.elsewhere import score_elsewhere
+from benchmarks.evaluation.evaluator import Evaluated, evaluate_all
+from benchmarks.evaluation.example_keeper import ExampleKeeper
 from benchmarks.evaluation.target_free import Criteria
 from datasets.evaluation_set import EvaluationSet
-from methods.networks import Segmentor
 from results.records.examples import Examples
 from results.records.record import write_text
 from results.records.scores import HEADLINE, STUDENT, TEACHER, Scores
@@ -64,6 +66,7 @@ class Evaluation:
     Attributes:
         last: of the last evaluation, by STUDENT and TEACHER, what was scored.
         criteria: what was measured in it without target labels (``Criteria.measure``); empty if nothing was.
+        also: of the last iterate, what a record has of each further set, by name.
         examples: of the last iterate's, small predictions of all processes; None before.
     """
 
@@ -77,11 +80,16 @@ class Evaluation:
         cfg: CfgNode,
         watcher: Watcher,
         note: Callable[[], None],
+        further: Sequence[FurtherSet] = (),
     ) -> None:
-        """Call ``note`` when an evaluation is in the curve, before the watcher is told of it."""
+        """Call ``note`` when an evaluation is in the curve, before the watcher is told of it.
+
+        ``further``: sets that the last iterate is scored on besides.
+        """
         self._trainer, self._dataset, self._criteria = trainer, dataset, criteria
         self._watcher, self._note = watcher, note
-        self._scoring, self._workers, self._windows = scoring(cfg), cfg.NUM_WORKERS, sliding(cfg)
+        self._scoring, self._workers, self._windows = scoring(cfg), loader_workers(cfg, trainer.device), sliding(cfg)
+        self._further, self.also = further, dict[str, Any]()
         self.last: dict[str, Evaluated] = {}
         self._before: Scores | None = None
         self.criteria: dict[str, float] = {}
@@ -90,11 +98,23 @@ class Evaluation:
         trainer, watcher = self._trainer, self._watcher
         done = min(trainer.iter + 1, trainer.max_iter)
         keeper = ExampleKeeper(len(self._dataset)) if done == trainer.max_iter else None
-        self.last = {STUDENT: self._score(trainer.student, keeper.of(STUDENT) if keeper is not None else None)}
+        models = {STUDENT: trainer.student}
+        if keeper is not None and trainer.teacher is not None:
+            models[TEACHER] = trainer.teacher.segmentor
+        self.last = evaluate_all(
+            models,
+            self._dataset,
+            self._scoring,
+            trainer.device,
+            self._workers,
+            self._windows,
+            watcher.evaluating,
+            {model: keeper.of(model) for model in models} if keeper is not None else None,
+        )
         if keeper is not None:
-            if trainer.teacher is not None:
-                self.last[TEACHER] = self._score(trainer.teacher.segmentor, keeper.of(TEACHER))
             self.examples = keeper.gathered(self._scoring.space)
+            where = (trainer.device, self._workers, self._windows)
+            self.also = score_elsewhere(models, self._further, self._scoring, *where, watcher.evaluating)
         labeller = trainer.student if trainer.teacher is None else trainer.teacher.segmentor
         self.criteria = self._criteria.measure(trainer.student, labeller, watcher.evaluating)
         scalars = {model: found.scores.scalars() for model, found in self.last.items()}
@@ -108,18 +128,6 @@ class Evaluation:
         self._note()
         watcher.evaluated(miou)
         return scalars | ({"criteria": self.criteria} if self.criteria else {})
-
-    def _score(self, segmentor: Segmentor, each: Each | None) -> Evaluated:
-        return evaluate(
-            segmentor,
-            self._dataset,
-            self._scoring,
-            self._trainer.device,
-            self._workers,
-            self._windows,
-            self._watcher.evaluating,
-            each,
-        )
 
 
 class EvaluationHook(hooks.EvalHook):

@@ -20,6 +20,8 @@ from benchmarks.config.spec import numerics
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.data.from_config import data_root, target_labels, training_set, validation_set
+from benchmarks.data.further_sets import further_sets
+from benchmarks.data.loader_workers import loader_workers, own_cores
 from benchmarks.engine.bf16 import emulated_bf16
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.checkpoint import checkpointer, remove_superseded, resume
@@ -183,6 +185,7 @@ def _run(
         watcher.started(trainer.start_iter, trainer.progress.curve[-1]["miou"] if trainer.progress.curve else None)
         trainer.train(trainer.start_iter, trainer.max_iter)
         outcome = {"status": FINISHED, "result": result(evaluation), "validation": validation(evaluation, cfg)}
+        outcome |= {"also": evaluation.also} if evaluation.also else {}
         if comm.is_main_process():
             for model, found in evaluation.last.items():
                 write_counts(folder, model, found.by_image)
@@ -223,7 +226,9 @@ def _prepare(
     cfg = run.cfg
     _check_numerics(cfg)
     _check_plugins(cfg)
-    root = data_root(cfg)
+    root, workers = data_root(cfg), loader_workers(cfg, device)
+    if cfg.NUM_WORKERS < 0:
+        _LOGGER.info("NUM_WORKERS: %d processes load images (this one has %d cores)", workers, own_cores())
     train, val = training_set(cfg, run.recipe, root), validation_set(cfg, root)
     student, teacher, terms = build_learners(cfg, device)
     trainer = Trainer(
@@ -231,13 +236,14 @@ def _prepare(
         student,
         teacher,
         terms,
-        lambda start: batches(train, start, cfg.SOLVER.ITERS, cfg.NUM_WORKERS, device.type == "cuda"),
+        lambda start: batches(train, start, cfg.SOLVER.ITERS, workers, device.type == "cuda"),
         device,
     )
     saver = checkpointer(trainer, folder)
     trainer.start_iter = resume(saver)
     broadcast_parameters([student, trainer.terms, *([teacher] if teacher else [])])
-    evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note)
+    further = further_sets(cfg, root)
+    evaluation = Evaluation(trainer, val, Criteria(cfg, root, device), cfg, watcher, note, further)
     pictures = []
     if cfg.LOG.IMAGES:
         labels = target_labels(cfg, train, root) if run.recipe.host.teacher else lambda iteration: None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from scipy.sparse import csr_array, vstack
 
@@ -17,13 +17,12 @@ from benchmarks.config.label_space import Scoring
 from benchmarks.config.metrics import score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.evaluation.example_keeper import Each
-from benchmarks.evaluation.inference import predict_image
+from benchmarks.evaluation.inference import predict_classes
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
-from datasets.labels import IGNORE
 from datasets.loading import in_order
 from methods.networks import Segmentor
 from results.records.image_counts import sparse_counts
-from results.records.scores import Scores
+from results.records.scores import STUDENT, Scores
 
 
 class Evaluated(NamedTuple):
@@ -59,10 +58,10 @@ class SegmentationEvaluator(DatasetEvaluator):
         self._by_image = []
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
-        """inputs: with "label", uint8 (H, W). outputs: with "sem_seg", (K, H, W) logits."""
+        """inputs: with "label", uint8 (H, W). outputs: with "classes", uint8 (H, W), on any device."""
         for item, output in zip(inputs, outputs, strict=True):
-            prediction = output["sem_seg"].argmax(dim=0).cpu().numpy()
-            counts = confusion_matrix(item["label"].numpy(), prediction, len(self.confusion))
+            prediction = output["classes"]
+            counts = confusion_matrix(item["label"].to(prediction.device), prediction, len(self.confusion))
             self.confusion += counts
             self._by_image.append(sparse_counts([counts]))
             if self._each is not None:
@@ -79,11 +78,18 @@ class SegmentationEvaluator(DatasetEvaluator):
         return Evaluated(score(self.confusion, self._scoring), dict(zip(names, pixels, strict=True)), by_image)
 
 
-def confusion_matrix(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K) pixel counts of a label with 255 for ignored and a prediction in 0..K-1, both (H, W), of K ``classes``."""
+def confusion_matrix(label: torch.Tensor, prediction: torch.Tensor, classes: int) -> np.ndarray:
+    """(K, K) pixel counts, int64, of a label with 255 for ignored and a prediction in 0..K-1, of K ``classes``.
+
+    Both are uint8 (H, W) and on one device, where they are counted.
+    """
     # One extra row takes the ignored pixels: cheaper than selecting the others first.
-    row = np.where(label == IGNORE, classes, label).astype(np.int32)
-    counts = np.bincount((row * classes + prediction.astype(np.int32)).ravel(), minlength=(classes + 1) * classes)
+    cells = (classes + 1) * classes
+    pairs = label.clamp(max=classes).to(torch.int32).mul_(classes).add_(prediction).flatten()
+    if pairs.is_cuda:
+        counts = torch.bincount(pairs, minlength=cells).cpu().numpy()
+    else:  # numpy's takes a fifth of the time of torch's there
+        counts = np.bincount(pairs.numpy(), minlength=cells)
     return counts.reshape(classes + 1, classes)[:classes]
 
 
@@ -95,20 +101,39 @@ def evaluate(
     workers: int,
     windows: SlidingWindow | None = None,
     seen: Callable[[int, int], None] | None = None,
-    each: Each | None = None,
 ) -> Evaluated:
-    """Score a segmentor in eval mode; every module's mode is put back afterwards.
+    """Score one segmentor, as `evaluate_all` does."""
+    return evaluate_all({STUDENT: segmentor}, dataset, scoring, device, workers, windows, seen)[STUDENT]
+
+
+@torch.no_grad()
+def evaluate_all(
+    segmentors: Mapping[str, Segmentor],
+    dataset: EvaluationSet,
+    scoring: Scoring,
+    device: torch.device,
+    workers: int,
+    windows: SlidingWindow | None = None,
+    seen: Callable[[int, int], None] | None = None,
+    each: Mapping[str, Each] | None = None,
+) -> dict[str, Evaluated]:
+    """Score segmentors in eval mode, by their names, on one reading of the images; modes are put back afterwards.
 
     Several processes share the images, and all get the scores of all: the counts are summed.
 
-    ``seen(images, all of them)`` is told before each image how many have been scored, ``each`` of each prediction on
-    this process's images.
+    ``seen(images, all of them)`` is told before each image how many have been scored, ``each`` of each prediction of
+    the segmentor of that name on this process's images, in the order of ``segmentors``.
     """
-    with eval_mode(segmentor):
-        predict = _Predictor(segmentor, device, windows)
-        images = SharedLoader(dataset, workers, seen)
-        found: Any = inference_on_dataset(predict, images, SegmentationEvaluator(scoring, each))
-        return found
+    evaluators = {name: SegmentationEvaluator(scoring, (each or {}).get(name)) for name in segmentors}
+    with ExitStack() as modes:
+        for segmentor in segmentors.values():
+            modes.enter_context(eval_mode(segmentor))
+        for item in SharedLoader(dataset, workers, seen, pin_memory=device.type == "cuda"):
+            item["image"], item["label"] = (item[key].to(device, non_blocking=True) for key in ("image", "label"))
+            for name, segmentor in segmentors.items():
+                classes = predict_classes(segmentor, item["image"], tuple(item["label"].shape), device, windows)
+                evaluators[name].process([item], [{"classes": classes}])
+    return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
 
 
 @contextmanager
@@ -123,23 +148,8 @@ def eval_mode(segmentor: Segmentor) -> Iterator[None]:
             module.training = mode
 
 
-class _Predictor:
-    """The form in which detectron2 calls a model: a list of dicts in, a list of dicts out."""
-
-    def __init__(self, segmentor: Segmentor, device: torch.device, windows: SlidingWindow | None) -> None:
-        self._segmentor, self._device, self._windows = segmentor, device, windows
-
-    def __call__(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, torch.Tensor]]:
-        outputs = []
-        for item in inputs:
-            height, width = item["label"].shape
-            logits = predict_image(self._segmentor, item["image"], (height, width), self._device, self._windows)
-            outputs.append({"sem_seg": logits})
-        return outputs
-
-
 class SharedLoader:
-    """A loader of single images with a length, as inference_on_dataset wants it; ``seen`` is that of ``evaluate``.
+    """A loader of single images; ``seen`` is that of ``evaluate_all``.
 
     Items have their "index" in the data set. Several processes share the images.
 
@@ -148,17 +158,18 @@ class SharedLoader:
     """
 
     def __init__(
-        self, dataset: EvaluationSet | UnlabelledSet, workers: int, seen: Callable[[int, int], None] | None = None
+        self,
+        dataset: EvaluationSet | UnlabelledSet,
+        workers: int,
+        seen: Callable[[int, int], None] | None = None,
+        pin_memory: bool = False,
     ) -> None:
-        self._dataset, self._workers, self._seen = dataset, workers, seen
+        self._dataset, self._workers, self._seen, self._pin_memory = dataset, workers, seen, pin_memory
         self.indices = range(comm.get_rank(), len(dataset), comm.get_world_size())
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        items = in_order(self._dataset.__getitem__, self.indices, self._workers, False)
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        items = in_order(self._dataset.__getitem__, self.indices, self._workers, self._pin_memory)
         for index, item in zip(self.indices, items, strict=True):
             if self._seen is not None:
                 self._seen(index, len(self._dataset))
-            yield [item | {"index": index}]
+            yield item | {"index": index}

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.utils import comm
 from PIL import Image
 
@@ -14,8 +15,8 @@ from datasets.label_space import LabelSpace
 from results.records.examples import LONGEST_SIDE, MOST_IMAGES, Example, Examples
 from results.records.scores import STUDENT
 
-Each = Callable[[dict[str, Any], np.ndarray], None]
-"""Told of an item, with its "index" in the data set, and of the prediction on it, uint8 (H, W)."""
+Each = Callable[[dict[str, Any], torch.Tensor], None]
+"""Told of an item, with its "index" in the data set, and of the prediction on it, uint8 (H, W), on any device."""
 
 
 class ExampleKeeper:
@@ -40,25 +41,25 @@ class ExampleKeeper:
         ]
         return Examples(list(space.names), list(space.colours), images)
 
-    def _keep(self, model: str, item: dict[str, Any], prediction: np.ndarray) -> None:
+    def _keep(self, model: str, item: dict[str, Any], prediction: torch.Tensor) -> None:
         index = item["index"]
         if index not in self._wanted:
             return
         if model == STUDENT:
-            image = Image.fromarray(item["image"].permute(1, 2, 0).numpy())
-            size = _small_size(*prediction.shape)
+            image = Image.fromarray(item["image"].permute(1, 2, 0).cpu().numpy())
+            size = _small_size(*item["label"].shape)
             self._kept[index] = {
                 "name": item["image_id"],
                 "image": np.asarray(image.resize(size, Image.Resampling.BOX)),
-                "label": _small(item["label"].numpy()),
+                "label": _small(item["label"]),
             }
         self._kept[index][model] = _small(prediction)
 
 
-def _small(train_ids: np.ndarray) -> np.ndarray:
-    """Train ids (H, W) at the size of an example, by nearest neighbour."""
+def _small(train_ids: torch.Tensor) -> np.ndarray:
+    """Train ids, uint8 (H, W), at the size of an example, by nearest neighbour."""
     size = _small_size(*train_ids.shape)
-    return np.asarray(Image.fromarray(train_ids.astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(train_ids.cpu().numpy()).resize(size, Image.Resampling.NEAREST))
 
 
 def _small_size(height: int, width: int) -> tuple[int, int]:

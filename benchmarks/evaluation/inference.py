@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from math import gcd
 
 import torch
 from torch.nn import functional as F
@@ -14,6 +15,9 @@ from methods.networks.segmentor import LEAST_SIDE
 
 _HELD = 2**28
 """Values of logits that are held at once, 1 GiB: of larger pictures logits come and go in parts."""
+
+_STRIPE = 2**24
+"""Values that logits are brought to at a time, 64 MiB, where that changes none of them."""
 
 
 @torch.no_grad()
@@ -35,11 +39,13 @@ def predict_logits(
     Returns:
         (B, K, *size) float32.
     """
-    if windows is None:
-        return segmentor.upsample(segmentor(images), size)
     height, width = images.shape[-2:]
-    parts = ((window, segmentor(window.of(images))) for window in windows.windows(height, width))
-    return segmentor.upsample(mean_of_windows(parts, (height, width)), size)
+    if windows is None:
+        logits = segmentor(images)
+    else:
+        parts = ((window, segmentor(window.of(images))) for window in windows.windows(height, width))
+        logits = mean_of_windows(parts, (height, width))
+    return logits if (height, width) == size else segmentor.upsample(logits, size)
 
 
 def predict_image(
@@ -55,10 +61,10 @@ def predict_image(
     """
     height, width = image.shape[-2:]
     least = smallest_side(segmentor)
-    images = image[None].to(device).float() / 255
     if min(height, width) >= least:
-        return predict_logits(segmentor, images.contiguous(memory_format=torch.channels_last), size, windows)[0]
-    images = F.pad(images, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")
+        return predict_logits(segmentor, _floats(image[None], device), size, windows)[0]
+    missing = (0, max(0, least - width), 0, max(0, least - height))
+    images = F.pad(_floats(image[None], device), missing, mode="replicate")
     images = images.contiguous(memory_format=torch.channels_last)
     padded = (images.shape[-2], images.shape[-1])
     logits = predict_logits(segmentor, images, padded, windows)[..., :height, :width]
@@ -78,11 +84,11 @@ def predict_classes(
     device: torch.device,
     windows: SlidingWindow | None,
 ) -> torch.Tensor:
-    """The classes of one image: the argmax of `predict_image`'s logits, whose memory does not grow with the image.
+    """The classes of one image: the argmax of `predict_image`'s logits, which are not held at ``size`` as a whole.
 
-    Where the logits are large, windows are predicted a row of windows at a time, and what no later window covers is
-    decided before the next; logits that are brought to a larger ``size`` are so in stripes. By windows at the image's
-    own size the sums are those of `predict_image` to the bit; in stripes they differ by rounding.
+    Where the image has this size, windows are predicted a row of windows at a time, and what no later window covers is
+    decided before the next. Logits that are brought to a larger size are so in stripes (`upsampled_classes`). The
+    classes are those of `predict_image`'s logits but for rounding in images of more than 2**28 logits.
 
     Args:
         segmentor: in eval mode.
@@ -92,29 +98,54 @@ def predict_classes(
         windows: None for the whole image.
 
     Returns:
-        uint8 ``size``, on the CPU.
+        uint8 ``size``, on ``device``.
     """
     height, width = image.shape[-2:]
-    if windows is not None and (height, width) == size:
-        return _classes_of_windows(segmentor, image, device, windows)
+    if (height, width) == size and min(size) >= smallest_side(segmentor):
+        if windows is not None:
+            return _classes_of_windows(segmentor, image, device, windows)
+        return upsampled_classes(segmentor.infer(_floats(image[None], device))[0].float(), size)
     return upsampled_classes(predict_image(segmentor, image, (height, width), device, windows), size)
 
 
 def upsampled_classes(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Logits (K, h, w), brought to ``size`` bilinearly -> their argmax, uint8 ``size``, on the CPU."""
-    classes, height = logits.shape[:2]
-    rows = max(1, _HELD // (classes * size[1]))
+    """Logits (K, h, w), brought to ``size`` bilinearly -> their argmax, uint8 ``size``, on their device.
+
+    In stripes that have the very values of all at once, where the ratio of the heights is one that float32 has exactly
+    (a half, a quarter), as of the published sizes; else at once up to 2**28 logits, and in stripes that differ by
+    rounding beyond.
+    """
+    classes, height, width = logits.shape
+    if (height, width) == size:
+        return _argmax(logits)
+    common = gcd(height, size[0])
+    step, place = height // common, size[0] // common  # so many rows of logits become so many rows of classes
+    # Outputs of at most 128 rows and columns together have a kernel of their own on the CPU, which rounds otherwise.
+    exact = place & (place - 1) == 0 and place <= 2**6 and size[1] > 2**7
+    rows = (_STRIPE if exact else _HELD) // (classes * size[1])
     if rows >= size[0]:
-        return _argmax(F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0])
-    found = torch.empty(size, dtype=torch.uint8)
-    for top in range(0, size[0], rows):
-        centres = torch.arange(top, min(top + rows, size[0]), device=logits.device, dtype=torch.float64) + 0.5
-        places = (centres * height / size[0] - 0.5).clamp(min=0)
+        return _argmax(_bilinear(logits, size))
+    found = torch.empty(size, dtype=torch.uint8, device=logits.device)
+    if not exact:
+        return _rounded_classes(logits, found, max(1, rows))
+    for first in range(0, common, max(1, rows // place)):
+        end = min(first + max(1, rows // place), common)
+        before, after = max(0, first - 1), min(end + 1, common)  # beside it, since rows are made of their neighbours
+        stripe = _bilinear(logits[:, before * step : after * step], ((after - before) * place, size[1]))
+        found[first * place : end * place] = _argmax(stripe[:, (first - before) * place :][:, : (end - first) * place])
+    return found
+
+
+def _rounded_classes(logits: torch.Tensor, found: torch.Tensor, rows: int) -> torch.Tensor:
+    """Fill ``found``, ``rows`` rows at a time, with what `upsampled_classes` gives but for rounding, and return it."""
+    height, (tall, wide) = logits.shape[1], found.shape
+    for top in range(0, tall, rows):
+        centres = torch.arange(top, min(top + rows, tall), device=logits.device, dtype=torch.float64) + 0.5
+        places = (centres * height / tall - 0.5).clamp(min=0)
         upper = places.long()
         lower = (upper + 1).clamp(max=height - 1)
         stripe = torch.lerp(logits[:, upper], logits[:, lower], (places - upper).to(logits.dtype)[:, None])
-        wide = F.interpolate(stripe[None], (len(upper), size[1]), mode="bilinear", align_corners=False)
-        found[top : top + len(upper)] = _argmax(wide[0])
+        found[top : top + len(upper)] = _argmax(_bilinear(stripe, (len(upper), wide)))
     return found
 
 
@@ -123,7 +154,7 @@ def _classes_of_windows(
 ) -> torch.Tensor:
     """The argmax of the windows' mean: sums are held of one row of windows, in the order of `mean_of_windows`."""
     height, width = image.shape[-2:]
-    found = torch.empty((height, width), dtype=torch.uint8)
+    found = torch.empty((height, width), dtype=torch.uint8, device=device)
     total = count = torch.empty(0)
     before = 0
     for top, row in groupby(windows.windows(height, width), key=lambda window: window.top):
@@ -133,8 +164,7 @@ def _classes_of_windows(
             total, count = _moved_up(total, done), _moved_up(count, done)
             before = top
         for window in row:
-            pixels = (window.of(image)[None].to(device).float() / 255).contiguous(memory_format=torch.channels_last)
-            logits = segmentor(pixels)[0]
+            logits = segmentor(_floats(window.of(image)[None], device))[0]
             if not total.numel():
                 total = logits.new_zeros(len(logits), window.height, width)
                 count = logits.new_zeros(window.height, width)
@@ -147,12 +177,22 @@ def _classes_of_windows(
 
 def _moved_up(rows: torch.Tensor, by: int) -> torch.Tensor:
     """(..., h, w) without its first ``by`` rows, and as many of zeros at its end; in place, for it is large."""
-    for row in range(rows.shape[-2] - by):
-        rows[..., row, :] = rows[..., row + by, :]
+    for row in range(0, rows.shape[-2] - by, by):  # by pieces that do not overlap what they replace
+        piece = rows[..., row + by : row + 2 * by, :]
+        rows[..., row : row + piece.shape[-2], :] = piece
     rows[..., max(0, rows.shape[-2] - by) :, :] = 0
     return rows
 
 
+def _floats(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """uint8 images (B, 3, h, w) -> float ones in [0, 1] on the device, channels last."""
+    return (images.to(device, non_blocking=True).float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def _bilinear(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+
+
 def _argmax(logits: torch.Tensor) -> torch.Tensor:
-    """(K, h, w) -> uint8 (h, w) on the CPU."""
-    return logits.argmax(dim=0).to(torch.uint8).cpu()
+    """(K, h, w) -> uint8 (h, w)."""
+    return logits.argmax(dim=0).to(torch.uint8)

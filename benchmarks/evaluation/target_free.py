@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from benchmarks.config.label_space import scoring
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.data.from_config import confidence_set, held_out_set
+from benchmarks.data.loader_workers import loader_workers
 from benchmarks.evaluation.evaluator import SharedLoader, eval_mode, evaluate
 from benchmarks.evaluation.inference import predict_image
 from datasets.evaluation_set import UnlabelledSet
@@ -28,7 +29,7 @@ class Criteria:
         """Open the images. Raises DataError where there are fewer than wanted."""
         self._held_out, self._unlabelled = held_out_set(cfg, root), confidence_set(cfg, root)
         self._scoring, self._windows = scoring(cfg), sliding(cfg)
-        self._device, self._workers = device, cfg.NUM_WORKERS
+        self._device, self._workers = device, loader_workers(cfg, device)
 
     def measure(self, student: Segmentor, labeller: Segmentor, seen: Seen | None = None) -> dict[str, float]:
         """Measure ``source_miou`` of the student, in percent, and ``confidence`` of the labeller, 0 to 1, where wanted.
@@ -61,15 +62,15 @@ def confidence(
     Predicted in eval mode, as scores are, at the size of the images; every module's mode is put back afterwards.
     Several processes share the images, and all get the mean of all.
     """
-    images = SharedLoader(dataset, workers, seen)
+    images = SharedLoader(dataset, workers, seen, pin_memory=device.type == "cuda")
     sums: dict[int, tuple[float, int]] = {}
     with eval_mode(segmentor):
-        for index, (item,) in zip(images.indices, images, strict=True):
+        for item in images:
             inside = item["inside"]
             height, width = inside.shape
             logits = predict_image(segmentor, item["image"], (height, width), device, windows)
             probability = logits.softmax(dim=0).amax(dim=0).cpu()
-            sums[index] = float(probability[inside].sum(dtype=torch.float64)), int(inside.sum())
+            sums[item["index"]] = float(probability[inside].sum(dtype=torch.float64)), int(inside.sum())
     for others in comm.all_gather(sums):
         sums |= others
     total = sum(sums[index][0] for index in sorted(sums))  # in one order: the sum is that of one process

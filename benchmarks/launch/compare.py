@@ -15,6 +15,7 @@ from benchmarks.config.remarks import remarks
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
 from benchmarks.core.files_first import write_then_show
+from benchmarks.data.further_sets import set_name
 from benchmarks.launch.elsewhere import make_elsewhere
 from benchmarks.launch.here import make_here, miou_text, tell_left
 from benchmarks.launch.launcher import Launcher
@@ -143,6 +144,9 @@ def make_runs(
         for job in jobs:
             if record := over.get(job.run.folder):
                 how = f"mIoU {miou_text(record)}" if record.status == FINISHED else record.reason
+                also = [name for name in job.run.cfg.TEST.ALSO if set_name(name) not in record.also]
+                if record.status == FINISHED and also:
+                    how += f"; not scored on {', '.join(also)}, which evaluate.py --also adds"
                 progress.say(f"{job.label}: {record.status} before, {how}")
         left_out = list[RunLeftOut]()
         if launcher.kind == INLINE and launcher.gpus == 1:

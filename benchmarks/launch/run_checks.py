@@ -15,6 +15,7 @@ from benchmarks.config.metrics import check_metrics
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, check_files, data_root, used_roles
+from benchmarks.data.further_sets import further_sets
 from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.device import pick_device
 from benchmarks.engine.distributed import check_ranks
@@ -39,6 +40,8 @@ def check_runs(runs: Sequence[Run], launcher: Launcher) -> None:
     runs = _one_of_each(runs, lambda run, cfg: {**cfg, "SEED": 0})
     for run in _one_of_each(runs, lambda run, cfg: (cfg.METHOD, cfg.DATA, cfg.INPUT, cfg.SAMPLING, cfg.TEST)):
         check_data(run.cfg, run.recipe, shown)
+        for further in further_sets(run.cfg, data_root(run.cfg)):
+            further.images[0]
     for run in _one_of_each(runs, lambda run, cfg: (used_roles(run.recipe), cfg.DATA, cfg.INPUT, cfg.TEST.CLASSES)):
         check_files(run.cfg, run.recipe, shown)
     for group in _groups(runs, _student):

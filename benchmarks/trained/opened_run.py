@@ -165,7 +165,7 @@ class Predictor:
             return predict_image(self._segmentor, image, size, self._device, self.windows)
 
     def classes(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Image (3, h, w), RGB, uint8 -> the logits' argmax, uint8 ``size``, on the CPU, also of very large images.
+        """Image (3, h, w), RGB, uint8 -> the logits' argmax, uint8 ``size``, on the device, also of very large images.
 
         Raises:
             ConfigError: as of logits.

@@ -88,11 +88,11 @@ def _classes(predictor: Predictor, image: np.ndarray, resize: tuple[int, ...], p
         raise ConfigError(f"{path}: {width}x{height} pixels are too many at once, expected --window, as 1024x1024")
     try:
         if min(height, width) >= SMALLEST:
-            return predictor.classes(pixels, own).numpy()
+            return predictor.classes(pixels, own).cpu().numpy()
         borders = ((0, 0), (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width)))
         padded = torch.from_numpy(np.pad(pixels.numpy(), borders, mode="edge"))
         logits = predictor(padded, (padded.shape[1], padded.shape[2]))[:, :height, :width]
-        return upsampled_classes(logits, own).numpy()
+        return upsampled_classes(logits, own).cpu().numpy()
     except ConfigError as error:
         if predictor.windows is not None:
             raise

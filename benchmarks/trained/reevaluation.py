@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from detectron2.config import CfgNode
 
 import datasets.streets
@@ -22,6 +21,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
 from benchmarks.data.data_sets import allow_module, items
+from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.device import pick_device
 from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator
 from benchmarks.state.fingerprint import Listings, difference
@@ -73,7 +73,7 @@ def reevaluate(
     scored, windows = scoring(cfg), sliding(cfg)
     check_metrics(scored)
     predictor = Predictor(load_segmentor(run, model, file), place, windows)
-    found, theirs = _score(predictor, images, scored, cfg.NUM_WORKERS, official)
+    found, theirs = _score(predictor, images, scored, loader_workers(cfg, place), official)
     entry = {
         "model": model,
         "protocol": images.PROTOCOL,
@@ -129,11 +129,10 @@ def _score(
         files = LabelIdFiles(Path(folder)) if official else None
         loaded = in_order(dataset.__getitem__, range(len(dataset)), workers, False)
         for item, record in zip(loaded, records, strict=True):
-            logits = predictor(item["image"], tuple(item["label"].shape))
-            evaluator.process([item], [{"sem_seg": logits}])
+            classes = predictor.classes(item["image"], tuple(item["label"].shape))
+            evaluator.process([item], [{"classes": classes}])
             if files is not None:
-                train_ids = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
-                files.add(record, train_ids, item["label"].numpy())
+                files.add(record, classes.cpu().numpy(), item["label"].numpy())
             progress.advance()
         theirs = official_iou(files.pairs) if files is not None else None
     ours = evaluator.evaluate()

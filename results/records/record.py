@@ -14,7 +14,7 @@ from typing import Any
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text, replacing
 from results.files.text import clean
-from results.records.scores import Result, Validation
+from results.records.scores import Elsewhere, Result, Scores, Validation, with_means_elsewhere
 from results.records.typed_json import typed
 
 SCHEMA = 1
@@ -98,6 +98,7 @@ class Record:
         validation: what the validation labels lack; None where the record does not say.
         changed_settings: config keys that a user set to something else than protocol and recipe do; None where the
             record does not say.
+        also: the scores on further sets of images, by name.
     """
 
     content: dict[str, Any] = field(repr=False)
@@ -122,6 +123,11 @@ class Record:
     validation: Validation | None = None
     changed_settings: dict[str, Any] | None = None
     result: Result = field(default_factory=Result)
+    also: dict[str, Elsewhere] = field(default_factory=dict)
+
+    def scores_of(self, model: str) -> Scores:
+        """The scores of STUDENT or TEACHER, those on further sets included (`with_means_elsewhere`)."""
+        return with_means_elsewhere(self.result.of(model), self.also, model)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Record:

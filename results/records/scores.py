@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from results.records.typed_json import typed
@@ -97,6 +97,50 @@ class Result:
     def of(self, model: str) -> Scores:
         """The scores of STUDENT or TEACHER."""
         return {STUDENT: self.student, TEACHER: self.teacher}[model]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The scores on a further set of images (TEST.ALSO).
+
+    Attributes:
+        images: how many.
+        short_side: of images as the network saw them, in pixels; None: as they are.
+        result: the scores.
+        conditions: those of its images of a weather or daytime, by its name.
+        fault: why there are none.
+    """
+
+    images: int = 0
+    short_side: int | None = None
+    result: Result = field(default_factory=Result)
+    conditions: dict[str, Result] = field(default_factory=dict)
+    fault: str = ""
+
+
+def with_means_elsewhere(scores: Scores, also: Mapping[str, Elsewhere], model: str) -> Scores:
+    """A model's scores with its mIoU on further sets as metrics of their own: ``mIoU@acdc``, ``mIoU@acdc-fog``.
+
+    Of several sets there is their mean too, named by them: ``mIoU@acdc+bdd100k``.
+    """
+    found: Means = {}
+    for name, each in also.items():
+        for part, result in {name: each.result, **{f"{name}-{key}": of for key, of in each.conditions.items()}}.items():
+            if means := result.of(model).means.get(HEADLINE):
+                found[f"{HEADLINE}@{part}"] = means
+    sets = sorted(name for name in also if f"{HEADLINE}@{name}" in found)
+    if len(sets) > 1:
+        each_set = [found[f"{HEADLINE}@{name}"] for name in sets]
+        found[f"{HEADLINE}@{'+'.join(sets)}"] = {
+            size: mean([means.get(size) for means in each_set]) for size in each_set[0]
+        }
+    return replace(scores, means=scores.means | found) if found else scores
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of all; None where one is not known."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 @dataclass(frozen=True)

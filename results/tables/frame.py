@@ -15,7 +15,7 @@ from results.records.columns import COLUMNS, COUNTED, ScoreKey
 from results.records.folders import run_folders
 from results.records.images import MadeOf
 from results.records.record import FILE, Record, read_record
-from results.records.scores import HEADLINE, TEACHER
+from results.records.scores import HEADLINE, STUDENT, TEACHER
 from results.tables.class_means import SEPARATOR, left_out
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _row(folder: Path, record: Record) -> dict[Any, Any]:
     classes, result = record.classes, record.result
     # A record of before there were several class sets has the headline alone.
     headline = {classes: result.student.headline} | result.student.means.get(HEADLINE, {})
-    means = {**result.student.means, HEADLINE: headline}
+    means = {**record.scores_of(STUDENT).means, HEADLINE: headline}
     without = left_out(record, classes)
     others = {size: left_out(record, size) or () for size in means[HEADLINE] if size != classes}
     return {
@@ -108,7 +108,7 @@ def _row(folder: Path, record: Record) -> dict[Any, Any]:
         **{ScoreKey(name, size): value for name, values in means.items() for size, value in values.items()},
         **{
             ScoreKey(name, None, TEACHER): values.get(classes)
-            for name, values in result.teacher.means.items()
+            for name, values in record.scores_of(TEACHER).means.items()
             if name != HEADLINE
         },
         **{ScoreKey("", size, statistic=COUNTED): size - len(names) for size, names in others.items() if names},

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # Keys of config.yaml in which runs of one row may differ: where and how a run ran, and what is only shown.
 OF_NO_ROW = frozenset(
     {
-        *("SEED", "PROTOCOL_FILE", "DATA.ROOT", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD", "TEST.PERIOD"),
-        *("LOG.PERIOD", "LOG.IMAGES", "LOG.WRITERS"),
+        *("SEED", "PROTOCOL_FILE", "DATA.ROOT", "DATA.CACHE_RESIZED", "DEVICE", "NUM_WORKERS", "CHECKPOINT_PERIOD"),
+        *("TEST.PERIOD", "TEST.ALSO", "LOG.PERIOD", "LOG.IMAGES", "LOG.WRITERS"),
         *("SOLVER.ACTIVATION_CHECKPOINTING", "SOLVER.DETERMINISTIC", "DESCRIPTION", "DATA.COLOURS"),
     }
 )

@@ -66,7 +66,7 @@ def scores(row: Row, score: Score, model: str = STUDENT, rule: str = LAST) -> di
 
 
 def _value(record: Record, score: Score, model: str) -> float | None:
-    known = record.result.of(model)
+    known = record.scores_of(model)
     if isinstance(score.of, str):
         return known.by_class.get(score.metric, {}).get(score.of)
     if score.of is None or (score == Score(HEADLINE, record.classes) and score.of not in known.means.get(HEADLINE, {})):

@@ -87,7 +87,7 @@ class Kills:
                 (events.JSONWriter, "write"),
                 (events.TensorboardXWriter, "write"),
                 (Trainer, "run_step"),
-                (benchmarks.engine.hooks, "evaluate"),
+                (benchmarks.engine.hooks, "evaluate_all"),
             ):
                 patch.setattr(owner, name, self._around(getattr(owner, name)))
             yield

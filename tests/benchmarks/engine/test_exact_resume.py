@@ -117,8 +117,8 @@ def test_an_error_leaves_nothing_that_a_kill_would_not(
 ) -> None:
     run, folder = whole("source-only"), tmp_path / "run"
     scored: list[int] = []
-    evaluate = benchmarks.engine.hooks.evaluate
-    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate", lambda *a: scored.append(1) or evaluate(*a))
+    evaluate = benchmarks.engine.hooks.evaluate_all
+    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate_all", lambda *a: scored.append(1) or evaluate(*a))
 
     class Raising(RunWatcher):
         def step(self, done: int, losses: Any) -> None:
@@ -151,7 +151,7 @@ def test_an_evaluation_that_fails_takes_no_iteration_away_and_is_made_up(
         raise DataError("val/1.png: damaged")
 
     with monkeypatch.context() as patch:
-        patch.setattr(benchmarks.engine.hooks, "evaluate", fails)
+        patch.setattr(benchmarks.engine.hooks, "evaluate_all", fails)
         assert make(run.cfg, folder)["reason"] == "DataError: val/1.png: damaged"
         assert newest(folder) == 3
         again = make(run.cfg, folder)  # and not mended: it is not trained past the evaluation
@@ -164,8 +164,8 @@ def test_an_evaluation_that_fails_takes_no_iteration_away_and_is_made_up(
 def test_an_evaluation_is_not_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was done when the run was stopped, whose checkpoint is not due by its period."""
     run, folder, done = whole("source-only"), tmp_path / "run", list[int]()
-    evaluate = benchmarks.engine.hooks.evaluate
-    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate", lambda *a: done.append(1) or evaluate(*a))
+    evaluate = benchmarks.engine.hooks.evaluate_all
+    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate_all", lambda *a: done.append(1) or evaluate(*a))
 
     class Raising(RunWatcher):
         def step(self, steps: int, losses: Any) -> None:

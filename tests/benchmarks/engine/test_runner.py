@@ -177,7 +177,7 @@ def test_killed_in_the_last_evaluation(
 ) -> None:
     cfg, _, record = finished
     folder = tmp_path / "killed"
-    evaluate = benchmarks.engine.hooks.evaluate
+    evaluate = benchmarks.engine.hooks.evaluate_all
     calls = []
 
     def killed(*arguments: Any) -> dict[str, float]:
@@ -186,7 +186,7 @@ def test_killed_in_the_last_evaluation(
             raise Killed
         return evaluate(*arguments)
 
-    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate", killed)
+    monkeypatch.setattr(benchmarks.engine.hooks, "evaluate_all", killed)
     with pytest.raises(Killed):
         run_one(Run.at(folder, cfg), RunWatcher())
     monkeypatch.undo()

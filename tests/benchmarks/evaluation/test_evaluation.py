@@ -17,7 +17,13 @@ from torch import nn
 
 from benchmarks.config.label_space import Scoring
 from benchmarks.config.metrics import intersection_over_union, mean_iou
-from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator, confusion_matrix, evaluate
+from benchmarks.evaluation.evaluator import (
+    Evaluated,
+    SegmentationEvaluator,
+    confusion_matrix,
+    evaluate,
+    evaluate_all,
+)
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
 from datasets.label_space import CITYSCAPES, own_space
@@ -195,7 +201,8 @@ def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_p
     for label, guess in zip(truth.ravel(), predicted.ravel(), strict=True):
         expected[label, guess] += 1
     assert expected.sum() == 64 * 96
-    evaluator.process([image], [{"sem_seg": Segmentor.upsample(Segmentor.upsample(logits, (32, 48)), (64, 96))[0]}])
+    upsampled = Segmentor.upsample(Segmentor.upsample(logits, (32, 48)), (64, 96))[0]
+    evaluator.process([image], [{"classes": upsampled.argmax(0)}])
     np.testing.assert_array_equal(evaluator.confusion, expected)
     hits = expected.diagonal()
     iou = 100 * hits / (expected.sum(0) + expected.sum(1) - hits)
@@ -203,12 +210,25 @@ def test_the_prediction_is_upsampled_to_the_label_and_not_the_label_shrunk(tmp_p
 
 
 def test_confusion_matrix_counts_rows_of_labels_and_leaves_ignored_pixels_out() -> None:
-    label = np.array([[0, 0, 255, 18], [18, 255, 5, 5]], np.uint8)
-    prediction = np.array([[0, 1, 0, 18], [0, 18, 5, 18]])
+    label = torch.tensor([[0, 0, 255, 18], [18, 255, 5, 5]], dtype=torch.uint8)
+    prediction = torch.tensor([[0, 1, 0, 18], [0, 18, 5, 18]], dtype=torch.uint8)
     expected = np.zeros((K, K), np.int64)
     for row, column in ((0, 0), (0, 1), (18, 18), (18, 0), (5, 5), (5, 18)):
         expected[row, column] = 1
     np.testing.assert_array_equal(confusion_matrix(label, prediction, K), expected)
+
+
+@pytest.mark.parametrize("classes", [2, 19, 254])
+def test_confusion_matrix_is_numpys_count_of_pairs(classes: int) -> None:
+    """Of as many classes as a byte holds, too: no product of label and number of classes wraps around."""
+    random = np.random.default_rng(5)
+    label = random.choice([*range(classes), 255], (50, 70)).astype(np.uint8)
+    prediction = random.integers(0, classes, (50, 70), dtype=np.uint8)
+    counted = label != 255
+    pairs = label[counted].astype(np.int64) * classes + prediction[counted]
+    found = confusion_matrix(torch.from_numpy(label), torch.from_numpy(prediction), classes)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
 
 
 def test_mean_over_19_16_and_13_classes_by_hand() -> None:
@@ -253,8 +273,7 @@ def test_own_classes_are_scored_by_their_names() -> None:
     space = own_space(("ground", "sky", "car"), (), ())
     evaluator = SegmentationEvaluator(Scoring(space, (3,)))
     label = torch.tensor([[0, 0, 1, 1], [2, 2, 255, 0]], dtype=torch.uint8)
-    logits = nn.functional.one_hot(torch.tensor([[0, 1, 1, 1], [2, 2, 2, 0]]), 3).permute(2, 0, 1).float()
-    evaluator.process([{"label": label}], [{"sem_seg": logits}])
+    evaluator.process([{"label": label}], [{"classes": torch.tensor([[0, 1, 1, 1], [2, 2, 2, 0]])}])
     scores = flat(evaluator.evaluate())
     # ground 2 of 3; sky 2 hits and one false; both cars, the one on the ignored pixel does not count
     expected = {"IoU-ground": 200 / 3, "IoU-sky": 200 / 3, "IoU-car": 100.0}
@@ -268,13 +287,33 @@ def test_a_class_that_no_label_has_counts_for_no_method(predicted: int) -> None:
     """Car is in no label: predicted on a pixel of ground or not, the mean is over ground and sky."""
     evaluator = SegmentationEvaluator(Scoring(own_space(("ground", "sky", "car"), (), ()), (3,)))
     label = torch.tensor([[0, 0, 1, 1], [0, 0, 255, 0]], dtype=torch.uint8)
-    logits = nn.functional.one_hot(torch.tensor([[1, 0, 1, 1], [0, 0, 2, predicted]]), 3).permute(2, 0, 1).float()
-    evaluator.process([{"label": label}], [{"sem_seg": logits}])
+    evaluator.process([{"label": label}], [{"classes": torch.tensor([[1, 0, 1, 1], [0, 0, 2, predicted]])}])
     scores = flat(evaluator.evaluate())
     ground = {0: 4 / 5, 2: 3 / 5}[predicted]
     assert scores["mIoU"] == scores["mIoU-3"] == pytest.approx(100 * (ground + 2 / 3) / 2)
     assert math.isnan(scores["IoU-car"]) == (predicted == 0) and scores["IoU-car"] != 100
     assert [scores[f"pixels-{name}"] for name in ("ground", "sky", "car")] == [5, 2, 0]
+
+
+def test_two_networks_are_scored_on_one_reading_as_each_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    for number in range(3):
+        write_image(tmp_path, number, *draw(rng, [*range(K)], [*range(K)]))
+    data = scanned(tmp_path)
+    models = {"student": segmentor_of(ReadsRed()), "teacher": segmentor_of(Fixed(torch.randn(1, K, 30, 40)))}
+    alone = {model: evaluate(segmentor, data, ALL, CPU, workers=0) for model, segmentor in models.items()}
+    read, told = [], []
+    items = [data[index] for index in range(3)]
+
+    class Counted:
+        __len__ = lambda self: 3  # noqa: E731
+        __getitem__ = lambda self, index: read.append(index) or items[index]  # noqa: E731
+
+    each = {model: lambda item, classes, model=model: told.append((item["index"], model)) for model in models}
+    found = evaluate_all(models, Counted(), ALL, CPU, workers=0, each=each)
+    assert read == [0, 1, 2] and told == [(index, model) for index in range(3) for model in models]
+    assert {model: each.scores for model, each in found.items()} == {m: each.scores for m, each in alone.items()}
+    assert alone["student"].scores != alone["teacher"].scores
 
 
 def test_no_labelled_pixel_gives_no_score(tmp_path: Path) -> None:
@@ -337,12 +376,10 @@ def test_modes_are_put_back_when_scoring_fails(tmp_path: Path) -> None:
 
 def test_reset_forgets_the_images_seen() -> None:
     evaluator = SegmentationEvaluator(ALL)
-    label, right = torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(K, 2, 2)
-    right[0] = 1
-    wrong = right.roll(1, dims=0)
-    evaluator.process([{"label": label}], [{"sem_seg": wrong}])
+    label = torch.zeros(2, 2, dtype=torch.uint8)
+    evaluator.process([{"label": label}], [{"classes": label + 1}])
     evaluator.reset()
-    evaluator.process([{"label": label}], [{"sem_seg": right}])
+    evaluator.process([{"label": label}], [{"classes": label}])
     assert flat(evaluator.evaluate())["IoU-road"] == 100
 
 
@@ -351,13 +388,12 @@ def test_counts_of_images_are_in_their_order_however_many_processes_share_them(
 ) -> None:
     """Of five images one process has the first, third and fifth, another the others."""
     random = np.random.default_rng(0)
-    labels, predicted = (random.integers(0, K, (5, 4, 6)) for _ in range(2))
+    labels, predicted = torch.from_numpy(random.integers(0, K, (2, 5, 4, 6), dtype=np.uint8))
 
     def seen(images: list[int]) -> SegmentationEvaluator:
         evaluator = SegmentationEvaluator(ALL)
         for image in images:
-            logits = nn.functional.one_hot(torch.from_numpy(predicted[image]), K).permute(2, 0, 1)
-            evaluator.process([{"label": torch.from_numpy(labels[image])}], [{"sem_seg": logits}])
+            evaluator.process([{"label": labels[image]}], [{"classes": predicted[image]}])
         return evaluator
 
     parts = [seen([0, 2, 4]), seen([1, 3])]

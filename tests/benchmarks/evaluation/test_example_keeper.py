@@ -25,7 +25,7 @@ def kept_of(images: int, seen: list[int] | None = None) -> Examples:
     for index in range(images) if seen is None else seen:
         shade = torch.full((3, 20, 40), index, dtype=torch.uint8)
         item = {"index": index, "image_id": f"i{index}", "image": shade, "label": torch.zeros(400, 800).byte()}
-        each(item, np.full((400, 800), index % 19, np.int64))
+        each(item, torch.full((400, 800), index % 19, dtype=torch.uint8))
     return keeper.gathered(CITYSCAPES)
 
 
@@ -59,8 +59,8 @@ def test_processes_that_share_the_images_keep_those_of_one(monkeypatch: pytest.M
 def test_images_are_reduced_by_area_and_labels_by_nearest_neighbour() -> None:
     keeper = ExampleKeeper(1)
     board = torch.arange(512).remainder(2).mul(200).byte().expand(3, 4, 512)  # columns of 0 and 200
-    train_ids = np.arange(512)[None].repeat(4, 0) % 2 * 7
-    item = {"index": 0, "image_id": "a", "image": board, "label": torch.from_numpy(train_ids).byte()}
+    train_ids = (torch.arange(512) % 2 * 7).byte().expand(4, 512)
+    item = {"index": 0, "image_id": "a", "image": board, "label": train_ids}
     keeper.of("student")(item, train_ids)
     (found,) = keeper.gathered(CITYSCAPES).images
     assert found.image.shape == (2, 256, 3) and np.all(found.image == 100)

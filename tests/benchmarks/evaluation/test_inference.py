@@ -136,7 +136,7 @@ def test_classes_by_windows_are_those_of_all_logits_and_no_more_than_a_row_is_he
     assert sum(held) == 136 and max(held) <= window[1]
 
 
-@pytest.mark.parametrize("size", [(300, 410), (41, 37), (64, 96), (65, 400)])
+@pytest.mark.parametrize("size", [(300, 410), (41, 37), (60, 96), (65, 400)])
 def test_logits_brought_to_a_size_in_stripes_have_the_same_classes(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
@@ -151,3 +151,23 @@ def test_logits_brought_to_a_size_in_stripes_have_the_same_classes(
     assert {part.shape[1] for part in stripes[:-1]} == {7}
     torch.testing.assert_close(torch.cat(stripes, dim=1), expected, rtol=0, atol=1e-4)  # float32 places
     assert torch.equal(found.long(), torch.cat(stripes, dim=1).argmax(0))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("height", "size"), [(64, (128, 200)), (64, (256, 192)), (64, (64, 300)), (64, (32, 150)), (96, (64, 131))]
+)
+def test_stripes_of_published_sizes_have_the_very_logits_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, height: int, size: tuple[int, int], memory_format: torch.memory_format
+) -> None:
+    drawn = torch.randn(1, 5, height, 96, generator=torch.Generator().manual_seed(4))
+    logits = drawn.to(memory_format=memory_format)[0]
+    expected = F.interpolate(logits[None], size, mode="bilinear")[0]
+    stripes = []
+    argmax = inference._argmax
+    monkeypatch.setattr(inference, "_argmax", lambda part: stripes.append(part) or argmax(part))
+    monkeypatch.setattr(inference, "_STRIPE", 5 * size[1] * 12)
+    found = upsampled_classes(logits, size)
+    assert len(stripes) > 2 and max(part.shape[1] for part in stripes) <= 12
+    assert torch.equal(torch.cat(stripes, dim=1), expected)
+    assert torch.equal(found.long(), expected.argmax(0))

@@ -57,6 +57,20 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     return command
 
 
+@pytest.mark.slow
+def test_further_sets_are_scored_and_added_to_the_record(evaluate: Command, run: Path) -> None:
+    """The run's own validation images, by the name of their layout: the same scores."""
+    before = json.loads((run / "record.json").read_text())
+    ended = evaluate("--also", "cityscapes")
+    assert (ended.code, ended.err) == (0, "") and "mIoU@cityscapes" in ended.out
+    record = json.loads((run / "record.json").read_text())
+    added = record.pop("also")["cityscapes"]
+    assert record == before and not (run / "evaluation.json").exists()
+    assert added["result"] == {model: before["result"][model] for model in ("student", "teacher")}
+    assert_one_line(evaluate("--also", "cityscapes", "--cityscapesscripts"), "--also")
+    assert_one_line(evaluate("--also", "cityscape"), "did you mean 'cityscapes'?")
+
+
 def entries(run: Path) -> list[dict[str, Any]]:
     content = json.loads((run / "evaluation.json").read_text())
     assert content["schema"] == 1

@@ -1,0 +1,60 @@
+"""Scores on further sets of images (TEST.ALSO), as a record has them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.config.label_space import Scoring
+from benchmarks.config.metrics import score
+from benchmarks.config.sliding_window import SlidingWindow
+from benchmarks.data.further_sets import FurtherSet
+from benchmarks.evaluation.evaluator import Evaluated, evaluate_all
+from datasets.errors import DataError
+from methods.networks import Segmentor
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def score_elsewhere(
+    models: Mapping[str, Segmentor],
+    sets: Sequence[FurtherSet],
+    scoring: Scoring,
+    device: torch.device,
+    workers: int,
+    windows: SlidingWindow | None = None,
+    seen: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """What a record says of models, by STUDENT and TEACHER, on each set (`results.records.scores.Elsewhere`), by name.
+
+    A set with a file that cannot be scored has a line that says so in place of scores: the others are not lost for it.
+    """
+    found: dict[str, Any] = {}
+    for each in sets:
+        about: dict[str, Any] = {"images": len(each.images)}
+        about |= {"short_side": each.short_side} if each.short_side else {}
+        try:
+            evaluated = evaluate_all(models, each.images, scoring, device, workers, windows, seen)
+        except DataError as error:
+            _LOGGER.warning("TEST.ALSO: %s: %s", each.name, error)
+            found[each.name] = about | {"fault": str(error)}
+            continue
+        conditions = {
+            condition: _of_condition(evaluated, np.array(each.conditions) == condition, scoring)
+            for condition in dict.fromkeys(each.conditions)
+            if condition
+        }
+        result = {model: scored.scores.as_json() for model, scored in evaluated.items()}
+        found[each.name] = about | {"result": result} | ({"conditions": conditions} if conditions else {})
+    return found
+
+
+def _of_condition(evaluated: Mapping[str, Evaluated], images: np.ndarray, scoring: Scoring) -> dict[str, Any]:
+    """The scores of some of the images, by model."""
+    square = (len(scoring.space.names),) * 2
+    counts = {model: scored.by_image[images].sum(axis=0) for model, scored in evaluated.items()}
+    return {model: score(np.asarray(of, np.int64).reshape(square), scoring).as_json() for model, of in counts.items()}
