@@ -13,12 +13,8 @@ from detectron2.config import CfgNode
 
 import datasets.streets
 from benchmarks.config.keys import SET_ELSEWHERE, WRITERS, config_name, flatten, from_node, get_config, ranges
-<<<<<<< HEAD
-from benchmarks.config.label_space import check_classes, reported
-from benchmarks.config.network_sizes import fit_sizes
-=======
 from benchmarks.config.label_space import check_also, check_classes, reported
->>>>>>> 4b6a11b (Evaluations predict classes in stripes that have the very logits, count on the device and score student and teacher on one reading; TEST.ALSO scores on further sets; the number of loader workers is chosen from the cores)
+from benchmarks.config.network_sizes import fit_sizes
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values, protocols
