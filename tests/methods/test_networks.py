@@ -46,6 +46,12 @@ def count(module: nn.Module) -> int:
         ("deeplabv2-r50", 25_557_032 - 2_049_000 + (28_512 - 9_408) + 128, 700_454),
         ("daformer-mitb5", 81_443_008, 3_712_275),
         ("daformer-mitb0", 3_319_392, 3_581_203),
+        # By hand: six 3x3 convolutions and their norms; DAFormer's decoder at width 16.
+        (
+            "daformer-tiny",
+            9 * (3 * 8 + 8 * 8 + 8 * 12 + 12 * 16 + 16 * 24 + 24 * 24) + 2 * (8 + 8 + 12 + 16 + 24 + 24),
+            (60 * 16 + 64) + (64 * 16 + 32) + 3 * (9 * 64 + 128 + 64 * 16 + 32) + (9 * 64 * 16 + 32) + (16 * 19 + 19),
+        ),
     ],
 )
 def test_parameter_counts(name: str, encoder: int, decoder: int) -> None:
