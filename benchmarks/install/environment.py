@@ -31,12 +31,15 @@ class Environment:
         python: path of the interpreter.
         log: file that collects all that pip prints.
         say: prints one line for the user.
+        own: whether set-up made it. Then modules are compiled when they are first imported, which writes what it
+            compiles: most of what pip would compile nobody imports.
     """
 
-    def __init__(self, python: Path, log: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, python: Path, log: Path, say: Callable[[str], None], *, own: bool = False) -> None:
         self.python = python
         self._log = log
         self._say = say
+        self._own = own
 
     def evaluate(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run ``code`` in the environment, away from the checkout so that only installed packages are found."""
@@ -73,6 +76,8 @@ class Environment:
         """
         command = [str(self.python), "-m", "pip", *arguments, "--retries", "8", "--no-input"]
         command.append("--disable-pip-version-check")
+        if self._own and arguments[0] == "install" and not sys.dont_write_bytecode:
+            command.append("--no-compile")
         for attempt in range(1, ATTEMPTS + 1):
             code, output = self._run_logged(command, {**os.environ, **(extra or {})})
             if code == 0:
@@ -127,7 +132,7 @@ def ensure_venv(
     Raises:
         InstallError: ``folder`` is something else, or neither the venv module nor pip can furnish it.
     """
-    environment = Environment(folder / "bin" / "python", log, say)
+    environment = Environment(folder / "bin" / "python", log, say, own=True)
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
         raise InstallError(f"{folder}: exists and is no virtual environment, move it out of the way")
     if not anew and _works(environment):

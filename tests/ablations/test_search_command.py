@@ -13,7 +13,9 @@ import pytest
 from conftest import SMALL, pairs
 from held_runs import held_run, wait_for
 from search_trials import STUDY, assert_counted_once, lost_trials, runs, trials
+from trained_runs import assert_one_line, call
 
+import ablations.search
 from benchmarks.core.checkout import ROOT
 
 PAIRS = pairs({**SMALL, "SOLVER.ITERS": 12, "CHECKPOINT_PERIOD": 3, "TEST.PERIOD": 6})
@@ -54,12 +56,12 @@ def test_a_search_survives_a_killed_worker_and_a_killed_command(tmp_path: Path) 
     assert {path.name for path in folder.glob("*.png")} == {"history.png", "contour.png"}
 
 
-@pytest.mark.slow
-def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for words, said in (
         (["--space", "lamda"], "did you mean lambda?"),
         (["--trials", "0"], "--trials is 0, expected at least 1"),
     ):
-        done = subprocess.run(command(tmp_path, *words), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+        assert_one_line(call(ablations.search, command(tmp_path, *words)[2:], monkeypatch, capfd), said)
     assert not any(tmp_path.iterdir())

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +20,20 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.launch.workers import WorkerJob, make_shared_run
 from methods.base.batch_share import Share
-from methods.networks import NETWORKS, Encoder, register_network
+from methods.networks import Encoder, NetworkSpec, mit, register_network
 from methods.networks.decoders import DAFormerDecoder
 from methods.networks.sync_norm import synchronize_norms
 from slurm.processes.ranks import Rank, joined
 
 
-def _narrow_decoder(encoder: Encoder, num_classes: int) -> DAFormerDecoder:
+def _small_decoder(encoder: Encoder, num_classes: int) -> DAFormerDecoder:
     return DAFormerDecoder(encoder.channels, num_classes, width=16)
 
 
-NARROW = "daformer-mitb0-narrow"  # processes that import this module know it
-register_network(NARROW, replace(NETWORKS["daformer-mitb0"], make_decoder=_narrow_decoder))
+# A Mix Transformer of a block a stage; processes that import this module know it.
+SMALL_MIT = "daformer-mit-small"
+mit._WIDTHS["small"], mit._DEPTHS["small"] = (16, 32, 40, 64), (1, 1, 1, 1)
+register_network(SMALL_MIT, NetworkSpec("small", lambda: mit.MixTransformer("small"), _small_decoder))
 
 
 class Seen(NamedTuple):

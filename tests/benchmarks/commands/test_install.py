@@ -329,6 +329,20 @@ def test_failure_gives_pips_reason_and_the_log(
     assert output.splitlines()[-1] in log.read_text()
 
 
+@pytest.mark.parametrize(("own", "writes", "left"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_modules_of_its_own_environment_are_compiled_when_they_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, writes: bool, left: bool
+) -> None:
+    """Only there, and only where an import may write what it compiled."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", not writes)
+    python = fake_python(tmp_path / "python", f'echo "$@" >>"{tmp_path}/calls"')
+    target = Environment(python, tmp_path / "pip.log", print, own=own)
+    target.pip(["install", "torch"])
+    target.pip(["wheel", "torch"])
+    install, wheel = (tmp_path / "calls").read_text().splitlines()
+    assert ("--no-compile" in install) is left and "--no-compile" not in wheel
+
+
 @pytest.mark.slow
 def test_complete_environment_is_known_by_its_stamp(tmp_path: Path) -> None:
     wanted: dict[str, object] = {"inputs": "abc", "with_tests": False}

@@ -327,8 +327,9 @@ def test_the_example_of_a_method_is_trained_by_local_workers(elsewhere: Path) ->
 @pytest.mark.slow
 def test_the_example_of_a_network_is_trained_and_opened(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--methods", "mrm", *pairs(QUICK | {"NETWORK": "tiny"}))
-    done = started("benchmarks/run.py", *words, SEGSHIFT_PLUGINS="tiny.py")
-    assert done.returncode == 0, done.stdout + done.stderr
+    with forgotten():
+        os.environ[VARIABLE] = "tiny.py"
+        assert main_of("benchmarks.run", *words) == 0
     (file,) = Path("runs").glob("streets/dacs+mrm/tiny/*/record.json")
     assert main_of("benchmarks.export", "--run", file.parent.name) == 2
     assert "unknown network 'tiny'; expected --plugin" in capsys.readouterr().err
@@ -347,8 +348,9 @@ def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_fini
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--methods", "source-only,dacs", *pairs(QUICK))
-    done = started("benchmarks/run.py", "--plugin", "frequency.py", "--launcher", "local", "--parallel", "1", *words)
-    assert done.returncode == 0, done.stdout + done.stderr
+    with forgotten():
+        assert main_of("benchmarks.run", "--plugin", "frequency.py", *words) == 0
+    out = capsys.readouterr().out
     contents = [json.loads(file.read_text()) for file in sorted(Path("runs").glob("streets/*/*/*/record.json"))]
     dacs, plain = contents
     expected = {each["id"]: weighted(each["result"]["student"], each["validation"]["labelled_pixels"])
@@ -357,7 +359,7 @@ def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_fini
     for each in contents:
         assert each["result"]["student"]["metrics"] == {"fwIoU": {"19": pytest.approx(expected[each["id"]])}}
     teacher = weighted(dacs["result"]["teacher"], dacs["validation"]["labelled_pixels"])
-    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    lines = [line.split("  ") for line in out.splitlines()]
     (head,) = [line for line in lines if line[0] == "method"]
     place = [cell.strip() for cell in head if cell.strip()].index("fwIoU (19)")
     shown = {line[0]: [cell.strip() for cell in line if cell.strip()][place] for line in lines if len(line) > 5}
@@ -376,7 +378,8 @@ def test_the_example_of_a_metric_is_in_record_tables_and_an_evaluation_of_a_fini
     assert "source-only seed 0: finished before" in capsys.readouterr().out
     import_plugins(["frequency.py"])
     assert main_of("benchmarks.evaluate", "--run", plain["id"]) == 0
-    assert "Equal to the record, bit for bit." in (out := capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert "Equal to the record, bit for bit." in out
     assert f"{expected[plain['id']]:.2f}" in next(line for line in out.splitlines() if line.startswith("fwIoU, "))
     (file,) = Path("runs").glob(f"*/*/*/{plain['id']}/evaluation.json")
     (entry,) = json.loads(file.read_text())["evaluations"]

@@ -17,7 +17,7 @@ import torch
 from conftest import SMALL
 from detectron2.config import CfgNode
 from record_files import read_record
-from shared_runs import NARROW, Seen, make_and_see, normalised, shared_norm
+from shared_runs import SMALL_MIT, Seen, make_and_see, normalised, shared_norm
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.step_pictures import ACCURACY
@@ -52,7 +52,7 @@ STEPS = 2
 
 def config(name: str, **more: Any) -> CfgNode:
     method, keys = RUNS[name]
-    network = "daformer-lite0" if name == "lite" else NARROW
+    network = "daformer-lite0" if name == "lite" else SMALL_MIT
     sizes = SMALL | {"NETWORK": network, "SOLVER.BATCH": 4, "SOLVER.ITERS": STEPS, "TEST.PERIOD": 5, "NUM_WORKERS": 0}
     # A random teacher is sure of nothing, and weights of 0 would hide the rest.
     sure = {} if method == "source-only" else {"SELF_TRAINING.THRESHOLD": 0.0545}

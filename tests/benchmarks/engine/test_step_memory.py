@@ -91,13 +91,13 @@ def test_terms_views_are_held_one_at_a_time() -> None:
 
 @pytest.mark.slow
 def test_command_prints_a_row_for_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--protocol", "streets", "--network", NETWORK, "--methods", "dacs,mrm", "--precisions", "fp32"]
+    words = ["--protocol", "streets", "--network", NETWORK, "--methods", "source-only,mic", "--precisions", "fp32"]
     words += ["--format", "csv", "INPUT.CROP", "64x64", "SOLVER.BATCH", "2"]
     monkeypatch.setattr(sys, "argv", ["step_memory.py", *words])
     assert step_memory.main() == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "method,network,crop,batch,precision,activation checkpointing,between steps,peak"
-    assert [line.split(",")[0] for line in lines[1:]] == ["dacs", "dacs", "dacs+mrm", "dacs+mrm"]
+    assert [line.split(",")[0] for line in lines[1:]] == ["source-only", "source-only", "dacs+mic", "dacs+mic"]
 
 
 def test_a_table_of_memory_has_one_cell_a_text() -> None:
