@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from results.plots.layout import arrange, folded
-from results.plots.marks import DIAMOND, MEASURED, STAR, Mark, notes, reference_line, shown
+from results.plots.marks import Mark, draw_marks, notes, reference_line, shown
 from results.plots.style import BLACK, COLUMN, GREY, new_figure, plain, styled
 
 
@@ -38,7 +38,7 @@ def line(
     ticks = list(zip(places, [plain(mark.label) for mark in marks], strict=True))
     if drawn.paired:
         reference_line(axes, reference, name)
-    axes.errorbar(places, drawn.values, yerr=drawn.errors, fmt="o-", color=MEASURED, capsize=2, label="measured")
+    draw_marks(axes, marks, places, drawn)
     if reference.value is not None:
         place = reference.value
         if log and place <= 0:
@@ -47,22 +47,11 @@ def line(
         ticks.insert(0, (place, plain(reference.label)))
         if drawn.paired:
             axes.plot([place], [0.0], "o", color=GREY)
-    published = [(place, value) for place, value in zip(places, drawn.published, strict=True) if value is not None]
-    if published:
-        axes.plot(*zip(*published, strict=True), "D--", label="published", **DIAMOND)
-    star = [(place, value) for place, value, mark in zip(places, drawn.values, marks, strict=True) if mark.is_published]
-    if star:
-        axes.plot(*zip(*star, strict=True), linestyle="none", label="the published setting", **STAR)
-    none = [place for place, value in zip(places, drawn.values, strict=True) if math.isnan(value)]
-    if none:
-        lowest = axes.get_xaxis_transform()
-        axes.plot(none, [0.03] * len(none), "x", color=BLACK, transform=lowest, label="no finished run")
     if log:
         axes.set_xscale("log")
     axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
     axes.minorticks_off()
     axes.margins(x=0.06, y=0.12)
-    axes.grid(axis="y")
     axes.set_xlabel(plain(x_label))
     inner = 2.0 if width < 5 else 2.8
     axes.set_ylabel(folded(drawn.axis, 0.8 * inner, 7))

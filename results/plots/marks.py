@@ -109,6 +109,31 @@ def notes(marks: Iterable[Mark], counts: Iterable[int]) -> list[str]:
     return lines
 
 
+def draw_marks(axes: Axes, marks: Sequence[Mark], places: Sequence[float], drawn: Shown, across: bool = True) -> None:
+    """Draw what is measured and published of marks at their places, which one is the published setting, and which none.
+
+    ``across``: whether the places are along the x axis, and joined by a line; else down the y axis, each by itself.
+    """
+
+    def plot(pairs: Sequence[tuple[float, float]], *form: str, **look: Any) -> None:
+        if pairs:
+            along, values = zip(*pairs, strict=True)
+            axes.plot(*((along, values) if across else (values, along)), *form, **look)
+
+    known = list(zip(places, drawn.values, drawn.published, marks, strict=True))
+    ends = "y" if across else "x"
+    points: dict[str, Any] = {"x": places, "y": places} | {ends: drawn.values, f"{ends}err": drawn.errors}
+    axes.errorbar(**points, fmt="o-" if across else "o", color=MEASURED, capsize=2, label="measured")
+    published = [(place, value) for place, _, value, _ in known if value is not None]
+    plot(published, "D--" if across else "D", label="published", **DIAMOND)
+    star = [(place, value) for place, value, _, mark in known if mark.is_published]
+    plot(star, linestyle="none", label="the published setting", **STAR)
+    none = [(place, 0.03) for place, value, _, _ in known if math.isnan(value)]
+    edge = axes.get_xaxis_transform() if across else axes.get_yaxis_transform()
+    plot(none, "x", color=BLACK, transform=edge, label="no finished run")
+    axes.grid(axis="y" if across else "x")
+
+
 def reference_line(axes: Axes, reference: Mark, name: str, across: bool = True) -> None:
     """Draw the reference as a dashed line at its difference of 0, and its own deviation over seeds as a grey band.
 
