@@ -23,7 +23,7 @@ from results.tables.class_means import over_the_same_classes, said
 from results.tables.frame import damaged, from_folders
 from results.tables.notes import SELECTION, on_differences, sources
 from results.tables.rows import Row as TableRow
-from results.tables.rows import check_seeds
+from results.tables.rows import check_seeds, runs_of
 from results.tables.summary import all_scores, summarize
 from results.tables.summary_frame import frame_of
 from results.tables.summary_text import NONE, Shown, columns_of
@@ -107,7 +107,7 @@ def _measured(grid: Grid, row: Row, all_runs: pd.DataFrame) -> TableRow:
     made = TableRow(
         {axis.name: label for axis, label in zip(grid.axes, row.labels, strict=True)},
         {},
-        over_the_same_classes(found, all_runs),
+        runs_of(over_the_same_classes(found, all_runs)),
         flatten(row.cfg),
         missing={_DAMAGED: left_out, _NOT_STARTED: len(folders) - len(found) - left_out},
     )

@@ -34,9 +34,16 @@ def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: it is no plain file, of more than ``most`` bytes, or cannot be read; ``strerror`` says which.
     """
     _check_plain(path, path.stat().st_mode)  # before it is opened: some devices act upon that
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        _check_plain(path, os.fstat(file.fileno()).st_mode)
-        content = file.read(most + 1)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        _check_plain(path, status.st_mode)
+        # Mostly at once: a file object would first make room for the most that it may have.
+        content, at_once = b"", min(max(status.st_size, 2**14), most) + 1
+        while len(content) <= most and (more := os.read(handle, at_once)):
+            content += more
+    finally:
+        os.close(handle)
     if len(content) > most:
         size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most} bytes"
         raise OSError(errno.EFBIG, f"more than {size}", str(path))

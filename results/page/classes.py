@@ -24,7 +24,7 @@ def class_table(compared: Compared) -> Table | None:
         abs(each.versus.difference.mean)
         for line in found.values()
         for each in line
-        if each.versus and not each.row.runs["oracle"].any()  # beside it all others would be pale
+        if each.versus and not each.row.is_oracle  # beside it all others would be pale
     ]
     full = min(_FULL, max(differences, default=0.0)) or 1.0
     versus = f", below it the difference to {compared.baseline}" if compared.baseline else ""

@@ -56,6 +56,6 @@ class Compared:
         """The rows of each protocol and network; the name is that of both."""
         places: dict[str, list[Summary]] = {}
         for summary in self.summaries:
-            place = ", ".join(str(summary.row.runs[name].iloc[0]) for name in ("protocol", "network"))
+            place = ", ".join(str(summary.row.runs[name][0]) for name in ("protocol", "network"))
             places.setdefault(place, []).append(summary)
         yield from places.items()

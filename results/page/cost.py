@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from results.page.compared import Compared
 from results.page.figure import BARS, Figure, Point, Series
 from results.page.table import NOTHING, Table
 from results.plots.style import Look
-from results.records.record import FINISHED
+from results.tables.rows import Runs, is_known
 from results.tables.summary import Summary
 from results.tables.summary_text import mean_text
 
@@ -50,7 +51,7 @@ def _figure(
     series, on_front = [], []
     texts: list[tuple[str, str, str]] = []
     for summary, cost in there:
-        mean, name, oracle = summary.means[0], summary.row.label, bool(summary.row.runs["oracle"].any())
+        mean, name, oracle = summary.means[0], summary.row.label, summary.row.is_oracle
         assert mean is not None
         texts.append((name, f"{cost:.{digits}f}", mean_text(mean, mean.n)))
         point = Point(cost, mean.mean, mean.deviation, f"{name}: {texts[-1][1]}, mIoU {texts[-1][2]}")
@@ -68,12 +69,15 @@ def _figure(
 
 
 def _hardware(summary: Summary) -> list[str]:
-    runs = summary.row.runs
-    return list(dict.fromkeys(runs["hardware"] + ", " + runs["precision"]))
+    return list(dict.fromkeys(_where(summary.row.runs)))
 
 
 def _cost(summary: Summary, hardware: str, column: str) -> float | None:
-    runs = summary.row.runs
-    there = (runs["status"] == FINISHED) & (runs["hardware"] + ", " + runs["precision"] == hardware)
-    cost = runs.loc[there, column].astype(float).median()
-    return None if cost != cost else float(cost)
+    runs = summary.row.finished
+    known = [cost for cost, where in zip(runs[column], _where(runs), strict=True) if where == hardware]
+    costs = [float(cost) for cost in known if is_known(cost)]
+    return statistics.median(costs) if costs else None
+
+
+def _where(runs: Runs) -> list[str]:
+    return [f"{name}, {precision}" for name, precision in zip(runs["hardware"], runs["precision"], strict=True)]

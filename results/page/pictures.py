@@ -67,7 +67,7 @@ def _gallery(
     counted = all(each.counts is not None for each in left)
     scores = [each.scores(counted) for each in left]
     is_baseline = [{*each.row.runs["method"]} == {baseline} for each in left]
-    others = [at for at, each in enumerate(left) if not is_baseline[at] and not each.row.runs["oracle"].any()]
+    others = [at for at, each in enumerate(left) if not is_baseline[at] and not each.row.is_oracle]
     against = [at for at, each in enumerate(is_baseline) if each] if others else []
     others = others or [*range(len(left))]
 

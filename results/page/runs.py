@@ -53,7 +53,8 @@ def run_table(compared: Compared) -> Table:
     """A line a run, whatever its status: at most MOST_RUNS."""
     lines = []
     for row in compared.rows:
-        for run in row.runs.to_dict("records"):
+        for values in zip(*row.runs.values(), strict=True):
+            run = dict(zip(row.runs, values, strict=True))
             done, planned = run["iterations"], run["max_iterations"]
             miou = _number(run["miou"], 1) if run["status"] == FINISHED else NOTHING
             cost = _number(run["seconds_per_iteration"], 3), _number(run["peak_memory_mib"], 0)
@@ -117,7 +118,9 @@ def unfinished(compared: Compared) -> Table | None:
     """The runs that are in no figure, with the reason; None where there are none."""
     lines = []
     for row in compared.rows:
-        for folder in row.runs.loc[row.runs["status"] != FINISHED, "folder"]:
+        for status, folder in zip(row.runs["status"], row.runs["folder"], strict=True):
+            if status == FINISHED:
+                continue
             record = compared.records[folder]
             done = f"{record.iterations} of {record.max_iterations}"
             lines.append((row.label, record.spec.seed, _status(record), record.reason, done, folder))

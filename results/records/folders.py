@@ -71,7 +71,7 @@ def run_folders(path: str | Path) -> RunFolders:
 
 def _walk(start: Path, found: RunFolders, seen: set[tuple[int, int]]) -> Iterator[Path]:
     """Add the folders at and below ``start``; yields the links that are to be followed."""
-    unlisted = [start]
+    unlisted: list[Path | os.DirEntry[str]] = [start]  # entries of folders are the cheaper ones
     while unlisted:
         folder = unlisted.pop()
         try:
@@ -79,20 +79,20 @@ def _walk(start: Path, found: RunFolders, seen: set[tuple[int, int]]) -> Iterato
             with os.scandir(folder) as entries:
                 inside = list(entries)
         except OSError:
-            found.unreadable.append(folder)
+            found.unreadable.append(Path(folder))
             continue
         if (status.st_dev, status.st_ino) in seen:  # in a linked folder, one that was found before
-            found.repeated.append(folder)
+            found.repeated.append(Path(folder))
             continue
         seen.add((status.st_dev, status.st_ino))
         own = EXAMPLES if any(entry.name == FILE for entry in inside) else ""  # a hundred pictures, and no runs
         for entry in inside:
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith(".") and entry.name != own:
-                    unlisted.append(folder / entry.name)
+                    unlisted.append(entry)
             elif entry.name == FILE and not entry.is_dir():
-                found.folders.append(folder)
+                found.folders.append(Path(folder))
             elif entry.is_symlink() and not entry.name.startswith("."):
-                link = folder / entry.name
+                link = Path(entry)
                 if link.is_dir() or not link.exists():  # to a file: no run
                     yield link

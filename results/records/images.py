@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from results.files.mapped import mapped
 from results.files.text import one_line
 from results.records.record import FINISHED, Record, record_or_none
 
 
+@dataclass(frozen=True)
+class Images:
+    """Which images a finished run was made of.
+
+    Attributes:
+        digests: by protocol, role (as VAL) and "images" or "labels"; None: its record does not say.
+    """
+
+    digests: dict[tuple[str, str, str], str] | None
+
+    @classmethod
+    def of(cls, record: Record) -> Images | None:
+        """What a record says; None of a run that is not finished: it is no figure."""
+        if record.status != FINISHED:
+            return None
+        if record.content.get("data") is None:
+            return cls(None)
+        roles = {role: known for role, known in record.data.items() if isinstance(known, dict)}
+        protocol = record.spec.protocol
+        kinds = [(role, what) for role, known in roles.items() for what in ("images", "labels") if what in known]
+        return cls({(protocol, role, what): str(roles[role][what]) for role, what in kinds})
+
+
 class MadeOf:
-    """The images of the runs of one table, of which records are added one by one."""
+    """The images of the runs of one table, which are added one by one."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], set[str]] = {}
         self._finished = self._silent = 0
 
-    def add(self, record: Record) -> None:
-        """Count runs; those that are not finished are no figures, and do not count."""
-        if record.status != FINISHED:
+    def add(self, images: Images | None) -> None:
+        """Count a run; None: one that does not count."""
+        if images is None:
             return
         self._finished += 1
-        if record.content.get("data") is None:
+        if images.digests is None:
             self._silent += 1
             return
-        for role, known in record.data.items():
-            if isinstance(known, dict):
-                for what in ("images", "labels"):
-                    if what in known:
-                        key = (record.spec.protocol, role, what)
-                        self._found.setdefault(key, set()).add(str(known[what]))
+        for key, digest in images.digests.items():
+            self._found.setdefault(key, set()).add(digest)
 
     def told(self, unrecorded: bool = True) -> str:
         """Sentences, each after a space: that runs of a protocol are of different images, or do not say which; or "".
@@ -53,7 +74,11 @@ class MadeOf:
 def about_images(folders: Iterable[Path], unrecorded: bool = True) -> str:
     """What `MadeOf` tells of the runs in these folders; damaged records do not count."""
     made_of = MadeOf()
-    for folder in folders:
-        if (record := record_or_none(folder)) is not None:
-            made_of.add(record)
+    for images in mapped(_images, list(folders)):
+        made_of.add(images)
     return made_of.told(unrecorded)
+
+
+def _images(folder: Path) -> Images | None:
+    record = record_or_none(folder)
+    return None if record is None else Images.of(record)

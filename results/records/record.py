@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -46,7 +45,6 @@ DATA = "data"  # key of the fingerprints of what a run was made of: {"SOURCE": {
 LOST = "lost: "  # begins the reason of a failed run whose process is gone
 
 _DEEPEST = 50  # levels
-_THREE_DIGITS = re.compile(r"[eE]\+?\d{3}")  # of an exponent, perhaps, and then beyond all numbers
 
 
 @dataclass(frozen=True)
@@ -164,18 +162,19 @@ class Record:
     @property
     def lacks(self) -> str:
         """The first key that each record has from the beginning, and this one has not: "spec.seed"; or ""."""
-        for name in _NEEDED:
-            *outer, last = name.split(".")
-            node = self.content.get(outer[0]) if outer else self.content
-            if not isinstance(node, Mapping) or last not in node:
-                return name
+        for outer, names in _NEEDED.items():
+            node = self.content.get(outer) if outer else self.content
+            for name in names:
+                if not isinstance(node, dict) or name not in node:
+                    return ".".join(filter(None, (outer, name)))
         return ""
 
 
-_NEEDED = (
-    "id", "spec.protocol", "spec.method", "spec.network", "spec.seed", "oracle", "classes", "iterations",
-    "max_iterations", "hardware.name", "precision",
-)  # fmt: skip
+_NEEDED = {
+    "": ("id", "oracle", "classes", "iterations", "max_iterations", "precision"),
+    "spec": ("protocol", "method", "network", "seed"),
+    "hardware": ("name",),
+}
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
@@ -225,9 +224,10 @@ def read_record(folder: Path) -> Record | None:
     path = folder / FILE
     try:
         text = read_plain_text(path)
-        content = json.loads(text, parse_constant=lambda _: None)
-        _check_depth(content, 0)
-        if _has_something_to_clean(text):
+        content = json.loads(text, parse_float=_float, parse_constant=lambda _: None)
+        if text.count("{") + text.count("[") > _DEEPEST:
+            _check_depth(content)
+        if not text.isascii() or "\\" in text or "\x7f" in text:  # other control characters have an escape in JSON
             content = _cleaned(content)
     except FileNotFoundError:
         return None
@@ -244,26 +244,26 @@ def read_record(folder: Path) -> Record | None:
         raise ResultsError(f"{path}: {error}") from None
 
 
-def _has_something_to_clean(text: str) -> bool:
-    """Whether JSON has to be gone through: other control characters than DEL stand in none without an escape."""
-    return not text.isascii() or "\\" in text or "\x7f" in text or _THREE_DIGITS.search(text) is not None
+def _float(text: str) -> float | None:
+    """A number of JSON; None for one beyond all."""
+    value = float(text)
+    return value if value - value == 0 else None  # inf - inf is NaN; a call more would be felt
 
 
-def _check_depth(value: Any, depth: int) -> None:
-    if isinstance(value, (dict, list)):
-        if depth >= _DEEPEST:
-            raise ValueError(f"it is more than {_DEEPEST} levels deep")
-        for each in value.values() if isinstance(value, dict) else value:
-            if isinstance(each, (dict, list)):
-                _check_depth(each, depth + 1)
+def _check_depth(content: Any) -> None:
+    level = [content] if isinstance(content, (dict, list)) else []
+    for _ in range(_DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
+        if not level:
+            return
+    raise ValueError(f"it is more than {_DEEPEST} levels deep")
 
 
 def _cleaned(value: Any) -> Any:
-    """The value with texts as `clean` has them and None for a number beyond all."""
+    """The value with texts as `clean` has them."""
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {clean(key): _cleaned(each) for key, each in value.items()}
     return [_cleaned(each) for each in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from results.records.typed_json import typed
+from results.records.typed_json import Name, typed
 
 HEADLINE = "mIoU"  # the metric that runs are compared by
 CLASS_IOU = "IoU"
@@ -34,7 +34,7 @@ class Scores:
     faults: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], name: str = "") -> Scores:
+    def from_json(cls, content: Mapping[str, Any], name: Name = "") -> Scores:
         """What `as_json` made; where earlier versions wrote down no class sets, there are none.
 
         Raises:

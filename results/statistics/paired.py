@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LEVEL = 0.95
 
@@ -42,6 +43,13 @@ class PairedDifference:
     better: int
 
 
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and the sample standard deviation (n - 1), which one value does not have."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
+
+
 def paired_difference(method: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference | None:
     """The differences of scores by seed; None where no seed is in both.
 
@@ -56,11 +64,17 @@ def paired_difference(method: Mapping[int, float], baseline: Mapping[int, float]
     n = len(differences)
     if not n:
         return None
-    mean, better = math.fsum(differences) / n, sum(difference > 0 for difference in differences)
-    if n == 1:
+    better = sum(difference > 0 for difference in differences)
+    mean, deviation = mean_and_deviation(differences)
+    if deviation is None:
         return PairedDifference(1, mean, None, None, better)
-    deviation = math.sqrt(math.fsum((difference - mean) ** 2 for difference in differences) / (n - 1))
-    from scipy.stats import t  # here: tables without a baseline do not wait for it
-
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * deviation / math.sqrt(n)
+    half = _student_t(n - 1) * deviation / math.sqrt(n)
     return PairedDifference(n, mean, deviation, Interval(mean - half, mean + half), better)
+
+
+@lru_cache
+def _student_t(degrees: int) -> float:
+    """The quantile that bounds an interval of ``LEVEL``: 4.30 for 2 degrees of freedom."""
+    from scipy.special import stdtrit  # here: tables without a baseline do not wait for it; scipy.stats takes a second
+
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from results.files.errors import ResultsError
 from results.tables.rows import Row
@@ -19,15 +19,17 @@ def baselines_by_method(rows: Sequence[Row], method: str) -> list[Row | str]:
     Raises:
         ResultsError: no row is of the method.
     """
-    theirs = [row for row in rows if method in set(row.runs["method"])]
+    theirs = [row for row in rows if method in row.runs["method"]]
     if not theirs:
         known = ", ".join(dict.fromkeys(each for row in rows for each in row.runs["method"]))
         raise ResultsError(f"--baseline {method}: no run is of it, expected one of {known}")
-    return ["" if row in theirs else _baseline(row, theirs) for row in rows]
+    there: dict[Hashable, list[Row]] = {}
+    for row in theirs:
+        there.setdefault(_place(row), []).append(row)
+    return ["" if method in row.runs["method"] else _baseline(row, there.get(_place(row), [])) for row in rows]
 
 
-def _baseline(row: Row, candidates: Sequence[Row]) -> Row | str:
-    there = [each for each in candidates if _place(each) == _place(row)]
+def _baseline(row: Row, there: Sequence[Row]) -> Row | str:
     if not there:
         return "no baseline of its protocol and network"
     alike = [each for each in there if each.setting == row.setting] or (there if len(there) == 1 else [])
@@ -41,13 +43,14 @@ def _baseline(row: Row, candidates: Sequence[Row]) -> Row | str:
 
 def besides(row: Row, baseline: Row) -> tuple[str, ...]:
     """The config keys in which two rows differ and that no method sets."""
-    both = row.config.keys() & baseline.config.keys()
-    return tuple(sorted(k for k in both if k.startswith(_OF_NO_METHOD) and row.config[k] != baseline.config[k]))
+    theirs = baseline.config
+    differing = (key for key, value in row.config.items() if key in theirs and value != theirs[key])
+    return tuple(sorted(key for key in differing if key.startswith(_OF_NO_METHOD)))
 
 
-def _place(row: Row) -> tuple[set[str], set[str]]:
+def _place(row: Row) -> Hashable:
     return _values(row, "protocol"), _values(row, "network")
 
 
-def _values(row: Row, column: str) -> set[str]:
-    return set(map(str, row.runs[column].tolist()))
+def _values(row: Row, column: str) -> frozenset[str]:
+    return frozenset(map(str, row.runs[column]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "; "
 """Between the names of classes in a column."""
+_OF_CLASSES = ("miou", "counted", "left_out")  # columns that say what a mean is over
 
 
 def left_out(record: Record, size: int) -> list[str] | None:
@@ -43,14 +44,15 @@ def over_the_same_classes(runs: pd.DataFrame, among: pd.DataFrame | None = None)
     union = set().union(*known)
     if all(set(names) == union for names in known):
         return runs
-    runs = runs.copy()
-    for index, names in zip(runs.index, _left_out(runs), strict=True):
-        if names is not None and set(names) != union:
-            runs.loc[index, "miou"] = _mean_without(Path(runs.loc[index, "folder"]), union)
+    folders, classes, *changed = (runs[name].tolist() for name in ("folder", "classes", *_OF_CLASSES))
+    miou, counted, texts = changed
+    for place, names in enumerate(_left_out(runs)):
         if names is not None:
-            runs.loc[index, "left_out"] = SEPARATOR.join(_in_order([*names, *sorted(union)]))
-            runs.loc[index, "counted"] = runs.loc[index, "classes"] - len(union)
-    return runs
+            if set(names) != union:
+                miou[place] = _mean_without(Path(folders[place]), union)
+            counted[place] = classes[place] - len(union)
+            texts[place] = SEPARATOR.join(_in_order([*names, *sorted(union)]))
+    return runs.assign(**dict(zip(_OF_CLASSES, changed, strict=True)))
 
 
 def said(runs: pd.DataFrame) -> str:

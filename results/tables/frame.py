@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.files.errors import ResultsError
+from results.files.mapped import mapped
 from results.files.text import one_line
 from results.records.columns import COLUMNS, COUNTED, ScoreKey
 from results.records.folders import run_folders
-from results.records.images import MadeOf
+from results.records.images import Images, MadeOf
 from results.records.record import FILE, Record, read_record
 from results.records.scores import HEADLINE, STUDENT, TEACHER
 from results.tables.class_means import SEPARATOR, left_out
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_key = lru_cache(ScoreKey)  # the same for all runs
 
 
 def say(line: str) -> None:
@@ -53,20 +57,24 @@ def from_folders(
     mIoU over the run's first class set; and how many classes of a further set count, where a run counted fewer.
     ``made_of`` learns of what images the runs are.
     """
+    found = mapped(_read, list(folders))
     import pandas as pd  # here: `--help` does not wait for it
 
-    rows = []
-    for folder in folders:
-        try:
-            if (record := read_record(folder)) is not None:
-                rows.append(_row(folder, record))
-                if made_of is not None:
-                    made_of.add(record)
-        except ResultsError as error:
-            say(f"left out: {error}")
-    further = {key for row in rows for key in row if isinstance(key, ScoreKey)}
-    columns = [*COLUMNS, *sorted(further, key=lambda key: key.place)]
-    return pd.DataFrame([[row.get(column) for column in columns] for row in rows], columns=columns)
+    rows, further = list[tuple[Any, ...]](), list[dict[ScoreKey, Any]]()
+    for each in found:
+        if isinstance(each, ResultsError):
+            say(f"left out: {each}")
+        elif each is not None:
+            row, scores, images = each
+            rows.append(row)
+            further.append(scores)
+            if made_of is not None:
+                made_of.add(images)
+    keys = sorted(set().union(*further), key=lambda key: key.place)
+    columns: dict[str | ScoreKey, list[Any]] = {}
+    columns |= {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+    columns |= {key: [scores.get(key) for scores in further] for key in keys}
+    return pd.DataFrame(columns)
 
 
 def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
@@ -75,7 +83,16 @@ def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
     return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
 
 
-def _row(folder: Path, record: Record) -> dict[Any, Any]:
+def _read(folder: Path) -> tuple[tuple[Any, ...], dict[ScoreKey, Any], Images | None] | ResultsError | None:
+    """A run's values of COLUMNS, its scores of each class set, and its images; None without a record."""
+    try:
+        record = read_record(folder)
+        return None if record is None else (*_row(folder, record), Images.of(record))
+    except ResultsError as error:
+        return error
+
+
+def _row(folder: Path, record: Record) -> tuple[tuple[Any, ...], dict[ScoreKey, Any]]:
     if lacks := record.lacks:
         raise ResultsError(f"{folder / FILE}: has no {lacks}, expected the record of a run")
     classes, result = record.classes, record.result
@@ -84,9 +101,9 @@ def _row(folder: Path, record: Record) -> dict[Any, Any]:
     means = {**record.scores_of(STUDENT).means, HEADLINE: headline}
     without = left_out(record, classes)
     others = {size: left_out(record, size) or () for size in means[HEADLINE] if size != classes}
-    return {
+    row = {
         "run": record.id,
-        **asdict(record.spec),
+        **vars(record.spec),
         "status": str(record.status),
         "reason": record.reason,
         "oracle": record.oracle,
@@ -95,7 +112,7 @@ def _row(folder: Path, record: Record) -> dict[Any, Any]:
         "left_out": None if without is None else SEPARATOR.join(without),
         "miou": result.student.headline,
         "teacher_miou": result.teacher.headline,
-        **asdict(result.criteria),
+        **vars(result.criteria),
         "iterations": record.iterations,
         "max_iterations": record.max_iterations,
         "seconds_per_iteration": record.seconds_per_iteration,
@@ -105,11 +122,14 @@ def _row(folder: Path, record: Record) -> dict[Any, Any]:
         "hardware": record.hardware.name,
         "precision": record.precision,
         "folder": str(folder),
-        **{ScoreKey(name, size): value for name, values in means.items() for size, value in values.items()},
+    }
+    scores = {
+        **{_key(name, size): value for name, values in means.items() for size, value in values.items()},
         **{
-            ScoreKey(name, None, TEACHER): values.get(classes)
+            _key(name, None, TEACHER): values.get(classes)
             for name, values in record.scores_of(TEACHER).means.items()
             if name != HEADLINE
         },
-        **{ScoreKey("", size, statistic=COUNTED): size - len(names) for size, names in others.items() if names},
+        **{_key("", size, statistic=COUNTED): size - len(names) for size, names in others.items() if names},
     }
+    return tuple(row[name] for name in COLUMNS), scores

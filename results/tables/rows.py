@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
 from results.records.record import FINISHED, Record, read_record
-from results.records.settings import run_settings
+from results.records.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +27,19 @@ OF_NO_ROW = frozenset(
 UNKNOWN = "?"
 """The value of a key that a run's config does not have: an earlier version made it."""
 
+Runs = dict[str | ScoreKey, list[Any]]
+"""Runs by column of `results.tables.frame`, a value each: pandas is slow for the few runs of one row."""
+
+
+def is_known(value: Any) -> bool:
+    """Whether a table of runs has this value: it is neither None nor NaN."""
+    return value is not None and value == value
+
+
+def runs_of(frame: pd.DataFrame) -> Runs:
+    """The runs of a table of runs, by its columns."""
+    return {cast("str | ScoreKey", name): frame[name].tolist() for name in frame}
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -36,18 +48,16 @@ class Row:
     Attributes:
         names: the values of what rows are named by, as method.
         setting: the config keys that tell it from rows of the same names, with its values; empty where there are none.
-        runs: rows of `results.tables.frame`, whatever their status.
+        runs: whatever their status.
         config: the keys of the first run's config.yaml that decide numbers, but for the seed.
         missing: runs that are not in ``runs``, by what they are: "not started".
-        lines: what ``runs`` has, a mapping a run, where somebody has it already: pandas is slow for a few values.
     """
 
     names: dict[str, str]
     setting: dict[str, str]
-    runs: pd.DataFrame
+    runs: Runs
     config: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
-    lines: Sequence[Mapping[Any, Any]] | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -55,15 +65,19 @@ class Row:
         return ", ".join([*self.names.values(), *(f"{key} {value}" for key, value in self.setting.items())])
 
     @cached_property
-    def finished(self) -> dict[str | ScoreKey, list[Any]]:
-        """The finished runs, which means are of: values by column of ``runs``."""
-        lines = self.runs.to_dict("records") if self.lines is None else self.lines
-        done = [line for line in lines if line["status"] == FINISHED]
-        return {name: [line[name] for line in done] for name in self.runs.columns}
+    def finished(self) -> Runs:
+        """The finished runs, which means are of."""
+        done = [place for place, status in enumerate(self.runs["status"]) if status == FINISHED]
+        return self.runs if len(done) == len(self.runs["status"]) else _at(self.runs, done)
+
+    @cached_property
+    def is_oracle(self) -> bool:
+        """Whether a run of it learns from target labels."""
+        return any(self.runs["oracle"])
 
     def known(self, column: str | ScoreKey) -> list[float]:
         """The numbers of finished runs in a column; those that have none are left out."""
-        return [float(each) for each in self.finished.get(column, []) if each is not None and each == each]
+        return [float(each) for each in self.finished.get(column, []) if is_known(each)]
 
     @cached_property
     def records(self) -> dict[int, Record]:
@@ -91,47 +105,59 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
     Raises:
         ResultsError: two finished runs of one seed in a row.
     """
-    found = []
-    lines = {line["folder"]: line for line in runs.to_dict("records")}
-    for names, group in runs.groupby(list(by), sort=False):
-        settings = {folder: _settings(Path(folder), say) for folder in group["folder"]}
-        differing = _differing(list(settings.values()))
-        parts: dict[Hashable, list[str]] = {}
-        for folder in group["folder"]:
-            parts.setdefault(tuple(_text(settings[folder], key) for key in differing), []).append(folder)
-        for values, folders in parts.items():
-            assert isinstance(values, tuple)
+    every, found = runs_of(runs), dict[int, Row]()
+    settings = list(settings_of(every["folder"], lambda line: say(f"its settings are not known: {line}")))
+    for names, group in _groups(zip(*(every[name] for name in by), strict=True)).items():
+        configs = _configs([settings[place] for place in group])
+        differing = _differing(list({id(each): each for each in configs}.values()))
+        parts = _groups(tuple(_text(each, key) for key in differing) for each in configs)
+        for values, members in parts.items():
             row = Row(
                 dict(zip(by, map(str, names), strict=True)),
                 dict(zip(differing, values, strict=True)) if len(parts) > 1 else {},
-                group if len(parts) == 1 else group[group["folder"].isin(folders)],
-                settings[folders[0]],
-                lines=[lines[folder] for folder in folders],
+                _at(every, [group[member] for member in members]),
+                configs[members[0]],
             )
             check_seeds(row)
-            found.append(row)
-    first = {folder: place for place, folder in enumerate(runs["folder"])}
-    return sorted(found, key=lambda row: first[row.runs["folder"].iloc[0]])
+            found[group[members[0]]] = row
+    return [row for _, row in sorted(found.items())]
 
 
-def _settings(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    try:
-        settings = run_settings(folder)
-    except ResultsError as error:
-        say(f"its settings are not known: {error}")
-        return {}
-    return {key: value for key, value in settings.items() if key not in OF_NO_ROW}
+def _groups(values: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], list[int]]:
+    """The places of equal values, in the order of the first of each."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for place, value in enumerate(values):
+        found.setdefault(value, []).append(place)
+    return found
+
+
+def _at(runs: Runs, places: Sequence[int]) -> Runs:
+    return {name: [values[place] for place in places] for name, values in runs.items()}
+
+
+def _configs(settings: Sequence[Settings]) -> list[dict[str, Any]]:
+    """The keys that tell rows apart of each, one object for those that are alike."""
+    known: dict[tuple[int, str], dict[str, Any]] = {}
+    found = []
+    for each in settings:
+        place = id(each.shared), repr({key: value for key, value in each.own.items() if key not in OF_NO_ROW})
+        if place not in known:
+            known[place] = {key: value for key, value in each.every.items() if key not in OF_NO_ROW}
+        found.append(known[place])
+    return found
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys that have several values, in the order in which they are found."""
+    if len(settings) < 2:
+        return []
     first: dict[str, Any] = {}
     found: dict[str, None] = {}
     for each in settings:
         for key, value in each.items():
             known = first.setdefault(key, value)
-            # Equal parts of two files are mostly one object (`results.records.settings`); JSON tells 1 from true.
-            if value is not known and json.dumps(value) != json.dumps(known):
+            # Equal parts of two files are mostly one object (`results.records.settings`); `repr` tells 1 from true.
+            if value is not known and repr(value) != repr(known):
                 found[key] = None
     return [key for key in first if key in found]
 

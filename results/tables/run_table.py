@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ from results.files.errors import ResultsError
 from results.records.columns import COUNTED, ScoreKey
 from results.records.record import FINISHED
 from results.records.scores import HEADLINE, STUDENT
-from results.records.settings import run_settings
+from results.records.settings import settings_of
 from results.tables.cells import FORMS, as_csv, tabulated
 from results.tables.folding import for_screen
 from results.tables.frame import say
@@ -41,18 +40,10 @@ def with_settings(
     """
     if not keys:
         return runs
-    configs, known = [], set[str]()
-    for folder in runs["folder"]:
-        try:
-            config = run_settings(Path(folder))
-        except ResultsError as error:
-            say(f"left out: {error}")
-            config = {}
-        known.update(config)
-        configs.append({key: config.get(key) for key in keys})
-    check_keys(keys, known)
-    further = {key: pd.Series([config[key] for config in configs], index=runs.index, dtype=object) for key in keys}
-    return runs.assign(**further)
+    settings = list(settings_of(runs["folder"].tolist(), lambda line: say(f"left out: {line}")))
+    check_keys(keys, set().union(*({id(each.shared): each.shared for each in settings}.values())))
+    further = {key: [each.own.get(key, each.shared.get(key)) for each in settings] for key in keys}
+    return runs.assign(**{key: pd.Series(values, index=runs.index, dtype=object) for key, values in further.items()})
 
 
 def check_keys(keys: Sequence[str], known: set[str]) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from results.files.errors import ResultsError
+from results.records.columns import ScoreKey
 from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE, STUDENT, TEACHER
-from results.tables.rows import Row
+from results.tables.rows import Row, is_known
 
 LAST, ORACLE = "last", "oracle"
 RULES = {
@@ -56,13 +57,21 @@ def scores(row: Row, score: Score, model: str = STUDENT, rule: str = LAST) -> di
     """
     if rule == ORACLE and (score != Score() or model == TEACHER):
         raise ResultsError(f"--rule oracle: records keep {HEADLINE} of the student alone on the way, expected no other")
-    if (model, rule, score) == (STUDENT, LAST, Score()):  # in the table already, over the classes that all count
-        of_seeds = zip(row.finished["seed"], row.finished["miou"], strict=True)
-        return {int(seed): float(miou) for seed, miou in of_seeds if miou is not None and miou == miou}
+    if rule == LAST and (column := _column(row, score, model)) is not None:
+        of_seeds = zip(row.finished["seed"], row.finished[column], strict=True)
+        return {int(seed): float(value) for seed, value in of_seeds if is_known(value)}
     values = {
         seed: _best(record) if rule == ORACLE else _value(record, score, model) for seed, record in row.records.items()
     }
     return {seed: value for seed, value in values.items() if value is not None}
+
+
+def _column(row: Row, score: Score, model: str) -> str | ScoreKey | None:
+    """The column that has a score, the headline over the classes that all count; None: records alone have it."""
+    if score == Score():
+        return {STUDENT: "miou", TEACHER: "teacher_miou"}[model]
+    key = ScoreKey(score.metric, score.of, model) if isinstance(score.of, int) else None
+    return key if key in row.finished else None
 
 
 def _value(record: Record, score: Score, model: str) -> float | None:

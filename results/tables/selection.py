@@ -35,7 +35,7 @@ def read_runs(folders: Sequence[str], say: Callable[[str], None], made_of: MadeO
         if below.left_out:
             print(below.left_out, file=sys.stderr)
         for path in below.folders:
-            found.setdefault(path.resolve(), path)
+            found.setdefault(path.resolve() if len(folders) > 1 else path, path)
     runs = from_folders(found.values(), say, made_of)
     if runs.empty:
         raise ResultsError(f"{', '.join(folders)}: no run there, expected run folders with a record.json")
@@ -88,8 +88,7 @@ def named_scores(text: str, rows: Sequence[Row], model: str) -> tuple[list[Score
         ResultsError: one that the runs do not have.
     """
     classes = classes_of(list(rows), model)
-    columns: list[object] = list(rows[0].runs.columns)
-    keys = [key for key in columns if isinstance(key, ScoreKey) and key.metric and not key.statistic]
+    keys = [key for key in rows[0].runs if isinstance(key, ScoreKey) and key.metric and not key.statistic]
     sizes = sorted({key.classes for key in keys if key.metric == HEADLINE and key.classes})
     metrics = sorted({key.metric for key in keys})
     found = []

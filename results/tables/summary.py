@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
-from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
-from results.records.image_counts import read_counts
 from results.records.record import FINISHED
 from results.records.scores import HEADLINE, STUDENT
-from results.statistics.bootstrap import bootstrap_interval
-from results.statistics.paired import Interval, PairedDifference, paired_difference
+from results.statistics.paired import Interval, PairedDifference, mean_and_deviation, paired_difference
 from results.tables.baselines import besides
 from results.tables.frame import say as tell
-from results.tables.rows import Row
+from results.tables.image_intervals import ImageIntervals
+from results.tables.rows import Row, is_known
 from results.tables.scores_by_seed import LAST, Score, scores
 
 
@@ -35,8 +32,7 @@ class Mean:
         """The mean of scores by seed; None of none."""
         if not values:
             return None
-        each = list(values.values())
-        return cls(math.fsum(each) / len(each), statistics.stdev(each) if len(each) > 1 else None, len(each))
+        return cls(*mean_and_deviation(list(values.values())), len(values))
 
 
 @dataclass(frozen=True)
@@ -81,16 +77,25 @@ class Summary:
         row: what they are of.
         means: one a score; None where no run has it.
         versus: against its baseline; None where there is none, for the reason ``why_none``.
-        cost: of its finished runs.
-        unfinished: the other runs by status, as "1 diverged, 2 not started".
     """
 
     row: Row
     means: list[Mean | None]
     versus: Versus | None
     why_none: str
-    cost: Cost
-    unfinished: str
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What its finished runs took."""
+        return Cost.of(self.row)
+
+    @cached_property
+    def unfinished(self) -> str:
+        """The other runs by status, as "1 diverged, 2 not started"."""
+        statuses = Counter(status for status in self.row.runs["status"] if status != FINISHED)
+        told = [f"{count} {status}" for status, count in statuses.most_common()]
+        told += [f"{count} {status}" for status, count in self.row.missing.items() if count]
+        return ", ".join(told)
 
     @property
     def n(self) -> int:
@@ -116,7 +121,7 @@ def summarize(
         rule: LAST or ORACLE.
         say: gets a line for each damaged file of counts, without which there is no interval over images.
     """
-    found = []
+    found, intervals = [], ImageIntervals(model, say)
     for row, baseline in zip(rows, baselines or [""] * len(rows), strict=True):
         by_seed = [scores(row, score, model, rule) for score in columns]
         versus, why = None, ""
@@ -127,52 +132,17 @@ def summarize(
         else:
             is_plain = columns[0] == Score() and rule == LAST
             # Of one seed it would be of the images alone, narrow, and read as if it were of the method.
-            by_image = _by_image(row, baseline, model, say) if is_plain and difference.n > 1 else None
+            by_image = intervals.of(row, baseline) if is_plain and difference.n > 1 else None
             versus = Versus(difference, by_image, besides(row, baseline))
-        statuses = Counter(status for status in row.runs["status"].tolist() if status != FINISHED)
-        told = [f"{count} {status}" for status, count in statuses.most_common()]
-        told += [f"{count} {status}" for status, count in row.missing.items() if count]
-        means = [Mean.of(values) for values in by_seed]
-        found.append(Summary(row, means, versus, why, Cost.of(row), ", ".join(told)))
+        found.append(Summary(row, [Mean.of(values) for values in by_seed], versus, why))
     return found
-
-
-def _by_image(row: Row, baseline: Row, model: str, say: Callable[[str], None]) -> Interval | None:
-    """The interval over images and seeds, where all their finished runs left counts of the same images."""
-    counts, made_of, left_out = [], set(), set()
-    classes: list[int] = []
-    for each in (row, baseline):
-        of_seeds = {}
-        for seed, folder in zip(each.finished["seed"], each.finished["folder"], strict=True):
-            try:
-                found = read_counts(Path(folder), model)
-            except ResultsError as error:
-                say(f"no interval over images of {row.label}: {error}")
-                return None
-            if found is None:
-                return None
-            record = each.records[int(seed)]
-            if record.validation is None:
-                return None
-            names = list(record.validation.labelled_pixels)
-            left_out.add(tuple(record.validation.left_out.get(record.classes, [])))
-            if record.classes != len(names) or found.shape[1] != len(names) ** 2:
-                return None  # which of its classes a smaller set counts is not in the record
-            classes = [index for index, name in enumerate(names) if record.validation.labelled_pixels[name]]
-            # Of images that are drawn there is no fingerprint: the same have as many pixels of each class.
-            made_of.add(str(record.data.get("VAL") or record.validation.labelled_pixels))
-            of_seeds[int(seed)] = found
-        counts.append(of_seeds)
-    if len(made_of) != 1 or len(left_out) != 1:
-        return None
-    return bootstrap_interval(counts[0], counts[1], classes)
 
 
 def all_scores(rows: Sequence[Row]) -> list[Score]:
     """The headline, mIoU over each further class set that runs were scored on, large ones first, and other metrics."""
-    columns: list[object] = list(rows[0].runs.columns) if rows else []
+    columns = rows[0].runs if rows else {}
     keys = [key for key in columns if isinstance(key, ScoreKey) and not key.statistic and key.model == STUDENT]
-    there = [key for key in keys if any(row.runs[key].notna().any() for row in rows if key in row.runs)]
+    there = [key for key in keys if any(is_known(value) for row in rows for value in row.runs.get(key, []))]
     first = {int(size) for row in rows for size in row.runs["classes"]}
     is_first = ScoreKey(HEADLINE, first.pop()) if len(first) == 1 else None
     return [Score(), *(Score(key.metric, key.classes) for key in there if key != is_first)]

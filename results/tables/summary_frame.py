@@ -57,8 +57,8 @@ def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
         for score, mean in zip(scores, summary.means, strict=True)
     ]
     return {
-        "oracle": bool(runs["oracle"].any()),
-        "classes": int(runs["classes"].iloc[0]) if len(runs) else None,
+        "oracle": summary.row.is_oracle,
+        "classes": int(runs["classes"][0]) if runs["classes"] else None,
         "counted": counted_of(summary, None),
         **means[0],
         **difference_figures(summary.versus),

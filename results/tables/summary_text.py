@@ -62,8 +62,7 @@ def means(summaries: Sequence[Summary], place: int) -> list[float | None]:
 
 def named(summary: Summary, head: str) -> str:
     """A name of a row; of a method that learns from target labels with ``(oracle)``."""
-    is_oracle = head == "method" and summary.row.runs["oracle"].any()
-    return summary.row.names[head] + (" (oracle)" if is_oracle else "")
+    return summary.row.names[head] + (" (oracle)" if head == "method" and summary.row.is_oracle else "")
 
 
 def setting_text(summary: Summary) -> str:

@@ -35,6 +35,7 @@ from results.plots.style import PAGE
 from results.records.record import Record, read_record
 from results.tables.frame import from_folders
 from results.tables.rows import Row as TableRow
+from results.tables.rows import runs_of
 
 
 def listed(rows: Sequence[Row]) -> list[tuple[str, Any]]:
@@ -123,7 +124,8 @@ def test_each_architecture_has_a_reference_of_its_own(tmp_path: Path) -> None:
 def published(name: str, protocol: str = "gta-cityscapes", **given: Any) -> dict[str, tuple[Any, Any]]:
     """mIoU (or words) and difference by label, where there is one."""
     rows = rows_of(name, protocol, **({"seeds": [0]} | given))
-    found = zip(rows, beside(read_grid(name), rows, [TableRow({}, {}, from_folders([]))] * len(rows)), strict=True)
+    empty = TableRow({}, {}, runs_of(from_folders([])))
+    found = zip(rows, beside(read_grid(name), rows, [empty] * len(rows)), strict=True)
     figures = {row.label: (each.note or each.miou, each.difference) for row, each in found}
     return {label: figure for label, figure in figures.items() if figure != (None, None)}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from results.files.plain_file import replacing
+from results.files.plain_file import read_plain, replacing
 
 
 def test_a_file_takes_the_place_when_it_is_whole(tmp_path: Path) -> None:
@@ -28,6 +29,17 @@ def test_after_an_error_the_one_before_is_left_alone(tmp_path: Path, error: Base
         raise error
     assert path.read_text() == "before"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_is_read_to_its_end_however_little_comes_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda handle, most: read(handle, min(most, 7)))
+    assert read_plain(tmp_path / "a", 100) == bytes(range(100))
+    with pytest.raises(OSError, match="more than 99 bytes"):
+        read_plain(tmp_path / "a", 99)
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,6 +115,17 @@ def test_a_record_that_is_too_deep_is_named(runs: Path, capsys: pytest.CaptureFi
     code, out, err = shown(capsys, str(runs))
     assert code == 1 and len(out) == 3 and len(err) == 1 and "deep" in err[0]
     assert {state.status for state in states_of(runs)} == {"failed", "finished"}
+
+
+@pytest.mark.parametrize(("lists", "told"), [(49, None), (50, "deep")])
+def test_fifty_levels_are_read(tmp_path: Path, lists: int, told: str | None) -> None:
+    text = f'{{"schema": 1, "status": "failed", "a": {"[" * lists}{"]" * lists}}}'
+    (tmp_path / "record.json").write_text(text)
+    if told is None:
+        assert read_record(tmp_path) is not None
+    else:
+        with pytest.raises(ResultsError, match=told):
+            read_record(tmp_path)
 
 
 @pytest.mark.timeout(20)
@@ -256,9 +268,27 @@ def test_a_cell_is_one_line_in_every_form() -> None:
         assert "one two" in table
 
 
-def test_a_record_of_another_kind_is_told_by_field(tmp_path: Path) -> None:
-    write_record(tmp_path, {"status": "finished", "spec": {"seed": "x"}})
-    with pytest.raises(ResultsError, match=r"record\.json: spec\.seed is 'x', expected a whole number"):
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"spec": {"seed": "x"}}, "spec.seed is 'x', expected a whole number"),
+        ({"curve": [{}, {"miou": True}]}, "curve[1].miou is True, expected a number"),
+        ({"curve": [{}, None]}, "curve[1] is null, expected an object"),
+        ({"resumed_at": None}, "resumed_at is None, expected a whole number"),
+        ({"result": {"student": {"iou": {"road": "9"}}}}, "result.student.iou.road is '9', expected a number"),
+        (
+            {"result": {"student": {"metrics": {"fwIoU": {"x": 1}}}}},
+            "result.student.metrics.fwIoU has 'x', expected a number of classes",
+        ),
+        ({"validation": {"labelled_pixels": {"road": -1}}}, "validation.labelled_pixels.road is -1, expected a whole"),
+        ({"oracle": "no"}, "oracle is 'no', expected true or false"),
+    ],
+)
+def test_a_record_of_another_kind_is_told_by_field(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    write_record(tmp_path, {"status": "finished"})
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ResultsError, match=rf"record\.json: {re.escape(told)}"):
         read_record(tmp_path)
 
 
@@ -300,6 +330,7 @@ def test_rows_are_shown_as_they_are() -> None:
         ("1e999", None),
         ("-1.5E+400", None),
         ("[-1e999, 1e2]", [None, 100.0]),
+        pytest.param(f"1{'0' * 400}.5", None, id="many digits"),
         ('"4e2345"', "4e2345"),
         ("NaN", None),
     ],

@@ -17,6 +17,7 @@ from results.files.errors import ResultsError
 from results.records import record as records
 from results.records.columns import COLUMNS, ScoreKey
 from results.records.record import SCHEMA, Status, write_text
+from results.tables import rows
 from results.tables.cells import tabulated
 from results.tables.class_means import said
 from results.tables.frame import collect, from_folders
@@ -448,6 +449,13 @@ def test_every_number_names_its_class_set(tmp_path: Path) -> None:
     assert cells(table)[1][1:5] == ["55.0", "62.5", "1", "+7.0"]
     csv, _ = write_tables(comparison.columns, comparison.frame, "", tmp_path / "table")
     assert {"classes", "miou", "miou_13", "deviation_13"} <= set(pd.read_csv(csv).columns)
+
+
+def test_further_class_sets_are_read_with_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand runs no record is opened twice."""
+    runs = runs_of(tmp_path, of_two_sets("dacs", 0, 48.0, 55.0), of_two_sets("dacs", 1, 50.0, 56.0))
+    monkeypatch.setattr(rows, "read_record", pytest.fail)
+    assert row(compare(runs), "dacs")["miou_13"] == 55.5
 
 
 def test_a_record_of_before_there_were_several_class_sets_has_its_headline(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from detectron2.config import CfgNode
 from benchmarks.config.keys import flatten
 from results.files.bounded_yaml import load
 from results.records import settings
-from results.records.settings import flat_keys
+from results.records.settings import settings_in
+
+
+def flat_keys(text: str) -> dict[str, Any]:
+    return settings_in(text).every
 
 
 def whole(text: str) -> dict[str, Any] | None:
@@ -62,6 +66,20 @@ def whole(text: str) -> dict[str, Any] | None:
         "A:\n  '\n  B: 1'\n",
         "A: 1\nB",
         "A: 1",
+        "A: 1\nMETHOD: dacs+mrm\nB: x\nSEED: 12\nC: 3\n",
+        "A: 1\nMETHOD: yes\nSEED: 010\nB: 1e3\n",
+        "METHOD: a\nSEED: 1\nB: x\n",
+        "\nA: x\nB: 1\n",
+        "A: 1\nSEED: 1\n  2\nB: 1\n",
+        "A: 1\nSEED: 1\nSEED: 2\nB: 1\n",
+        "A: 1\nSEED: -\nB: 1\n",
+        "A: 1\nMETHOD: ---\nB: 1\n",
+        "A: 1\nSEED: 1\n\nB: 1\n",
+        "A: 1\nSEED: 1\n- 2\nB: 1\n",
+        "A: 'x\nSEED: 1\nB: y'\n",
+        "A: |\n  x\nSEED: 1\nB: y\n",
+        "A: 1\nSEED: 1\nB: &a 2\nC: *a\n",
+        "A: 1\nSEED: 1\nB\n",
         "- A: 1\n",
         "",
     ],
@@ -83,8 +101,9 @@ def test_too_deep_by_parts_is_too_deep() -> None:
 
 
 def test_the_config_of_a_run_by_parts(small_config: Callable[..., CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a second run that differs in two values, these two lines alone are read."""
+    """Of a second run that differs in two values, these two lines alone are read; of one of another seed, that."""
     settings._part.cache_clear()  # which other tests may have filled
+    settings._plain.cache_clear()
     texts = [small_config("dacs+mrm", seed, {"TERMS.MRM.RATIO": 0.31 + seed * 0.0625}).dump() for seed in (0, 1)]
     first = flat_keys(texts[0])
     assert first == whole(texts[0])
@@ -99,3 +118,7 @@ def test_the_config_of_a_run_by_parts(small_config: Callable[..., CfgNode], monk
     second = flat_keys(texts[1])
     assert sorted(read) == ["RATIO: 0.3725\n", "SEED: 1\n"]
     assert second == whole(texts[1]) and second["TERMS.MRM.RATIO"] == 0.3725
+    third = texts[1].replace("\nSEED: 1\n", "\nSEED: 31\n").replace("\nMETHOD: dacs+mrm\n", "\nMETHOD: mine\n")
+    expected = whole(third)
+    monkeypatch.setattr(settings, "_by_parts", pytest.fail)
+    assert flat_keys(third) == expected and (expected or {})["METHOD"] == "mine" and (expected or {})["SEED"] == 31
