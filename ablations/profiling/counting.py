@@ -28,6 +28,7 @@ _FREE = {
         *("add", "add_", "sub", "sub_", "rsub", "div", "div_", "sigmoid", "gelu", "hardtanh", "hardtanh_"),
         *("softmax", "max_pool2d", "pad", "feature_dropout", "dropout", "where"),
         *("mul", "unflatten", "pixel_shuffle", "maximum", "minimum", "clamp"),
+        *("neg", "cos", "sin", "tile", "meshgrid", "eye"),
     )
 }
 

@@ -53,7 +53,7 @@ class PlainTransformer(Encoder):
         self.channels, self.strides = (size.channels,) * taps, (self.patch,) * taps
 
     def extract(self, x: Tensor) -> list[Tensor]:
-        grid = (-(-x.shape[-2] // self.patch), -(-x.shape[-1] // self.patch))
+        grid = ((x.shape[-2] + self.patch - 1) // self.patch, (x.shape[-1] + self.patch - 1) // self.patch)
         fitting = (grid[0] * self.patch, grid[1] * self.patch)
         if x.shape[-2:] != fitting:
             x = F.interpolate(x, fitting, mode="bilinear", align_corners=False)
@@ -185,4 +185,4 @@ def _full_precision(device: torch.device) -> AbstractContextManager[object]:
 def _bicubic(before: int, after: int, like: Tensor) -> Tensor:
     """(after, before): the weights of bicubic interpolation along a line, from what it makes of single ones."""
     ones = torch.eye(before, device=like.device)[None, :, :, None]
-    return F.interpolate(ones, (after, 1), mode="bicubic", align_corners=False)[0, :, :, 0].T
+    return F.interpolate(ones, (after, 1), mode="bicubic", align_corners=False)[0, :, :, 0].transpose(0, 1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hand_counts as hand
 import pytest
 import torch
+from tiny_vit import TINY
 from torch import nn
 
 from ablations.profiling import counting
 from ablations.profiling.call_recorder import META, convolution_backward_flops
 from ablations.profiling.counting import count
 from methods.networks import build_segmentor
+from methods.networks.vit import DINOv2, DINOv3
 from methods.parts.rebuilder import Rebuilder
 
 LITE0 = (24, 40, 112, 320)
@@ -105,6 +109,13 @@ def test_deeplabv3plus_by_hand() -> None:
 @pytest.mark.slow
 def test_mit_by_hand() -> None:
     assert network("daformer-mitb0", 128) == (hand.mit_b0(128), hand.daformer_head(B0, 256, 128))
+
+
+@pytest.mark.parametrize(("kind", "learned"), [(DINOv2, 37), (DINOv3, 0)])
+def test_foundation_networks_by_hand(kind: Any, learned: int) -> None:
+    encoder, side = kind(TINY).to(META), 4 * kind.patch
+    counted = count(encoder, torch.empty(1, 3, side, side, device=META))
+    assert counted.total == hand.vit(16, 4, side, kind.patch, kind.extra_tokens, learned) and counted.uncounted == {}
 
 
 @pytest.mark.slow

@@ -71,6 +71,19 @@ def mit_b0(side: int) -> int:
     return total
 
 
+def vit(channels: int, blocks: int, side: int, patch: int, extra: int, learned: int = 0) -> int:
+    """A plain Vision Transformer; ``learned`` positions a side are interpolated by rows, then by columns."""
+    grid = side // patch
+    patches, tokens = grid**2, grid**2 + extra
+    total = conv(patch, 3, channels, patches)
+    if learned:
+        total += grid * learned * learned * channels + grid * learned * grid * channels  # two products of matrices
+        total += 2 * 16 * learned * grid  # their bicubic weights
+    linear = 4 * channels**2 + 2 * 4 * channels**2  # query, key, value, output; MLP
+    total += blocks * (linear * tokens + 2 * tokens**2 * channels + 2 * 5 * channels * tokens)
+    return total + 5 * channels * patches  # the final norm, of patches alone
+
+
 def lite0(side: int, norms: bool = True) -> int:
     bn = 2 if norms else 0
     size = side // 2
