@@ -106,13 +106,13 @@ def test_an_encoder_without_layers_is_refused_before_it_trains() -> None:
 @pytest.mark.parametrize("network", [LINEAR, "daformer-lite0"])
 def test_a_frozen_encoder_is_the_teachers_too_and_stays_as_it_is(network: str) -> None:
     cfg = small("dacs+mic+mrm", network, **{"SOLVER.FREEZE_ENCODER": True, "INPUT.CROP": (32, 32)})
-    torch.manual_seed(0)
+    assert not any(parameter.requires_grad for parameter in build_student(cfg).encoder.parameters())
     trainer = random_trainer(cfg, CPU)
     student, teacher = trainer.student, trainer.teacher
     assert teacher is not None and teacher.segmentor.encoder is student.encoder
     assert [name for name in trainer.group_names if name != "mrm"] == ["decoder"]
-    student.train()
     teacher.train()
+    student.train()
     assert not any(module.training for module in student.encoder.modules())
     before: dict[str, Tensor] = copy.deepcopy(student.state_dict())
     decoder_then = copy.deepcopy(teacher.segmentor.decoder.state_dict())

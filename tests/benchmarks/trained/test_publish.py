@@ -205,5 +205,8 @@ def test_terms_of_data_and_first_weights() -> None:
     source_only = "\n".join(terms(RunSpec("gta-cityscapes", "source-only", overrides={"WEIGHTS": "none"}).resolve()))
     assert "GTA" in source_only and "Cityscapes" not in source_only and "NVIDIA" not in source_only
     assert terms(RunSpec("streets", "dacs", overrides={"WEIGHTS": "none"}).resolve()) == []
+    (second,) = terms(RunSpec("streets", "dacs", "dinov2-b-linear").resolve())
+    (third,) = terms(RunSpec("streets", "dacs", "dinov3-b-linear").resolve())
+    assert "Apache-2.0" in second and "DINOv3 License" in third and "Apache" not in third
     (lite0,) = terms(RunSpec("streets", "dacs").resolve())
     assert "names no licence" in lite0
