@@ -133,6 +133,8 @@ def declared() -> _Section:
     cfg.DATA.STREETS.SOURCE_IMAGES = at_least_zero(0)  # how many source images are drawn; 0: not the embedded benchmark
     cfg.DATA.STREETS.TARGET_IMAGES = at_least_zero(0)  # how many training images of the target are drawn
     cfg.DATA.STREETS.VAL_IMAGES = at_least_zero(0)  # how many images are drawn to measure mIoU on
+    # In which the target is seen: an overcast day, or at night or in rain, in other streets of the same town.
+    cfg.DATA.STREETS.CONDITION = choice("day", "night", "rain")
     cfg.DATA.STREETS.SEED = at_least_zero(0)  # decides what is drawn; the run's own seed does not
     cfg.DATA.STREETS.VERSION = 0  # version of the drawing code; filled in, so that the run's id depends on it
 

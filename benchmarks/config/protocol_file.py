@@ -38,7 +38,8 @@ def protocol_values(name: str) -> dict[str, Any]:
 def read_protocol(path: Path) -> dict[str, Any]:
     """The keys that a protocol's file sets: ``{"SOLVER.ITERS": 400, "DATA.SOURCE.IDS": ["7=road"], ...}``.
 
-    IDS, a mapping from stored ids to class names in the file, becomes a list of texts, as config nodes hold it.
+    IDS, a mapping from stored ids to class names in the file, becomes a list of texts, as config nodes hold it. BASE
+    names a protocol that ships, of which the file says what is different.
 
     Raises:
         ConfigError: one line naming the file, for one that is not there, no YAML, or no mapping of keys.
@@ -46,7 +47,12 @@ def read_protocol(path: Path) -> dict[str, Any]:
     values = read_yaml(path, "a protocol")
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values such as NETWORK: daformer-lite0, found {values!r:.60}")
-    return _flat(values, "", path)
+    base = values.pop("BASE", None)
+    if base is None:
+        return _flat(values, "", path)
+    if base not in protocols() or base == path.stem:
+        raise ConfigError(f"{path}: BASE is {base!r}, expected a protocol that ships: {', '.join(protocols())}")
+    return protocol_values(base) | _flat(values, "", path)
 
 
 def _flat(values: Mapping[Any, Any], prefix: str, path: Path) -> dict[str, Any]:

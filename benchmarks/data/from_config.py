@@ -50,6 +50,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
             target_images=streets.TARGET_IMAGES,
             val_images=streets.VAL_IMAGES,
             seed=streets.SEED,
+            condition=streets.CONDITION,
             progress=progress,
         )
     beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else _environment("DETECTRON2_DATASETS")

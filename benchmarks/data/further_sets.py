@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 
 from benchmarks.config.label_space import label_space
-from benchmarks.config.protocol_file import is_path
+from benchmarks.config.protocol_file import is_path, protocol_values
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import Items, allow_module, items
@@ -72,7 +73,7 @@ def _of_layout(name: str, root: Path) -> dict[str, Items]:
 
 def _of_protocol(name: str, cfg: CfgNode) -> Items:
     """The validation images of a protocol, which lie where its own file or its DATA.ROOT says, else where the run's."""
-    other = RunSpec(name, cfg.METHOD, cfg.NETWORK, cfg.SEED).resolve()
+    other = RunSpec(name, cfg.METHOD, cfg.NETWORK, cfg.SEED, _drawn(name, cfg)).resolve()
     allow_module(other)
     if label_space(other).names != label_space(cfg).names:
         raise ConfigError(f"TEST.ALSO: {name}: its classes are not those of protocol {cfg.PROTOCOL}")
@@ -81,3 +82,16 @@ def _of_protocol(name: str, cfg: CfgNode) -> Items:
         other.DATA.ROOT = cfg.DATA.ROOT
         other.freeze()
     return items(other, "VAL", data_root(other), labelled=True)
+
+
+def _drawn(name: str, cfg: CfgNode) -> dict[str, Any]:
+    """Of the embedded benchmark validation images alone, which do not depend on the others.
+
+    As many and as large as those of the run, where it learns from the embedded benchmark itself.
+    """
+    if not protocol_values(name).get("DATA.STREETS.SOURCE_IMAGES"):
+        return {}
+    few = {"DATA.STREETS.SOURCE_IMAGES": 1, "DATA.STREETS.TARGET_IMAGES": 1}
+    own = cfg.DATA.STREETS
+    as_own = {f"DATA.STREETS.{key}": own[key] for key in ("SIZE", "VAL_IMAGES", "SEED")} if own.SOURCE_IMAGES else {}
+    return few | as_own

@@ -9,6 +9,7 @@ from benchmarks.cli.progress import shown
 from datasets.errors import DataError
 from datasets.streets.contact_sheet import write_sheet
 from datasets.streets.files import write
+from datasets.streets.style import CONDITIONS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
                     target_images=options.target_images,
                     val_images=options.val_images,
                     seed=options.seed,
+                    condition=options.condition,
                     workers=options.workers,
                     progress=progress,
                 )
@@ -55,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--source-images", type=int, default=400, metavar="N", help="(%(default)s)")
     parser.add_argument("--target-images", type=int, default=400, metavar="N", help="for training (%(default)s)")
     parser.add_argument("--val-images", type=int, default=100, metavar="N", help="of the target domain (%(default)s)")
+    parser.add_argument(
+        "--condition", choices=list(CONDITIONS), default="day", help="of the target domain (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (one a CPU)")
     return parser

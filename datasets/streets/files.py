@@ -20,7 +20,7 @@ from datasets.scratch import remove_leftovers, scratch_beside
 from datasets.streets.canvas import LABEL_IDS, LICENSE_PLATE
 from datasets.streets.scene import draw_scene
 from datasets.streets.shading import shade
-from datasets.streets.style import SOURCE, TARGET, Style
+from datasets.streets.style import CONDITIONS, SOURCE, Style
 
 VERSION = 1  # of the pictures: raise it whenever the same seed gives other bytes
 
@@ -46,6 +46,7 @@ class Spec:
     target_images: int
     val_images: int
     seed: int
+    condition: str = "day"  # of the target domain
 
     def __post_init__(self) -> None:
         """Check the values. Raises DataError on one that cannot be drawn."""
@@ -61,17 +62,25 @@ class Spec:
                 raise DataError(f"{name} {count}: expected a number of images between 1 and 99999")
         if self.seed < 0:
             raise DataError(f"seed {self.seed}: expected an integer that is not negative")
+        if self.condition not in CONDITIONS:
+            raise DataError(f"condition {self.condition}: expected {', '.join(CONDITIONS)}")
 
     @property
     def name(self) -> str:
         """A folder name that says everything, such as streets-v1-256x128-400-400-100-s0."""
         counts = f"{self.source_images}-{self.target_images}-{self.val_images}"
-        return f"streets-v{VERSION}-{self.size[0]}x{self.size[1]}-{counts}-s{self.seed}"
+        condition = "" if self.condition == "day" else f"-{self.condition}"
+        return f"streets-v{VERSION}-{self.size[0]}x{self.size[1]}-{counts}-s{self.seed}{condition}"
 
     def jobs(self) -> list[tuple[int, int]]:
         """(split, index) of every image."""
         counts = (self.source_images, self.target_images, self.val_images)
         return [(split, index) for split, count in enumerate(counts) for index in range(count)]
+
+    def key(self, split: int, index: int) -> tuple[int, int, int]:
+        """What decides an image. In another condition the target's images show other streets."""
+        others = split and (len(_SPLITS) - 1) * list(CONDITIONS).index(self.condition)
+        return self.seed, split + others, index
 
 
 def write(
@@ -82,16 +91,18 @@ def write(
     target_images: int = 400,
     val_images: int = 100,
     seed: int = 0,
+    condition: str = "day",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Draws a data set into the folder `out`, which must be new or empty and which appears only when it is complete.
 
-    size: (width, height) of the images in pixels. workers: processes, by default one a CPU; images do not depend on it,
+    size: (width, height) of the images in pixels. condition: that the target domain is seen in, "day", "night" or
+    "rain"; the source is the same in all. workers: processes, by default one a CPU; images do not depend on it,
     nor on the numbers of images. progress: called with (images drawn, images in all).
     Raises DataError if an argument or the folder cannot be used.
     """
-    spec = Spec(size, source_images, target_images, val_images, seed)
+    spec = Spec(size, source_images, target_images, val_images, seed, condition)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists already, expected a new or an empty folder")
     _draw_and_rename(spec, out, workers, progress)
@@ -105,6 +116,7 @@ def cached(
     target_images: int = 400,
     val_images: int = 100,
     seed: int = 0,
+    condition: str = "day",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -115,7 +127,7 @@ def cached(
     next one removes what it left), and of two processes that draw at once the first to end wins, and both return the
     same folder.
     """
-    spec = Spec(size, source_images, target_images, val_images, seed)
+    spec = Spec(size, source_images, target_images, val_images, seed, condition)
     out = cache_dir / spec.name
     if not out.is_dir():
         try:
@@ -137,6 +149,8 @@ def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progr
             if progress is not None:
                 progress(done, len(spec.jobs()))
         about = {"version": VERSION, **asdict(spec)}
+        if spec.condition == "day":
+            del about["condition"]  # the file of before there were others
         (scratch / "streets.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         scratch.rename(out)
     except BrokenProcessPool as error:
@@ -184,8 +198,8 @@ def _draw_all(spec: Spec, root: Path, workers: int) -> Iterator[int]:
 
 def _draw_files(spec: Spec, root: Path, jobs: list[tuple[int, int]]) -> None:
     for split, index in jobs:
-        style = SOURCE if split == 0 else TARGET
-        image, label = draw_pair(style, spec.size, (spec.seed, split, index))
+        style = SOURCE if split == 0 else CONDITIONS[spec.condition]
+        image, label = draw_pair(style, spec.size, spec.key(split, index))
         image_path, label_path = _paths(root, split, index)
         Image.fromarray(image).save(image_path, format="PNG", compress_level=_COMPRESSION)
         if split == 0:

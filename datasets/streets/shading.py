@@ -40,7 +40,21 @@ def shade(
     picture = (0.45 + (picture - 0.45) * np.float32(draw(style.contrast))) * gains.astype(np.float32)
     grey = picture.mean(axis=2, keepdims=True)
     picture = grey + (picture - grey) * np.float32(draw(style.saturation))
+    if style.streaks[1] > 0:
+        picture = _rain(picture, draw(style.streaks), rng)
     return _photograph(picture, draw(style.blur), draw(style.vignette), draw(style.noise), rng)
+
+
+def _rain(picture: Picture, streaks: float, rng: np.random.Generator) -> Picture:
+    """The picture behind falling drops: short bright lines, all slanted alike by the wind."""
+    height, width = picture.shape[:2]
+    drops, slant = rng.poisson(streaks * height * width / 10_000), rng.normal(0, 0.15)
+    veil = np.zeros((height, width), np.float32)
+    for x, y, length, light in rng.random((drops, 4)):
+        fall = (0.03 + 0.07 * length) * height
+        ends = np.rint([x * width, y * height, x * width + slant * fall, y * height + fall]).astype(int).tolist()
+        cv2.line(veil, ends[:2], ends[2:], 0.15 + 0.3 * light, 1, cv2.LINE_AA)
+    return picture + veil[..., None] * (np.float32(0.85) - picture)
 
 
 def _photograph(

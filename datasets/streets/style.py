@@ -1,13 +1,13 @@
-"""The domain gap in one place: two instances of `Style` draw the same streets as a game and as a dull afternoon.
+"""The domain gap in one place: instances of `Style` draw the same streets as a game, on a dull day, at night, in rain.
 
 The geometry never asks which domain it draws. To make the gap wider or narrower, change numbers here, and raise
 `datasets.streets.VERSION`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from datasets.streets.palettes import SOURCE_PALETTE, TARGET_PALETTE, Palette
+from datasets.streets.palettes import NIGHT_PALETTE, RAIN_PALETTE, SOURCE_PALETTE, TARGET_PALETTE, Palette
 
 Range = tuple[float, float]
 
@@ -57,6 +57,7 @@ class Style:
     vignette: Range  # loss of light in the corners, 0..1
     blur: Range  # standard deviation, in thousandths of the image's width
     noise: Range  # standard deviation of the sensor's noise, in grey levels
+    streaks: Range = (0.0, 0.0)  # of rain: so many in each ten thousand pixels
 
 
 SOURCE = Style(
@@ -138,3 +139,37 @@ TARGET = Style(
     blur=(0.8, 2.4),
     noise=(2.0, 6.0),
 )  # fmt: skip
+
+# The same town in other conditions: what stands in its streets is as likely as by day.
+NIGHT = replace(
+    TARGET,
+    palette=NIGHT_PALETTE,
+    relief=0.15,
+    shadow=0.15,
+    exposure=(0.4, 0.7),
+    contrast=(0.75, 0.95),
+    cast=0.12,
+    uneven=0.55,
+    haze=(0.004, 0.012),
+    saturation=(0.45, 0.8),
+    vignette=(0.2, 0.5),
+    blur=(1.0, 2.8),
+    noise=(6.0, 14.0),
+)
+
+RAIN = replace(
+    TARGET,
+    palette=RAIN_PALETTE,
+    relief=0.1,
+    shadow=0.1,
+    exposure=(0.6, 0.9),
+    contrast=(0.6, 0.85),
+    haze=(0.008, 0.02),
+    saturation=(0.5, 0.8),
+    blur=(1.2, 3.2),
+    noise=(3.0, 8.0),
+    streaks=(4.0, 14.0),
+)
+
+CONDITIONS = {"day": TARGET, "night": NIGHT, "rain": RAIN}
+"""What the target domain can be seen in."""

@@ -22,7 +22,8 @@ from datasets.streets.__main__ import main
 from datasets.streets.camera import Camera
 from datasets.streets.canvas import LABEL_IDS, Canvas
 from datasets.streets.contact_sheet import GAP, HEAD, _colours, write_sheet
-from datasets.streets.style import SOURCE, TARGET
+from datasets.streets.files import draw_pair
+from datasets.streets.style import CONDITIONS, SOURCE, TARGET
 
 SMALL: dict[str, Any] = {"size": (96, 48), "source_images": 3, "target_images": 4, "val_images": 2}
 
@@ -191,6 +192,30 @@ def test_the_domains_differ_as_styled(
     assert np.ptp(target, axis=3).mean() < 0.7 * np.ptp(source, axis=3).mean()  # less saturated
     light = [images.mean(axis=(1, 2, 3)).std() / images.mean() for images in (source, target)]
     assert light[1] > 1.3 * light[0]  # and more varied
+
+
+@pytest.mark.slow
+def test_in_another_condition_the_target_shows_other_streets_in_other_light(drawn: Path, tmp_path: Path) -> None:
+    by_day, found = contents(drawn), {}
+    for condition in ("night", "rain"):
+        folder = cached(tmp_path, **SMALL, seed=3, condition=condition, workers=1)
+        assert folder.name.endswith(f"-s3-{condition}")
+        assert json.loads((folder / "streets.json").read_text())["condition"] == condition
+        found[condition] = contents(folder)
+        assert found[condition].keys() == by_day.keys()
+        for name, data in found[condition].items():
+            if name.endswith(".png"):
+                assert (data == by_day[name]) is name.startswith("gta/"), name
+    assert found["night"].keys() == found["rain"].keys()
+    assert all(found["rain"][name] != data for name, data in found["night"].items() if name.startswith("cityscapes"))
+    assert "condition" not in json.loads((drawn / "streets.json").read_text())  # as before there were others
+    light = {
+        condition: np.mean([draw_pair(style, (96, 48), (0, 2, index))[0].mean() for index in range(6)])
+        for condition, style in CONDITIONS.items()
+    }
+    assert light["night"] < 0.7 * light["rain"] < 0.7 * light["day"]
+    with pytest.raises(DataError, match="condition dusk: expected day, night, rain"):
+        cached(tmp_path, **SMALL, condition="dusk")
 
 
 @pytest.mark.slow

@@ -255,6 +255,8 @@ def test_the_shipped_names_are_there() -> None:
         "gta-cityscapes",
         "gta-cityscapes-vfm",
         "streets",
+        "streets-night",
+        "streets-rain",
         "synthia-cityscapes",
     ]
     assert {"source-only", "target-only", "dacs", "mic", "mrm"} <= set(PARTS)
@@ -386,6 +388,18 @@ def test_the_error_says_whose_key_is_wrong(tmp_path: Path, monkeypatch: pytest.M
     assert protocols() == ["mine"]
     with pytest.raises(ConfigError, match=r"^protocol mine: unknown key SOLVER.ITER; did you mean SOLVER.ITERS\?$"):
         RunSpec("mine", "dacs").resolve()
+
+
+def test_a_protocol_says_what_is_different_from_its_base(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("BASE: gta-cityscapes\nSOLVER: {ITERS: 7}\nINPUT: {CROP: [256, 256]}\n")
+    base = protocol_values("gta-cityscapes")
+    assert protocol_values(str(file)) == base | {"SOLVER.ITERS": 7, "INPUT.CROP": [256, 256]}
+    assert RunSpec(str(file), "dacs").resolve().INPUT.SOURCE_RESIZE == (1280, 720)
+    for word in ("gta-cityscape", "[streets]", str(file)):
+        file.write_text(f"BASE: {word}\n")
+        with pytest.raises(ConfigError, match=r"mine.yaml: BASE is .*, expected a protocol that ships: "):
+            protocol_values(str(file))
 
 
 @pytest.mark.parametrize(

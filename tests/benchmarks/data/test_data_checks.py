@@ -184,7 +184,7 @@ def test_protocols_that_ship_keep_thresholds_and_ids() -> None:
     for name in protocols():
         cfg = RunSpec(name, "daformer").resolve()
         assert cfg.SAMPLING.BY_AREA is False
-        expected = {"streets": (49, 94), "gta-cityscapes-vfm": (3000, 6000)}.get(name, (3000, 1500))
+        expected = (49, 94) if name.startswith("streets") else (3000, 6000) if name.endswith("-vfm") else (3000, 1500)
         assert expected == (cfg.SAMPLING.MIN_PIXELS, cfg.SAMPLING.MIN_CROP_PIXELS)
     before, after = RunSpec("gta-cityscapes", "daformer").resolve(), get_config()
     after = before.clone()

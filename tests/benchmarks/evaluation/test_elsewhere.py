@@ -16,6 +16,7 @@ from tiny_files import acdc, message, save_grey, save_image
 from benchmarks.config.label_space import Scoring
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
+from benchmarks.data.from_config import data_root, validation_set
 from benchmarks.data.further_sets import further_sets
 from benchmarks.evaluation.elsewhere import score_elsewhere
 from benchmarks.evaluation.evaluator import evaluate
@@ -76,6 +77,20 @@ def always(train_id: int) -> Segmentor:
 )
 def test_images_are_scaled_by_their_short_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert by_short_side(*size, 960, 540) == expected
+
+
+@pytest.mark.usefixtures("streets_cache")
+def test_of_the_embedded_benchmark_validation_images_alone_are_drawn_as_large_as_the_runs() -> None:
+    small = {"SIZE": (96, 48), "SOURCE_IMAGES": 5, "TARGET_IMAGES": 4, "VAL_IMAGES": 3, "SEED": 2}
+    small = {f"DATA.STREETS.{key}": value for key, value in small.items()} | {"INPUT.CROP": (48, 48)}
+    cfg = RunSpec("streets", "dacs", overrides=small | {"TEST.ALSO": ["streets-rain"]}).resolve()
+    (rain,) = further_sets(cfg, Path("/nowhere"))
+    whole = RunSpec("streets-rain", "dacs", overrides=small).resolve()
+    expected = validation_set(whole, data_root(whole))
+    assert len(rain.images) == len(expected) == 3
+    for found, item in zip(rain.images, expected, strict=True):
+        assert torch.equal(found["image"], item["image"]) and torch.equal(found["label"], item["label"])
+    assert [folder for folder in data_root(whole).parent.iterdir() if "-1-1-3-s2-rain" in folder.name]
 
 
 def test_sets_are_found_by_name_below_the_root(root: Path) -> None:
