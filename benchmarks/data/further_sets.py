@@ -85,7 +85,7 @@ def _of_protocol(name: str, cfg: CfgNode) -> Items:
 
 
 def _drawn(name: str, cfg: CfgNode) -> dict[str, Any]:
-    """Of the embedded benchmark validation images alone, which do not depend on the others.
+    """The keys by which few but validation images of the embedded benchmark are drawn: they do not depend on others.
 
     As many and as large as those of the run, where it learns from the embedded benchmark itself.
     """
