@@ -67,9 +67,9 @@ def main() -> int:
     from benchmarks.launch.compare import make_runs, runs_digest
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
+    from results.forms.folding import render_table
     from results.plots.files import read_formats
     from results.plots.style import WIDTHS
-    from results.tables.run_table import render_table
 
     launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
     grid = read_grid(arguments.grid)

@@ -49,8 +49,8 @@ def main() -> int:
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import make_runs
     from benchmarks.launch.launcher import Launcher
+    from results.forms.cells import table_of
     from results.records.record import FINISHED, read_record
-    from results.tables.cells import table_of
 
     numbers = whole_numbers("--gpus", arguments.gpus, 1, "1,2")
     values = {"TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters} | given_overrides(arguments)

@@ -127,7 +127,7 @@ def table(rows: list[dict[str, Any]], form: str) -> str:
     """The rows as text; memory in GiB."""
     import pandas as pd
 
-    from results.tables.cells import as_csv, tabulated
+    from results.forms.cells import as_csv, tabulated
 
     shown = pd.DataFrame(rows)
     for column in ("between steps", "peak"):

@@ -49,7 +49,7 @@ def main() -> int:
         raise ConfigError(f"--runs is {arguments.runs!r}, expected numbers such as 100,1000") from None
     if min([arguments.singles, *grids]) < 1:
         raise ConfigError("--runs and --singles: expected at least 1")
-    from results.tables.cells import table_of
+    from results.forms.cells import table_of
     from slurm.jobs.profile import Profile
     from slurm.local_cluster.cluster import ClusterError, LocalCluster
 

@@ -58,9 +58,9 @@ def main() -> int:
         numbers = []
     if not numbers or min(numbers) < SEEDS:
         raise ConfigError(f"--records is {arguments.records!r}, expected numbers of at least {SEEDS}, as 1000,10000")
+    from results.forms.cells import table_of
     from results.records.record import read_record
     from results.records.scores import CLASS_IOU
-    from results.tables.cells import table_of
 
     record = read_record(arguments.run)
     if record is None:

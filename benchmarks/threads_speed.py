@@ -213,7 +213,7 @@ def _measure(learners: list[_Learner], busy: Event, rounds: list[str]) -> None:
 
 def _table(learners: list[_Learner], machines: list[str]) -> str:
     """Medians of seconds, and how many times as long as those of the first row of a method."""
-    from results.tables.cells import table_of
+    from results.forms.cells import table_of
 
     first = {learner.method: learner for learner in reversed(learners)}
     rows = []

@@ -13,10 +13,10 @@ if __name__ == "__main__":
 
 from results.files.errors import ResultsError
 from results.files.text import one_line
+from results.forms.cells import FORMS
 from results.records.columns import COLUMNS
 from results.records.folders import run_folders
 from results.records.images import MadeOf
-from results.tables.cells import FORMS
 from results.tables.frame import from_folders, say
 
 

@@ -130,8 +130,8 @@ def _formatted(
     ranked: Mapping[str, Sequence[float | None]] | None = None,
 ) -> str | None:
     """The table in the form that was asked for; ``ranked``: columns whose best is marked in LaTeX."""
-    from results.tables.cells import FORMS, as_csv, tabulated
-    from results.tables.folding import for_screen
+    from results.forms.cells import FORMS, as_csv, tabulated
+    from results.forms.folding import for_screen
 
     form = arguments.format
     if form == "parquet":
@@ -140,11 +140,11 @@ def _formatted(
     if form == "csv":
         return as_csv(frame())
     if form == "latex":
-        from results.tables.latex import typeset
+        from results.forms.latex import typeset
 
         return typeset(columns, ranked or {}) + "".join(f"% {line}\n" for line in notes.splitlines())
     if form == "html":
-        from results.tables.html import html_page
+        from results.forms.html import html_page
 
         return html_page(columns, f"{', '.join(arguments.runs)}", notes.splitlines())
     on_screen = form == "table" and not arguments.out

@@ -47,7 +47,7 @@ def test_arrows_run_one_way() -> None:
 def test_tables_have_one_renderer() -> None:
     texts = {name: path.read_text(encoding="utf-8") for name, path in modules(ROOT).items()}
     importing = {name for name, text in texts.items() if "import tabulate\n" in text}
-    assert {name for name in importing if not name.startswith("benchmarks.install.")} == {"results.tables.cells"}
+    assert {name for name in importing if not name.startswith("benchmarks.install.")} == {"results.forms.cells"}
 
 
 def test_each_room_is_there_and_is_no_module_too() -> None:

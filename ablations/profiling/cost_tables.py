@@ -18,7 +18,7 @@ def as_csv(rows: Rows) -> str:
     """A line a method; what is nested in JSON is a column with a dotted name, empty where a method has no such part."""
     import pandas as pd
 
-    from results.tables import cells
+    from results.forms import cells
 
     return cells.as_csv(pd.json_normalize(rows)).rstrip()
 
@@ -103,7 +103,7 @@ def _notes(rows: Rows) -> str:
 
 
 def _markdown(table: list[dict[str, str]]) -> str:
-    from results.tables.cells import MARKDOWN, tabulated
+    from results.forms.cells import MARKDOWN, tabulated
 
     return tabulated({key: [line[key] for line in table] for key in table[0]}, MARKDOWN)
 

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablations.study.study import Objective, Search
 from ablations.study.trial_figures import LEAST_TRIALS, bars, history, pareto, values_over
+from results.forms.folding import render_table
 from results.plots.files import FORMATS, write_figure
 from results.plots.style import COLUMN
-from results.tables.run_table import render_table
 
 _MOST_PARAMETERS = 4  # of a contour plot, which has a panel for each two
 

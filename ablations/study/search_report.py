@@ -22,13 +22,13 @@ from benchmarks.config.keys import PLACE_KEYS
 from benchmarks.config.remarks import remarks
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.files_first import not_written
+from results.forms.cells import as_csv, markdown
+from results.forms.folding import render_table
 from results.plots.files import FORMATS
 from results.plots.style import COLUMN
 from results.records.images import about_images
 from results.records.record import FINISHED, write_text
-from results.tables.cells import as_csv, markdown
 from results.tables.frame import damaged, from_folders
-from results.tables.run_table import render_table
 
 ORACLE = "ORACLE: chosen by labels of the target, which UDA does not have; not a result to report as UDA."
 TARGET = "target_miou_oracle"  # column: labels of the target are for judging, whatever the trials were chosen by

@@ -16,6 +16,7 @@ from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import beside
 from benchmarks.config.keys import flatten
 from benchmarks.config.remarks import remarks
+from results.forms.written import write_tables
 from results.plots.files import FORMATS, write_figure
 from results.plots.style import COLUMN
 from results.records.images import about_images
@@ -27,7 +28,6 @@ from results.tables.rows import check_seeds, runs_of
 from results.tables.summary import all_scores, summarize
 from results.tables.summary_frame import frame_of
 from results.tables.summary_text import NONE, Shown, columns_of
-from results.tables.written import write_tables
 
 _NOT_STARTED, _DAMAGED = "not started", "damaged"
 _GIGA = 1e9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.core.yaml_file import read_yaml
-from results.tables.cells import table_of
+from results.forms.cells import table_of
 
 GRIDS = Path(__file__).parents[1] / "grids"
 

@@ -6,7 +6,7 @@ from benchmarks.config.protocol_file import protocol_values, protocols
 from methods.framework.recipes import DEFAULT_HOST
 from methods.framework.shipped import declared_parts
 from methods.networks import NETWORKS
-from results.tables.cells import table_of
+from results.forms.cells import table_of
 
 
 def listing() -> str:

@@ -24,14 +24,14 @@ from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.again import newest, settle_if_any
 from benchmarks.state.fingerprint import Listings
 from results.files.errors import ResultsError
+from results.forms.folding import for_screen
+from results.forms.written import write_tables
 from results.records.images import about_images
 from results.records.record import DIVERGED, FAILED, FINISHED, Record, record_or_none
 from results.tables.class_means import said
-from results.tables.folding import for_screen
 from results.tables.frame import from_folders
 from results.tables.methods_table import methods_table
 from results.tables.run_index import refresh_index
-from results.tables.written import write_tables
 
 QUICK_WARNING = "--quick: these numbers mean nothing; they show that the path from data to table works"
 

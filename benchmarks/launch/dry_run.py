@@ -14,8 +14,8 @@ from benchmarks.launch.here import miou_text
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
+from results.forms.cells import table_of
 from results.records.record import DIVERGED, FINISHED, RUNNING, record_or_none
-from results.tables.cells import table_of
 from results.tables.frame import collect
 from slurm.jobs.profile import Profile
 from slurm.jobs.scheduler import USUAL_ARRAY_SIZE, Scheduler, SchedulerSilent

@@ -16,8 +16,8 @@ from benchmarks.cli.time_left import clock
 from benchmarks.state.run_states import LOST, ORDER, RunState
 from benchmarks.state.state_differences import differences
 from results.files.text import clean, one_line
+from results.forms.cells import table_of
 from results.records import record as records
-from results.tables.cells import table_of
 
 _COLOURS = {records.FINISHED: "green", records.RUNNING: "cyan", records.FAILED: "red", LOST: "red"}
 

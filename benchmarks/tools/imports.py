@@ -19,7 +19,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 ROOMS: dict[str, tuple[str, ...]] = {
     "datasets": ("",),
     "methods": ("base", "networks", "parts", "framework", ""),
-    "results": ("files", "records", "statistics", "tables", "plots", "page", ""),
+    "results": ("files", "records", "forms", "statistics", "tables", "plots", "page", ""),
     "slurm": ("base", "processes", "jobs", "local_cluster", ""),
     "benchmarks": (
         *("core", "install", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools"),

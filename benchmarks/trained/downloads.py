@@ -14,7 +14,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from methods.networks import NETWORKS
 from methods.networks.published_weights import PUBLISHED, PackagedFile, PublishedWeights, expected_digest, file_sha256
-from results.tables.cells import table_of
+from results.forms.cells import table_of
 
 CHUNK_BYTES = 1 << 20
 SILENCE_SECONDS = 30.0  # that a server may take for the next bytes

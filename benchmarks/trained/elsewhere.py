@@ -22,9 +22,9 @@ from benchmarks.trained.opened_run import TrainedRun, load_segmentor, with_place
 from methods.networks import Segmentor
 from methods.networks.published_folder import WEIGHTS_FILE
 from results.files.text import one_line
+from results.forms.folding import render_table
 from results.records.record import read_record, write_record
 from results.records.scores import HEADLINE, STUDENT, TEACHER
-from results.tables.run_table import render_table
 
 
 def evaluate_elsewhere(

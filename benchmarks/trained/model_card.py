@@ -14,10 +14,10 @@ from benchmarks.trained.made_again import training_command
 from benchmarks.trained.opened_run import TrainedRun
 from methods.networks import NETWORKS
 from results.files.bounded_yaml import as_word
+from results.forms.cells import MARKDOWN, markdown, table_of
 from results.records.published import Names, read_published
 from results.records.record import Record
 from results.records.scores import CLASS_IOU, HEADLINE
-from results.tables.cells import MARKDOWN, markdown, table_of
 
 CARD, NOTICE = "README.md", "NOTICE.md"
 _HUB_TASK, _HUB_METRIC = "image-segmentation", "mean_iou"

@@ -33,9 +33,9 @@ from datasets.loading import in_order
 from methods.networks.published_folder import pinned
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
+from results.forms.folding import render_table
 from results.records.record import Record, as_json, write_text
 from results.records.scores import CLASS_IOU, HEADLINE, Scores
-from results.tables.run_table import render_table
 
 FILE = "evaluation.json"
 SCHEMA = 1

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text
+from results.forms.cells import csv_cell
 from results.records.folders import run_folders
 from results.records.record import FILE, Record, read_record, write_text
-from results.tables.cells import csv_cell
 
 INDEX = "index.csv"
 COLUMNS = {

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from results.files.errors import ResultsError
+from results.forms.cells import as_csv
+from results.forms.folding import render_table
 from results.records.columns import COUNTED, ScoreKey
 from results.records.record import FINISHED
 from results.records.scores import HEADLINE, STUDENT
 from results.records.settings import settings_of
-from results.tables.cells import FORMS, as_csv, tabulated
-from results.tables.folding import for_screen
 from results.tables.frame import say
 
 # What of a run people read: heads and columns; CSV has all columns.
@@ -96,8 +96,3 @@ def _figures(runs: pd.DataFrame, column: str | ScoreKey, form: str) -> list[str]
 
 def _number(value: Any, form: str) -> str:
     return "-" if pd.isna(value) else f"{value:{form}}"
-
-
-def render_table(columns: dict[str, list[str]], form: str) -> str:
-    """Columns of text as ``table`` (for the screen), ``markdown`` or ``latex``; the first on the left, others right."""
-    return for_screen(columns) if form == "table" else tabulated(columns, FORMS[form])

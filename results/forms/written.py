@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.forms.cells import MARKDOWN, as_csv, markdown, tabulated
 from results.records.record import write_text
-from results.tables.cells import MARKDOWN, as_csv, markdown, tabulated
 
 if TYPE_CHECKING:
     import pandas as pd

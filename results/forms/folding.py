@@ -6,10 +6,15 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
-from results.tables.cells import tabulated
+from results.forms.cells import FORMS, tabulated
 
 LEAST = 80  # columns that a terminal is taken to have
 _BETWEEN = 2  # spaces between the columns of a block
+
+
+def render_table(columns: dict[str, list[str]], form: str) -> str:
+    """Columns of text as ``table`` (for the screen), ``markdown`` or ``latex``; the first on the left, others right."""
+    return for_screen(columns) if form == "table" else tabulated(columns, FORMS[form])
 
 
 def for_screen(columns: Mapping[str, Sequence[str]]) -> str:

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from results.tables.cells import tabulated
-from results.tables.folding import folded, for_screen
+from results.forms.cells import tabulated
+from results.forms.folding import folded, for_screen
 
 COLUMNS = {
     "method": ["source-only", "dacs+mic+mrm, TERMS.MRM.RATIO 0.6"],

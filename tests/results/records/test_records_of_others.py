@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -12,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
@@ -25,8 +22,8 @@ from benchmarks.launch.state_table import state_table
 from benchmarks.state.run_states import RunState, run_states
 from results.collect import main
 from results.files.errors import ResultsError
+from results.forms.cells import markdown
 from results.records.record import as_json
-from results.tables.cells import as_csv, markdown, table_of, tabulated
 from results.tables.frame import collect
 
 HOSTILE = "a\x1b[2Jb\u202ec\x07d\x85e\u2028f"  # clears the screen, turns the direction, rings, ends lines
@@ -238,9 +235,6 @@ def test_a_record_with_nan_of_an_older_version_is_read(runs: Path, capsys: pytes
     assert code == 0 and err == [] and "42.5" not in out[3].split()[6]
 
 
-# Cells
-
-
 def test_a_markdown_cell_breaks_neither_row_nor_page(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(runs / "other", "spec.protocol", "a|b<img src=x>\nc & \\| d")
     code, out, _ = shown(capsys, str(runs), "--format", "markdown")
@@ -249,23 +243,6 @@ def test_a_markdown_cell_breaks_neither_row_nor_page(runs: Path, capsys: pytest.
     assert r"a\|b&lt;img src=x> c &amp; \\\| d" in row
     assert row.replace(r"\|", "").count("|") == out[0].count("|")
     assert markdown("a|b") == r"a\|b"
-
-
-def test_csv_runs_no_formula_and_breaks_no_line() -> None:
-    texts = ["=1+1", "+cmd|' /C calc'!A0", "-x", "@SUM(A1)", "-1.5", "+2e3", "-", "a\rb", "x,y", 'q"', "dacs+mrm", 7.25]
-    frame = pd.DataFrame({"text": texts, "number": [-float(each) for each in range(len(texts))], "=head": texts})
-    rows = list(csv.reader(io.StringIO(as_csv(frame), newline="")))
-    assert rows[0] == ["text", "number", "'=head"]
-    assert [row[0] for row in rows[1:]] == [
-        "'=1+1", "'+cmd|' /C calc'!A0", "'-x", "'@SUM(A1)", "-1.5", "+2e3", "-", "a\nb", "x,y", 'q"', "dacs+mrm", "7.25"
-    ]  # fmt: skip
-    assert rows[3][1] == "-2.0" and "\r" not in as_csv(frame)
-
-
-def test_a_cell_is_one_line_in_every_form() -> None:
-    for form in ("simple", "github", "latex_booktabs"):
-        table = tabulated({"a": ["one\ntwo", "x"], "b": ["1", "2"]}, form)
-        assert "one two" in table
 
 
 @pytest.mark.parametrize(
@@ -310,15 +287,6 @@ def test_metrics_have_null_for_a_score_of_nothing(tmp_path: Path, small_config: 
         hook.after_train()
     (line,) = (tmp_path / "metrics.json").read_text().splitlines()
     assert json.loads(line, parse_constant=pytest.fail) == {"iteration": 7, "loss": 1.5, "miou": None}
-
-
-def test_rows_are_shown_as_they_are() -> None:
-    lines = table_of(("name", "of"), [("1e3", None), ("two\nlines", 2)]).splitlines()
-    assert [line.split() for line in lines] == [["name", "of"], ["---------", "----"], ["1e3"], ["two", "lines", "2"]]
-    numbers = table_of(("name", "of"), [("a", 10), ("b", 2)], right=True)
-    assert numbers.splitlines()[2:] == ["a         10", "b          2"]
-    assert table_of((), [("a", "b")], "plain") == "a  b"
-    assert table_of(("name", "of"), []).splitlines()[0] == "name    of"
 
 
 @pytest.mark.parametrize(

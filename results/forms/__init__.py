@@ -1,0 +1,1 @@
+"""Tables as text: for a terminal, a page, a paper, a spreadsheet."""
