@@ -58,7 +58,15 @@ def get_config() -> CN:
     Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order; what a
     recipe makes of DATA it makes of the pairs' too.
     """
-    return CN(declared())
+    return _without_ranges(declared())
+
+
+def _without_ranges(section: CN) -> CN:
+    """The same keys in nodes that can be pickled; made so and not by ``CN(section)``, which copies all values twice."""
+    node = CN()
+    for name, value in section.items():
+        node[name] = _without_ranges(value) if isinstance(value, _Section) else value
+    return node
 
 
 def ranges() -> dict[str, Range]:

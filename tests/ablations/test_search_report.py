@@ -44,6 +44,7 @@ from ablations.sweep.expand import expand
 from ablations.sweep.grid import read_grid
 from benchmarks.cli.given import given_overrides, seeds
 from benchmarks.config.run_id import run_folder, run_id
+from results.plots.files import FORMATS
 from results.plots.style import COLUMN, PAGE
 from results.records.record import DATA
 
@@ -113,7 +114,7 @@ class Trials:
         write_record(folder, {**fixed, **done, "status": status, "hardware": {"name": "CPU"}, "result": result})
 
     def report(self, **given: Any) -> SearchReport:
-        return write_search_report(self.study, self.search, self.folder, self.output, **given)
+        return write_search_report(self.study, self.search, self.folder, self.output, **({"formats": ["png"]} | given))
 
     @property
     def folder(self) -> Path:
@@ -394,11 +395,12 @@ def test_words_are_no_tex_no_formula_and_no_markup(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_plots_are_as_wide_as_asked_and_the_same_for_the_same_trials(tmp_path: Path) -> None:
     trials = mixed(tmp_path)
-    first = {path: path.read_bytes() for path in trials.report().files if path.stem in ("history", "contour")}
+    files = trials.report(formats=FORMATS).files
+    first = {path: path.read_bytes() for path in files if path.stem in ("history", "contour")}
     assert {path.suffix for path in first} == {".png", ".pdf", ".svg"} and len(first) == 6
     with Image.open(trials.folder / "contour.png") as image:
         assert image.width == 300 * COLUMN
-    trials.report()
+    trials.report(formats=FORMATS)
     assert {path: path.read_bytes() for path in first} == first
     made = trials.report(formats=["png"], width=PAGE)
     assert [path.name for path in made.files if path.suffix in (".png", ".pdf")] == ["history.png", "contour.png"]
