@@ -42,6 +42,10 @@ class Framing:
         if not 0 < self.max_class_share <= 1:
             raise DataError(f"max_class_share: expected a share above 0, up to 1, found {self.max_class_share}")
 
+    def seen(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that an image is cropped at."""
+        return (width, height) if self.resize is None else fitted(width, height, *self.resize)
+
     def inside_margins(self, height: int, width: int) -> np.ndarray:
         """uint8 (height, width) of a resized image: 1 inside the margins, 0 in them."""
         top, bottom, side = self.margins
@@ -62,33 +66,9 @@ class Wanted:
         return int(np.count_nonzero(label == self.train_id)) > self.pixels
 
 
-def apply(
-    view: Framing, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """One random view of an image, uint8 (H, W, 3), and of its label, uint8 (H, W) train ids, if it has one.
-
-    Both come back at the size of `view.crop`. Images are resized bilinearly, over the area that a pixel covers when
-    they shrink, labels to the nearest pixel.
-    Raises `DataError` naming the sizes if the resized image is smaller than the crop, or the label is not its size.
-    """
-    return crop_and_flip(view, *fit(view, image, label), rng)
-
-
-def fit(view: Framing, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The part of `apply` that nothing random decides: scaled to fit `view.resize`."""
-    height, width = image.shape[:2]
-    if label is not None and label.shape != (height, width):
-        raise DataError(f"label is {label.shape[1]}x{label.shape[0]}, expected its image's size {width}x{height}")
-    if view.resize is not None:
-        image, label = _transformed(resizing(width, height, *fitted(width, height, *view.resize)), image, label)
-    if reason := too_small(view, width, height):
-        raise DataError(reason)
-    return image, label
-
-
 def too_small(view: Framing, width: int, height: int) -> str:
     """Why an image of this size has no room for the view's crop, once it is resized; empty where it has."""
-    seen = (width, height) if view.resize is None else fitted(width, height, *view.resize)
+    seen = view.seen(width, height)
     if seen[0] >= view.crop[0] and seen[1] >= view.crop[1]:
         return ""
     return (
@@ -104,8 +84,9 @@ def crop_and_flip(
     rng: np.random.Generator,
     wanted: Wanted | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The random part of `apply`, of an image that `fit` gave.
+    """One random view of an image of the size that `view.seen` gives, uint8 (H, W, 3), and of its label, if it has one.
 
+    Both come back at the size of `view.crop`; a label is uint8 (H, W), train ids.
     Up to 10 more crops are drawn while the crop does not show what is `wanted`, the last one is taken as it is. Each of
     them is drawn again by itself for `view.max_class_share`, and both as in DAFormer's public code, which repeats its
     whole pipeline for another crop. Without `wanted` all draws are made whatever the label says, so that equal
@@ -130,9 +111,19 @@ def _random_crop(view: Framing, image: np.ndarray, label: np.ndarray | None, rng
         crop = CropTransform(int(u * free[0]), int(v * free[1]), *view.crop)
         if label is None or view.max_class_share == 1:
             break
-        if largest_share(crop.apply_segmentation(label)) <= view.max_class_share:
+        if not exceeds(crop.apply_segmentation(label), view.max_class_share):
             break
     return crop
+
+
+def exceeds(label: np.ndarray, share: float) -> bool:
+    """Whether `largest_share` of a label is above `share`: all is counted only where few pixels do not tell already."""
+    labelled = label.size - int(np.count_nonzero(label == IGNORE))
+    few = np.bincount(label[::8, ::8].reshape(-1), minlength=256)
+    likely = int(np.count_nonzero(label == few[:IGNORE].argmax()))
+    if not labelled or likely / labelled > share:
+        return share < 1
+    return (labelled - likely) / labelled > share and largest_share(label) > share
 
 
 def largest_share(label: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import Framing, fitted, resizing
+from datasets.augmentation import Framing
 from datasets.cache import Decoded
 from datasets.errors import DataError
 from datasets.reading import read_image, read_pair
@@ -71,8 +71,12 @@ class EvaluationSet(Dataset):
         }
 
     def _read(self, item: dict[str, Any]) -> Decoded:
-        image, label = read_pair(item)
-        return _resized(image, self._resize, self._fit), label
+        return read_pair(item, self._size)
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        if self._resize is None:
+            return width, height
+        return self._resize if self._fit is None else self._fit(width, height, *self._resize)
 
 
 class UnlabelledSet(Dataset):
@@ -94,21 +98,13 @@ class UnlabelledSet(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read an image. Raises `DataError` where it cannot be read."""
         item = self._items[index]
-        image = _resized(read_image(item["file_name"]), self._view.resize, fitted)
+        image = read_image(item["file_name"], resize=self._view.seen)
         return {
             "file_name": item["file_name"],
             "image_id": item["image_id"],
             "image": _tensor(image),
             "inside": torch.from_numpy(self._view.inside_margins(*image.shape[:2]).astype(bool)),
         }
-
-
-def _resized(image: np.ndarray, resize: tuple[int, int] | None, fit: Fit | None) -> np.ndarray:
-    if resize is None:
-        return image
-    height, width = image.shape[:2]
-    size = resize if fit is None else fit(width, height, *resize)
-    return resizing(width, height, *size).apply_image(image)
 
 
 def _tensor(image: np.ndarray) -> torch.Tensor:

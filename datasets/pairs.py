@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import Framing, Wanted, crop_and_flip, fit
+from datasets.augmentation import Framing, Wanted, crop_and_flip, resizing, too_small
 from datasets.cache import ArrayCache
 from datasets.errors import DataError, SizeMismatch
 from datasets.loading import in_order
@@ -235,8 +235,15 @@ class _Domain:
         return self._resized.get(item, self._labelled, lambda: self._read(item))
 
     def _read(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-        image, label = read_pair(item) if self._labelled else (read_image(item["file_name"]), None)
-        try:
-            return fit(self._view, image, label)
-        except DataError as error:
-            raise DataError(f"{item['file_name']}: {error}") from error
+        def size(width: int, height: int) -> tuple[int, int]:
+            if reason := too_small(self._view, width, height):
+                raise DataError(f"{item['file_name']}: {reason}")
+            return self._view.seen(width, height)
+
+        if not self._labelled:
+            return read_image(item["file_name"], resize=size), None
+        image, label = read_pair(item, size)
+        if label.shape != image.shape[:2]:
+            (height, width), (new_height, new_width) = label.shape, image.shape[:2]
+            label = resizing(width, height, new_width, new_height).apply_segmentation(label)
+        return image, label

@@ -16,6 +16,7 @@ from detectron2.engine import TrainerBase
 from benchmarks.config.keys import from_node
 from benchmarks.engine.distributed import average_gradients
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
+from datasets.labels import ids_in
 from datasets.pairs import Batch
 from methods.base.batch_share import Share
 from methods.framework.step import SelfTraining, Source, TrainingStep
@@ -108,7 +109,7 @@ class Trainer(TrainerBase):
         """
         move = move or (lambda tensor: tensor.to(self.device, non_blocking=True))
         source, target = batch["source"], batch.get("target", {})
-        classes = [label.unique().tolist() for label in source["labels"]]  # on the CPU: no wait for the device
+        classes = [ids_in(label.numpy()) for label in source["labels"]]  # on the CPU: no wait for the device
         return TrainingStep(
             student=self.student,
             teacher=self.teacher,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.augmentation import Framing, Wanted, apply, crop_and_flip, fitted, largest_share
+from datasets.augmentation import Framing, Wanted, crop_and_flip, exceeds, fitted, largest_share, resizing, too_small
 from datasets.errors import DataError
 from datasets.randomness import keyed_rng
 
@@ -14,6 +14,16 @@ def coded(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """An image whose pixels tell their place (x in red, y in green), and a label that tells x."""
     y, x = np.mgrid[:height, :width].astype(np.uint8)
     return np.dstack([x, y, np.zeros_like(x)]), x
+
+
+def apply(
+    view: Framing, image: np.ndarray, label: np.ndarray | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A random view of an image that is resized first, as files are when they are read."""
+    height, width = image.shape[:2]
+    resize = resizing(width, height, *view.seen(width, height))
+    label = None if label is None else resize.apply_segmentation(label)
+    return crop_and_flip(view, resize.apply_image(image), label, rng)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +211,25 @@ def test_share_counts_labelled_pixels_only() -> None:
     assert largest_share(np.full((2, 2), 255, np.uint8)) == 1
 
 
+def test_whether_a_share_is_exceeded_is_what_all_pixels_say() -> None:
+    """Labels of few classes in blocks, in stripes that every eighth pixel misses, and without labelled pixels."""
+    rng = np.random.default_rng(0)
+    labels = [np.full((16, 24), 255, np.uint8), np.zeros((16, 24), np.uint8)]
+    for classes in (2, 3, 5):
+        for _ in range(40):
+            weights = rng.dirichlet(np.full(classes, 0.5))
+            label = rng.choice([*range(classes - 1), 255], (16, 24), p=weights).astype(np.uint8)
+            label[::8] = rng.choice([0, 1, 255])
+            labels += [label, np.repeat(np.repeat(label, 5, 0), 5, 1)]
+    for share in (0.5, 0.75, 0.9, 1.0):
+        decided = [exceeds(label, share) for label in labels]
+        assert decided == [largest_share(label) > share for label in labels]
+        assert len(set(decided)) == (2 if share < 1 else 1)
+
+
 def test_image_smaller_than_the_crop_names_sizes() -> None:
-    with pytest.raises(DataError, match=r"image is 64x32 \(read as 128x64\), expected at least the crop, 64x64"):
-        apply(Framing((64, 64), (64, 64)), np.zeros((64, 128, 3), np.uint8), None, keyed_rng(0))
-
-
-def test_label_of_another_size_names_sizes() -> None:
-    with pytest.raises(DataError, match="label is 9x8, expected its image's size 8x8"):
-        apply(Framing(None, (4, 4)), np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), keyed_rng(0))
+    told = too_small(Framing((64, 64), (64, 64)), 128, 64)
+    assert told.startswith("image is 64x32 (read as 128x64), expected at least the crop, 64x64")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from benchmarks.core.checkout import ROOT
 from datasets.catalog import register
 from datasets.evaluation_set import EvaluationSet
 from datasets.label_space import CITYSCAPES, own_space
-from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA, SYNTHIA_IDS, TRAIN_IDS, UNKNOWN, LabelEncoding
+from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA, SYNTHIA_IDS, TRAIN_IDS, UNKNOWN, LabelEncoding, ids_in
 from datasets.layouts import LAYOUTS
 from datasets.randomness import keyed_rng
 from datasets.reading import read_image, read_label, read_pair
@@ -300,3 +300,8 @@ def test_generator_is_the_same_in_another_process_and_leaves_the_global_one() ->
 def test_ignore_and_unknown_are_no_classes() -> None:
     assert IGNORE not in range(19)
     assert UNKNOWN not in {*range(19), IGNORE}
+
+
+def test_ids_in_a_label_are_those_of_its_pixels() -> None:
+    label = np.random.default_rng(0).choice([18, 3, 0, 255, 7], (9, 14)).astype(np.uint8)
+    assert ids_in(label) == [0, 3, 7, 18, 255] and ids_in(label[:1, :1]) == [label[0, 0]]

@@ -261,13 +261,13 @@ def test_files_are_read_once_while_they_fit(source: Items, target: Items, monkey
     read: list[str] = []
     read_image, read_pair = pairs.read_image, pairs.read_pair
 
-    def counted_image(path: str) -> np.ndarray:
+    def counted_image(path: str, **options: Any) -> np.ndarray:
         read.append(path)
-        return read_image(path)
+        return read_image(path, **options)
 
-    def counted_pair(item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def counted_pair(item: dict[str, Any], *options: Any) -> tuple[np.ndarray, np.ndarray]:
         read.append(item["file_name"])
-        return read_pair(item)
+        return read_pair(item, *options)
 
     monkeypatch.setattr(pairs, "read_image", counted_image)
     monkeypatch.setattr(pairs, "read_pair", counted_pair)

@@ -15,6 +15,7 @@ from PIL import Image
 from tiny_files import message, save_image, save_synthia
 
 from datasets import picture_file, reading
+from datasets.augmentation import resizing
 from datasets.class_pixels import class_pixels
 from datasets.evaluation_set import EvaluationSet
 from datasets.labels import GREY as GREY_LABELS
@@ -361,3 +362,27 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert "20000x20000 are 400,000,000 pixels" in message(lambda: read_image(path))
     assert "400,000,000 pixels" in message(lambda: read_label(path, AS_STORED))
     assert picture_file.MAX_PIXELS == 178_956_970
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+def test_an_image_that_is_resized_as_it_is_read_is_the_whole_one_resized(
+    tmp_path: Path, mode: str, orientation: int
+) -> None:
+    drawn = Image.fromarray(np.random.default_rng(0).integers(0, 256, (18, 26, 3), dtype=np.uint8))
+    deep = Image.fromarray(np.asarray(drawn)[..., 0].astype(np.uint16) * 256)
+    image = deep if mode == "I;16" else drawn.convert(mode)
+    exif = Image.Exif()
+    exif[274] = orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    whole, seen = read_image(tmp_path / "a.png"), []
+
+    def half(width: int, height: int) -> tuple[int, int]:
+        seen.append((height, width))
+        return width // 2, height // 2
+
+    found = read_image(tmp_path / "a.png", resize=half)
+    assert seen == [whole.shape[:2]]
+    expected = resizing(whole.shape[1], whole.shape[0], whole.shape[1] // 2, whole.shape[0] // 2).apply_image(whole)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(read_image(tmp_path / "a.png", resize=lambda width, height: (width, height)), whole)
