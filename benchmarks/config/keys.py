@@ -188,7 +188,10 @@ def declared() -> _Section:
     cfg.SOLVER.WARMUP_ITERS = at_least_zero(1500)
     cfg.SOLVER.WARMUP_FACTOR = share(1e-6)  # share of the learning rates that the warm-up begins with
     cfg.SOLVER.POWER = at_least_zero(1.0)  # exponent of the polynomial decay of the rates to 0
-    cfg.SOLVER.PRECISION = choice("fp32", "bf16", "fp16")  # bf16 and fp16 are autocast, with a gradient scaler for fp16
+    # What networks compute in, in training. fp32: on a GPU with TF32 in convolutions and not in matrix products, as
+    # torch has it; tf32 (GPUs since Ampere): in both, in evaluations of the run too; bf16 and fp16: autocast, with a
+    # gradient scaler for fp16.
+    cfg.SOLVER.PRECISION = choice("fp32", "tf32", "bf16", "fp16")
     cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
     cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
 

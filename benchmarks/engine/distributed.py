@@ -49,11 +49,13 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     if ranks == 1:
         return
     for bucket in _buckets([parameter.grad for parameter in parameters if parameter.grad is not None]):
-        flat = torch.cat([gradient.flatten() for gradient in bucket])
+        flat = bucket[0].new_empty(sum(gradient.numel() for gradient in bucket))
+        parts = flat.split([gradient.numel() for gradient in bucket])
+        means = [part.view_as(gradient) for part, gradient in zip(parts, bucket, strict=True)]
+        torch._foreach_copy_(means, bucket)  # in few launches, as back again
         dist.all_reduce(flat)
         flat /= ranks
-        for gradient, mean in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        torch._foreach_copy_(bucket, means)
 
 
 def _buckets(gradients: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:

@@ -33,6 +33,7 @@ from benchmarks.engine.memory import start_peak
 from benchmarks.engine.run_log import log_file
 from benchmarks.engine.run_record import initial_record, measured, parameters, result, validation
 from benchmarks.engine.step_pictures import StepPictures
+from benchmarks.engine.tf32 import TF32, check_tf32, products, tf32
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.evaluation.target_free import Criteria
 from benchmarks.state import again
@@ -133,7 +134,8 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
             assert record is not None
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
-        with log_file(place / log), deterministic(run.cfg.SOLVER.DETERMINISTIC):
+        solver = run.cfg.SOLVER
+        with log_file(place / log), deterministic(solver.DETERMINISTIC), tf32(solver.PRECISION == TF32):
             record = _run(run, place, watcher, data, record)
         if comm.is_main_process():
             again.settle(folder)
@@ -155,6 +157,7 @@ def _run(
     """Make the run in ``folder``; ``before``: the record of an earlier session, until the checkpoint says more."""
     cfg = run.cfg
     device = pick_device(cfg)
+    check_tf32(cfg, device)
     if cfg.SOLVER.PRECISION == "bf16" and device.type == "cpu" and emulated_bf16():
         _LOGGER.warning(
             "SOLVER.PRECISION is bf16, and this processor has no bf16 instructions: a step takes 30 to 100 times as "
@@ -163,6 +166,7 @@ def _run(
     git, diff = code_state()
     measured_before = {key: before.content[key] for key in _MEASURED if before and key in before.content}
     made_by = {"hardware": hardware(device), "versions": versions(), "git": git, "job": job_id()}
+    made_by |= products(device)
     record = initial_record(run).changed(status=RUNNING, data=data, **measured_before, **made_by)
     trainer: Trainer | None = None
     outcome: dict[str, Any]

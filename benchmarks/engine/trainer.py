@@ -24,6 +24,8 @@ from methods.framework.term import OWN, Pictures, Term
 from methods.networks import Segmentor
 from methods.parts.teacher import Teacher
 
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 Losses = dict[str, torch.Tensor]  # scalars by name
 MakeLosses = Callable[[TrainingStep], Losses]
 Around = Callable[[str, Term[Any], Callable[[], Losses]], Losses]
@@ -165,18 +167,19 @@ class Trainer(TrainerBase):
 
     def _backpropagate(self, step: TrainingStep, around: Around) -> Losses:
         seen: Losses = {}
-        for view, members in self._groups:
-            with self._autocast():
+        with self._autocast():  # around all views: autocast casts a weight once and forgets it at the end
+            for view, members in self._groups:
                 losses = {
                     name: term.settings.weight * loss
                     for term, make in members
                     for name, loss in around(view, term, partial(make, step)).items()
                 }
                 total = torch.stack(list(losses.values())).sum()
-            self.scaler.scale(total).backward()
-            seen |= {name: loss.detach() for name, loss in losses.items()}
-            step.release(view)
-            del losses, total
+                with self._autocast(enabled=False):
+                    self.scaler.scale(total).backward()
+                seen |= {name: loss.detach() for name, loss in losses.items()}
+                step.release(view)
+                del losses, total
         return seen
 
     def read_losses(self) -> None:
@@ -206,10 +209,10 @@ class Trainer(TrainerBase):
         self._unread.clear()
         return values
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "fp32":
+    def _autocast(self, enabled: bool = True) -> AbstractContextManager[Any]:
+        if self.precision not in _AUTOCAST:
             return nullcontext()
-        return torch.autocast(self.device.type, torch.float16 if self.precision == "fp16" else torch.bfloat16)
+        return torch.autocast(self.device.type, _AUTOCAST[self.precision], enabled=enabled)
 
 
 def _floats(images: torch.Tensor) -> torch.Tensor:

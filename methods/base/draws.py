@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from methods.base.batch_share import ALONE, Share
+from methods.base.to_device import to_device
 
 
 @dataclass(frozen=True)
@@ -32,4 +33,4 @@ class Draws:
         return self._mine(torch.rand(self.share.global_size(rows), length, generator=self.generator).argsort(dim=1))
 
     def _mine(self, drawn: torch.Tensor, dim: int = 0) -> torch.Tensor:
-        return self.share.local_rows(drawn, dim).to(self.device, non_blocking=True)
+        return to_device(self.share.local_rows(drawn, dim), self.device)

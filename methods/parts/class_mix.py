@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from methods.base.to_device import to_device
 from methods.parts.loss import IGNORE
 
 
@@ -31,8 +32,7 @@ def paste_mask(labels: torch.Tensor, chosen: Sequence[Sequence[int]]) -> torch.T
     table = torch.zeros(len(chosen), 256, dtype=torch.bool)
     for row, classes in enumerate(chosen):
         table[row, list(classes)] = True
-    table = table.to(labels.device, non_blocking=True)
-    return torch.gather(table, 1, labels.flatten(1)).view_as(labels)
+    return torch.gather(to_device(table, labels.device), 1, labels.flatten(1)).view_as(labels)
 
 
 def mix(mask: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -65,6 +65,6 @@ COLUMNS = {
     "wall_seconds": "wall time of training and evaluation in seconds, over all sessions of the run",
     "parameters": "parameters of the segmentor used at inference",
     "hardware": "the processor or GPU it ran on",
-    "precision": "fp32, bf16 or fp16",
+    "precision": "fp32, tf32, bf16 or fp16",
     "folder": "the run folder",
 }

@@ -20,7 +20,7 @@ COLUMNS = {
     "iterations": "training iterations, where the source states them",
     "batch": "images a step of each domain, likewise",
     "crop": "width x height of training crops, likewise",
-    "precision": "fp32, bf16 or fp16, likewise",
+    "precision": "fp32, tf32, bf16 or fp16, likewise",
     "source": "where it was published",
 }
 SETTING = {

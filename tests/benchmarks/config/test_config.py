@@ -435,7 +435,7 @@ def test_an_unknown_name_suggests_the_nearest(spec: RunSpec, error: type[Excepti
         ({"SOLVER.BATCH": -2}, "SOLVER.BATCH is -2, expected at least 1"),
         ({"TEST.PERIOD": 0}, "TEST.PERIOD is 0, expected at least 1"),
         ({"CHECKPOINT_PERIOD": 0}, "CHECKPOINT_PERIOD is 0, expected at least 1"),
-        ({"SOLVER.PRECISION": "fp8"}, "SOLVER.PRECISION is 'fp8', expected fp32, bf16 or fp16"),
+        ({"SOLVER.PRECISION": "fp8"}, "SOLVER.PRECISION is 'fp8', expected fp32, tf32, bf16 or fp16"),
         ({"TEST.CLASSES": 18}, "TEST.CLASSES is 18, expected 19: the classes that a source of layout gta labels"),
         ({"TERMS.MRM.RATIO": 1.01}, "TERMS.MRM.RATIO is 1.01, expected a number from 0 to 1"),
         ({"TERMS.MIC.RATIO": -0.1}, "TERMS.MIC.RATIO is -0.1, expected a number from 0 to 1"),

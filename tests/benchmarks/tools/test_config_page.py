@@ -36,7 +36,7 @@ def test_every_key_and_section_has_a_meaning(keys: dict[str, Key]) -> None:
     ("name", "default", "values", "meaning"),
     [
         ("SOLVER.ITERS", 40000, "a whole number of at least 1", "training steps"),
-        ("SOLVER.PRECISION", "fp32", "fp32, bf16 or fp16", "autocast"),
+        ("SOLVER.PRECISION", "fp32", "fp32, tf32, bf16 or fp16", "autocast"),
         ("INPUT.CROP", (512, 512), "a width and a height in pixels of at least 32", "size of training crops"),
         ("TEST.WINDOW", (), "a width and a height in pixels of at least 32 or []", "size of the windows"),
         ("METHOD", "", "set by --methods", "recipe"),
