@@ -48,7 +48,8 @@ def products(device: torch.device) -> dict[str, Any]:
     """What a record says of products of float32 on a GPU, as torch is set now; nothing of a CPU, which has no TF32."""
     if device.type != "cuda":
         return {}
-    convolutions, matrices = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    backends: Any = torch.backends
+    convolutions, matrices = backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision
     return {"float32_products": {"convolutions": _named(convolutions), "matrix products": _named(matrices)}}
 
 
