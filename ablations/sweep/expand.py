@@ -69,7 +69,8 @@ def expand(
 ) -> list[Row]:
     """The rows of a grid under a protocol; each group of rows of one host and network begins with its reference.
 
-    A reference that is one of the settings is that row; otherwise it is a row of its own.
+    A reference that is one of the settings is that row; otherwise it is a row of its own. What a setting sets beside a
+    network or host is of both: the reference has it too.
 
     Args:
         grid: what is varied.
@@ -106,6 +107,8 @@ class _Maker:
     overrides: Mapping[str, Any]
     output: Path
     ids: dict[str, str] = field(default_factory=dict)  # most settings ask for the same few runs
+    # By host and network what their settings set beside them, such as rates of their own: their reference has it too.
+    beside: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     def row(self, points: Sequence[Point]) -> Row:
         changes = {key: value for point in points for key, value in point.changes.items()}
@@ -113,7 +116,7 @@ class _Maker:
         host = parse(changes.pop("HOST", self.host)).name
         network = changes.pop("NETWORK", self.network)
         method = changes.pop("METHOD", self.grid.method)
-        return Row(
+        row = Row(
             tuple(point.label for point in points),
             tuple(point.value for point in points),
             host,
@@ -122,20 +125,25 @@ class _Maker:
             is_pure=self._has_alone(runs[0], changes),
             is_default=self._has_alone(runs[0], {}),
         )
+        own = [point.changes for point in points if {"NETWORK", "HOST"} & point.changes.keys()]
+        self.beside.setdefault(
+            row.group, {key: value for each in own for key, value in each.items() if key in changes}
+        )
+        return row
 
     def with_reference(self, rows: Sequence[Row], group: tuple[str, str]) -> list[Row]:
         """The rows of the group after their reference, or among them where it is one of them."""
         rows = [row for row in rows if row.group == group]
         host, network = group
-        reference = self.grid.reference
-        runs = self._runs(reference.method, host, network, {}, f"{self.grid.path}: reference")
+        reference, beside = self.grid.reference, self.beside[group]
+        runs = self._runs(reference.method, host, network, beside, f"{self.grid.path}: reference")
         same = [row for row in rows if row.runs[0].id == runs[0].id]
         if same:
             return [replace(same[0], is_reference=True), *(row for row in rows if row is not same[0])]
         axes = len(self.grid.axes)
         labels, values = (reference.label, *[""] * (axes - 1)), (reference.value, *[None] * (axes - 1))
-        pure = self._has_alone(runs[0], {})
-        return [Row(labels, values, host, runs, is_reference=True, is_pure=pure, is_default=pure), *rows]
+        pure, usual = self._has_alone(runs[0], beside), self._has_alone(runs[0], {})
+        return [Row(labels, values, host, runs, is_reference=True, is_pure=pure, is_default=usual), *rows]
 
     def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""
