@@ -334,4 +334,4 @@ def test_what_cannot_be_run_is_told_in_one_line(
 
 def test_list_names_every_grid(command: Callable[..., Ended]) -> None:
     lines = command("--list").out.splitlines()
-    assert len(lines) == 15 and any(line.startswith("mask-ratio ") for line in lines)
+    assert len(lines) == 16 and any(line.startswith("mask-ratio ") for line in lines)
