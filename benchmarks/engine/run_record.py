@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.changed import changed_keys
 from benchmarks.config.label_space import scoring
+from benchmarks.config.network_sizes import fitted_sizes
 from benchmarks.config.plugins import plugins
 from benchmarks.config.run import Run
 from benchmarks.engine.hooks import Evaluation
@@ -45,6 +46,8 @@ def initial_record(run: Run) -> Record:
     } | ({PLUGINS: named} if (named := {plugin.digest: plugin.name for plugin in plugins()}) else {})
     if is_hub_address(cfg.WEIGHTS):
         content["weights"] = {"from": cfg.WEIGHTS, "sha256": file_sha256(weights_file(Path(cfg.WEIGHTS)))}
+    if sizes := fitted_sizes([cfg]):
+        content["sizes"] = sizes[0]
     return Record.of(content)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.network_sizes import fitted_sizes
 from benchmarks.config.remarks import harmful_distances, remarks
+from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
+from benchmarks.engine.run_record import initial_record
 
 SIZES = ("CROP", "SOURCE_RESIZE", "TARGET_RESIZE")
 
@@ -60,6 +63,12 @@ def test_what_is_set_stays_and_is_told() -> None:
     assert fitted_sizes([fitting]) == [f"{seen}crops are 518x518, test images 1036x518"]
     assert fitted_sizes([resolved("gta-cityscapes", "dacs", "dinov3-b-linear")]) == []
     assert fitted_sizes([resolved("gta-cityscapes", "dacs", "daformer-mitb5")]) == []
+
+
+def test_the_record_of_a_run_says_them(tmp_path: Path) -> None:
+    line = "dinov2-s-linear sees patches of 14x14 pixels: crops are 140x140, test images 280x140"
+    assert initial_record(Run.of(RunSpec("streets", "dacs", "dinov2-s-linear"), tmp_path)).content["sizes"] == line
+    assert "sizes" not in initial_record(Run.of(RunSpec("streets", "dacs"), tmp_path)).content
 
 
 def test_a_window_that_is_set_by_a_protocol_fits_too(tmp_path: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -126,3 +127,6 @@ def test_a_frozen_encoder_is_the_teachers_too_and_stays_as_it_is(network: str) -
     decoder_now = teacher.segmentor.decoder.state_dict()
     assert not torch.equal(decoder_then["classifier.weight"], decoder_now["classifier.weight"])
     assert all(parameter.grad is None for parameter in student.encoder.parameters())
+    checkpoint = BytesIO()  # as one is saved: what is shared is there once
+    torch.save({"model": after, "teacher": teacher.state_dict()}, checkpoint)
+    assert checkpoint.tell() < 1.6 * sum(tensor.nbytes for tensor in after.values())
