@@ -37,6 +37,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "scores to the record, for tables, in place of all else",
     )
     parser.add_argument(
+        "--metrics", default="", help="optional metrics to score too, as ECE,BIoU,mBIoU (docs/results.md)"
+    )
+    parser.add_argument(
         "--cityscapesscripts", action="store_true", help="also by Cityscapes' own evaluation, side by side"
     )
     parser.add_argument(
@@ -60,10 +63,10 @@ def main() -> int:
     keep_freed_memory()
     run = open_run(arguments.run, arguments.runs, arguments.module)
     if arguments.also is not None:
-        if arguments.protocol or arguments.checkpoint or arguments.cityscapesscripts:
-            raise ConfigError("--also: expected no --protocol, --checkpoint or --cityscapesscripts beside it")
-        names = tuple(name.strip() for name in arguments.also.split(",") if name.strip())
-        evaluate_elsewhere(run, names, device=arguments.device, data_root=arguments.data_root)
+        if arguments.protocol or arguments.checkpoint or arguments.metrics or arguments.cityscapesscripts:
+            others = "--protocol, --checkpoint, --metrics or --cityscapesscripts"
+            raise ConfigError(f"--also: expected no {others} beside it")
+        evaluate_elsewhere(run, _names(arguments.also), device=arguments.device, data_root=arguments.data_root)
         return 0
     reevaluate(
         run,
@@ -73,8 +76,13 @@ def main() -> int:
         official=arguments.cityscapesscripts,
         device=arguments.device,
         data_root=arguments.data_root,
+        metrics=_names(arguments.metrics),
     )
     return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from results.files.errors import ResultsError
 from results.files.text import one_line
 from results.files.told import exit_code
 from results.records.record import write_text
-from results.records.scores import STUDENT, TEACHER
+from results.records.scores import LOWER_IS_BETTER, STUDENT, TEACHER
 from results.tables.scores_by_seed import LAST, RULES
 
 if TYPE_CHECKING:
@@ -112,14 +112,20 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
             print(one_line(f"{summary.row.label}: {baseline} has other {keys}, not the method alone"), file=sys.stderr)
     published = beside_published(rows, baselines) if arguments.published else ()
     notes += f"\n{line}" if (line := sources(published)) else ""
+    ranked = {title(summaries, score): _ranked(score.metric, means(summaries, at)) for at, score in enumerate(scores)}
     columns = columns_of(summaries, scores, Shown(baseline or "", has_cost, published))
     return _formatted(
         arguments,
         columns,
         lambda: frame_of(summaries, scores, published),
         notes,
-        ranked={title(summaries, score): means(summaries, place) for place, score in enumerate(scores)},
+        ranked,
     )
+
+
+def _ranked(metric: str, values: Sequence[float | None]) -> list[float | None]:
+    """Values of which the highest is the best."""
+    return [-value if value is not None and metric in LOWER_IS_BETTER else value for value in values]
 
 
 def _formatted(

@@ -36,6 +36,7 @@ PLACE_KEYS = (
     "SOLVER.ACTIVATION_CHECKPOINTING",
     "SOLVER.DETERMINISTIC",
     "TEST.ALSO",
+    "TEST.METRICS",
 )
 
 
@@ -205,6 +206,8 @@ def declared() -> _Section:
     # Further sets that the last iterate is scored on, as [bdd100k, acdc] (docs/data_sets.md): published data sets below
     # DATA.ROOT, protocols, or YAML files with the same classes. Images are scaled to the short side of RESIZE.
     cfg.TEST.ALSO = ()
+    # Optional metrics that are scored, too (docs/results.md): ECE, BIoU and mBIoU, and those of plug-ins.
+    cfg.TEST.METRICS = ()
     # Iterations between evaluations of the student; the last iterate is always evaluated.
     cfg.TEST.PERIOD = at_least_one(4000)
     # How many classes the mIoU called so averages over: 19, or from SYNTHIA 16 or 13 (all that the source labels allow
@@ -242,7 +245,9 @@ def declared() -> _Section:
 
 
 # Keys that hold a list of words.
-WORD_KEYS = {"NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS", "TEST.ALSO"} | {
+WORD_KEYS = {
+    *("NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS", "TEST.ALSO", "TEST.METRICS")
+} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
 }
 # Keys that hold a path: "~" at its beginning is the home folder.

@@ -30,10 +30,17 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a prediction is scored in: a label space and the sizes of the class sets reported, the headline's first."""
+    """What a prediction is scored in.
+
+    Attributes:
+        space: its classes.
+        class_sets: the sizes of the class sets reported, the headline's first.
+        metrics: names of optional ones that are had.
+    """
 
     space: LabelSpace
     class_sets: tuple[int, ...]
+    metrics: tuple[str, ...] = ()
 
     def names(self, size: int) -> list[str]:
         """The classes of a class set."""
@@ -66,7 +73,8 @@ def reported(cfg: CfgNode) -> tuple[int, ...]:
 def scoring(cfg: CfgNode) -> Scoring:
     """The label space and the class sets of a resolved config, TEST.CLASSES first."""
     headline = cfg.TEST.CLASSES
-    return Scoring(label_space(cfg), (headline, *(number for number in reported(cfg) if number != headline)))
+    others = (number for number in reported(cfg) if number != headline)
+    return Scoring(label_space(cfg), (headline, *others), tuple(dict.fromkeys(cfg.TEST.METRICS)))
 
 
 def encoding(cfg: CfgNode, role: str) -> LabelEncoding:

@@ -1,4 +1,4 @@
-"""What is scored: functions of the confusion counts, which plug-ins can add to (examples/own_metric)."""
+"""What is scored: functions of counts summed over images, which plug-ins can add to (examples/own_metric)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.config.label_space import Scoring
 from benchmarks.core.errors import ConfigError
+from datasets.errors import unknown_name
 from results.files.text import one_line
 from results.records.columns import COUNTED, DEVIATION, N
 from results.records.scores import CLASS_IOU, HEADLINE, Scores
@@ -21,23 +23,44 @@ _RESERVED = f"{DEVIATION}, {N} and {COUNTED}"  # which begin headings of columns
 _HUGE = 1e300  # beyond it a number is not read back from a record
 
 
+Counted = Callable[[torch.Tensor, Any, int], Any]
+"""What a metric counts of one image itself; `metric` says of what."""
+Counts = dict[Counted, "np.ndarray | str"]
+"""The sum over images of what each counts, or why there is none."""
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A function of the counts. ``by_class``: whether it has a value of each class, and not one of a class set."""
+    """A function of counts; `metric` says what the others are."""
 
     function: Callable[..., Any]
     by_class: bool
+    counted: Counted | None = None
+    logits: bool = False
+    optional: bool = False
 
 
 METRICS: dict[str, Metric] = {}
 
 
-def metric(name: str, *, by_class: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def metric(
+    name: str, *, by_class: bool = False, counted: Counted | None = None, logits: bool = False, optional: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the metric ``name``, which records and tables have then.
 
-    It is called with the counts, int64 (K, K), rows label, columns prediction, in pixels, which it cannot change; and,
-    but for ``by_class``, with the train ids of a class set, whose one number it returns. With ``by_class`` it returns
-    (K,) numbers, NaN for a class that has none. Tables show one decimal: shares are best in percent.
+    It is called with counts that are summed over all images, which it cannot change; and, but for ``by_class``, with
+    the train ids of a class set, whose one number it returns. With ``by_class`` it returns (K,) numbers, NaN for a
+    class that has none. Tables show one decimal: shares are best in percent.
+
+    Args:
+        name: of letters and digits.
+        by_class: whether it has a value of each class.
+        counted: what is counted of an image: a function of its label, uint8 (H, W), 255 where no class is, of its
+            prediction, uint8 (H, W), and of K. It returns an array of numbers, of one shape for all images; integers
+            are best, whose sum does not depend on the order of images. Label and prediction are tensors on the device
+            of the network. None: pixels by label and prediction, int64 (K, K), rows label.
+        logits: whether ``counted`` takes logits, float32 (K, H, W), in place of the prediction.
+        optional: whether it is had only where TEST.METRICS names it.
 
     Raises:
         ValueError: the name is taken, whatever its case, or is not of letters and digits.
@@ -48,7 +71,7 @@ def metric(name: str, *, by_class: bool = False) -> Callable[[Callable[..., Any]
             raise ValueError(f"a metric is called {name!r}, expected a word of letters and digits, none of {_RESERVED}")
         if same := next((known for known in METRICS if known.lower() == name.lower()), None):
             raise ValueError(f"two metrics are called {same!r}")
-        METRICS[name] = Metric(function, by_class)
+        METRICS[name] = Metric(function, by_class, counted, logits, optional)
         return function
 
     return register
@@ -84,34 +107,51 @@ def mean_iou(confusion: np.ndarray, scored: Sequence[int]) -> float:
     return float(np.mean(intersection_over_union(confusion)[labelled])) if labelled else float("nan")
 
 
-def score(confusion: np.ndarray, scoring: Scoring) -> Scores:
-    """The value of each metric for counts (K, K); none, and a line that says why, of one that cannot be had."""
+def wanted(scoring: Scoring) -> dict[str, Metric]:
+    """The metrics that are had, by name. Raises ConfigError for one of TEST.METRICS that there is none of."""
+    for name in scoring.metrics:
+        if name not in METRICS:
+            raise ConfigError(f"TEST.METRICS: {unknown_name('metric', name, METRICS)}")
+    return {name: each for name, each in METRICS.items() if not each.optional or name in scoring.metrics}
+
+
+def score(confusion: np.ndarray, scoring: Scoring, counted: Counts | None = None) -> Scores:
+    """The value of each metric for counts (K, K); none, and a line that says why, of one that cannot be had.
+
+    ``counted``: of metrics that count themselves (`benchmarks.config.metric_counts`); None: they are left out.
+    """
     space, means, by_class, faults = scoring.space, {}, {}, {}
-    counts = confusion.copy()
-    counts.flags.writeable = False
-    for name, each in METRICS.items():
+    for name, each in wanted(scoring).items():
+        if each.counted is not None and counted is None:
+            continue
         try:
+            counts = _readonly(confusion if each.counted is None else (counted or {})[each.counted])
             if each.by_class:
                 values = _numbers(each.function(counts), (len(space.names),))
                 by_class[name] = dict(zip(space.names, values, strict=True))
             else:
                 sets = {size: space.class_sets[size] for size in scoring.class_sets}
-                means[name] = {size: _number(each.function(counts, ids), counts, ids) for size, ids in sets.items()}
+                means[name] = {size: _number(each.function(counts, ids), confusion, ids) for size, ids in sets.items()}
         except (Exception, SystemExit) as error:  # a user's code: what was trained is not lost for it
-            what = str(error) if isinstance(error, _NoValueError) else f"raised {type(error).__name__}: {error}"
-            faults[name] = one_line(f"metric {name} {what}")
+            faults[name] = one_line(f"metric {name} {why(error)}")
     return Scores(means[HEADLINE][scoring.class_sets[0]], means, by_class, faults)
 
 
-def check_metrics(scoring: Scoring) -> None:
-    """Find a metric that cannot be had before anything is trained. Raises ConfigError, one line that names it."""
-    classes = len(scoring.space.names)
-    for fault in score(np.eye(classes, dtype=np.int64) + 1, scoring).faults.values():
-        raise ConfigError(f"{fault} (tried on counts of {classes} classes, each predicted and labelled)")
+class NoValueError(Exception):
+    """What a metric returned, or counted."""
 
 
-class _NoValueError(Exception):
-    """What a metric returned."""
+def why(error: BaseException) -> str:
+    """Why a metric has no value: "raised ValueError: no luck"."""
+    return str(error) if isinstance(error, NoValueError) else f"raised {type(error).__name__}: {error}"
+
+
+def _readonly(counts: np.ndarray | str) -> np.ndarray:
+    if isinstance(counts, str):
+        raise NoValueError(counts)
+    copied = counts.copy()
+    copied.flags.writeable = False
+    return copied
 
 
 def _numbers(value: Any, shape: tuple[int, ...]) -> list[float | None]:
@@ -121,12 +161,12 @@ def _numbers(value: Any, shape: tuple[int, ...]) -> list[float | None]:
     except ValueError:  # lists of several lengths
         found = np.asarray(None)
     if found.dtype.kind not in "iuf":
-        raise _NoValueError(f"returned {value!r:.60}, expected {expected}")
+        raise NoValueError(f"returned {value!r:.60}, expected {expected}")
     if found.shape != shape:
-        raise _NoValueError(f"returned numbers of shape {found.shape}, expected {expected}")
+        raise NoValueError(f"returned numbers of shape {found.shape}, expected {expected}")
     found = found.astype(np.float64)
     if not (np.isnan(found) | (abs(found) < _HUGE)).all():
-        raise _NoValueError(f"returned an infinite number, expected {expected}")
+        raise NoValueError(f"returned an infinite number, expected {expected}")
     return [None if math.isnan(each) else float(each) for each in found.reshape(-1)]
 
 
@@ -134,5 +174,5 @@ def _number(value: Any, counts: np.ndarray, ids: Sequence[int]) -> float | None:
     """NaN is of a class set that no label has: of others it is a fault."""
     (number,) = _numbers(value, ())
     if number is None and counts[list(ids)].any():
-        raise _NoValueError("returned NaN, expected one number")
+        raise NoValueError("returned NaN, expected one number")
     return number

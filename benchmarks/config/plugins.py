@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.config import boundaries, calibration  # noqa: F401  # whose names are taken before a plug-in's
 from benchmarks.config.metrics import METRICS
 from benchmarks.core.errors import ConfigError
 from datasets.user_code import import_user_code

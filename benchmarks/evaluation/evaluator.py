@@ -13,11 +13,13 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from scipy.sparse import csr_array, vstack
 
+from benchmarks.config import boundaries, calibration  # noqa: F401  # which are registered so
 from benchmarks.config.label_space import Scoring
+from benchmarks.config.metric_counts import MetricCounts
 from benchmarks.config.metrics import score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.evaluation.example_keeper import Each
-from benchmarks.evaluation.inference import predict_classes
+from benchmarks.evaluation.inference import predict_classes, predict_image
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.loading import in_order
 from methods.networks import Segmentor
@@ -53,15 +55,26 @@ class SegmentationEvaluator(DatasetEvaluator):
         self._scoring, self._each = scoring, each
         self.reset()
 
+    @property
+    def needs_logits(self) -> bool:
+        """Whether a metric counts logits, which `process` is given beside the classes then."""
+        return self._counts.needs_logits
+
     def reset(self) -> None:
         self.confusion = np.zeros((len(self._scoring.space.names),) * 2, np.int64)
         self._by_image = []
+        self._counts = MetricCounts(self._scoring)
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
-        """inputs: with "label", uint8 (H, W). outputs: with "classes", uint8 (H, W), on any device."""
+        """inputs: with "label", uint8 (H, W). outputs: with "classes", uint8 (H, W), on any device.
+
+        And with "logits", float32 (K, H, W), where they are needed.
+        """
         for item, output in zip(inputs, outputs, strict=True):
             prediction = output["classes"]
-            counts = confusion_matrix(item["label"].to(prediction.device), prediction, len(self.confusion))
+            label = item["label"].to(prediction.device)
+            counts = confusion_matrix(label, prediction, len(self.confusion))
+            self._counts.add(label, prediction, output.get("logits"))
             self.confusion += counts
             self._by_image.append(sparse_counts([counts]))
             if self._each is not None:
@@ -75,7 +88,13 @@ class SegmentationEvaluator(DatasetEvaluator):
         by_image = vstack([image for image in images if image is not None], format="csr")
         pixels = map(int, self.confusion.sum(axis=1))
         names = self._scoring.space.names
-        return Evaluated(score(self.confusion, self._scoring), dict(zip(names, pixels, strict=True)), by_image)
+        scores = score(self.confusion, self._scoring, self._counts.total())
+        return Evaluated(scores, dict(zip(names, pixels, strict=True)), by_image)
+
+
+def with_classes(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What `SegmentationEvaluator.process` takes of logits (K, H, W): themselves, and their classes."""
+    return {"logits": logits, "classes": logits.argmax(dim=0).to(torch.uint8)}
 
 
 def confusion_matrix(label: torch.Tensor, prediction: torch.Tensor, classes: int) -> np.ndarray:
@@ -131,8 +150,12 @@ def evaluate_all(
         for item in SharedLoader(dataset, workers, seen, pin_memory=device.type == "cuda"):
             item["image"], item["label"] = (item[key].to(device, non_blocking=True) for key in ("image", "label"))
             for name, segmentor in segmentors.items():
-                classes = predict_classes(segmentor, item["image"], tuple(item["label"].shape), device, windows)
-                evaluators[name].process([item], [{"classes": classes}])
+                where = item["image"], tuple(item["label"].shape), device, windows
+                if evaluators[name].needs_logits:
+                    output = with_classes(predict_image(segmentor, *where))
+                else:
+                    output = {"classes": predict_classes(segmentor, *where)}
+                evaluators[name].process([item], [output])
     return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
 
 

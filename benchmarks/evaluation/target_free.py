@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ class Criteria:
     def __init__(self, cfg: CfgNode, root: Path, device: torch.device) -> None:
         """Open the images. Raises DataError where there are fewer than wanted."""
         self._held_out, self._unlabelled = held_out_set(cfg, root), confidence_set(cfg, root)
-        self._scoring, self._windows = scoring(cfg), sliding(cfg)
+        self._scoring, self._windows = replace(scoring(cfg), metrics=()), sliding(cfg)
         self._device, self._workers = device, loader_workers(cfg, device)
 
     def measure(self, student: Segmentor, labeller: Segmentor, seen: Seen | None = None) -> dict[str, float]:

@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from benchmarks.cli.progress import shown
 from benchmarks.cli.run_options import SLURM
 from benchmarks.config.keys import flatten
-from benchmarks.config.metrics import check_metrics
+from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, check_files, data_root, used_roles

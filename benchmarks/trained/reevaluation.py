@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from detectron2.config import CfgNode
 import datasets.streets
 from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import Scoring, label_space, scoring
-from benchmarks.config.metrics import METRICS, check_metrics
+from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.sliding_window import SlidingWindow, sliding
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
@@ -23,7 +24,7 @@ from benchmarks.data import from_config as data
 from benchmarks.data.data_sets import allow_module, items
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.device import pick_device
-from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator
+from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator, with_classes
 from benchmarks.state.fingerprint import Listings, difference
 from benchmarks.state.provenance import hardware, versions
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
@@ -50,6 +51,7 @@ def reevaluate(
     official: bool = False,
     device: str | None = None,
     data_root: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score ``model`` on a protocol's validation images, print the table, and add the scores to FILE in the run folder.
 
@@ -70,7 +72,8 @@ def reevaluate(
     if official and label_space(cfg) != CITYSCAPES:
         raise ConfigError(f"--{OFFICIAL} scores Cityscapes' {len(CITYSCAPES.names)} classes, not those of DATA.CLASSES")
     place = pick_device(cfg)
-    scored, windows = scoring(cfg), sliding(cfg)
+    windows, scored = sliding(cfg), scoring(cfg)
+    scored = replace(scored, metrics=tuple(dict.fromkeys([*scored.metrics, *metrics])))
     check_metrics(scored)
     predictor = Predictor(load_segmentor(run, model, file), place, windows)
     found, theirs = _score(predictor, images, scored, loader_workers(cfg, place), official)
@@ -129,10 +132,12 @@ def _score(
         files = LabelIdFiles(Path(folder)) if official else None
         loaded = in_order(dataset.__getitem__, range(len(dataset)), workers, False)
         for item, record in zip(loaded, records, strict=True):
-            classes = predictor.classes(item["image"], tuple(item["label"].shape))
-            evaluator.process([item], [{"classes": classes}])
+            where = item["image"], tuple(item["label"].shape)
+            with_logits = evaluator.needs_logits
+            output = with_classes(predictor(*where)) if with_logits else {"classes": predictor.classes(*where)}
+            evaluator.process([item], [output])
             if files is not None:
-                files.add(record, classes.cpu().numpy(), item["label"].numpy())
+                files.add(record, output["classes"].cpu().numpy(), item["label"].numpy())
             progress.advance()
         theirs = official_iou(files.pairs) if files is not None else None
     ours = evaluator.evaluate()
@@ -157,7 +162,7 @@ def _in_file(scores: Scores) -> dict[str, Any]:
 
 
 def _equal(found: Evaluated, record: Record, model: str, scored: Scoring) -> bool | None:
-    """Whether all scores that the record has, of metrics that are known now, are the same, to the last bit.
+    """Whether all scores that the record has, of metrics that are scored now, are the same, to the last bit.
 
     None if it has none of this model. Means of before that count a class without labelled pixels are of more classes:
     of those the IoU alone are compared.
@@ -170,10 +175,11 @@ def _equal(found: Evaluated, record: Record, model: str, scored: Scoring) -> boo
     if record.validation is None:
         known = means.get(HEADLINE, {})
         means[HEADLINE] = {size: mean for size, mean in known.items() if not _counted_more(found, size, scored)}
-    same_means = all(scores.means[name].get(size) == mean for name in means.keys() & METRICS.keys()
+    same_means = all(scores.means[name].get(size) == mean for name in means.keys() & scores.means.keys()
                      for size, mean in means[name].items())  # fmt: skip
     by_class = recorded.by_class
-    return same_means and all(scores.by_class[name] == by_class[name] for name in by_class.keys() & METRICS.keys())
+    both = by_class.keys() & scores.by_class.keys()
+    return same_means and all(scores.by_class[name] == by_class[name] for name in both)
 
 
 def _counted_more(found: Evaluated, size: int, scored: Scoring) -> list[str]:

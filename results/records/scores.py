@@ -11,6 +11,7 @@ from results.records.typed_json import Name, typed
 
 HEADLINE = "mIoU"  # the metric that runs are compared by
 CLASS_IOU = "IoU"
+LOWER_IS_BETTER = frozenset({"ECE"})
 STUDENT, TEACHER = "student", "teacher"
 
 Means = dict[str, dict[int, "float | None"]]

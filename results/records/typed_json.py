@@ -140,7 +140,7 @@ def _size(key: str, name: Name) -> int:
 
 
 def _dotted(name: Name) -> str:
-    """``curve[3].miou``."""
+    """The name as a text: ``curve[3].miou``."""
     if isinstance(name, str):
         return name
     outer, last = _dotted(name[0]), name[1]

@@ -33,7 +33,7 @@ class PairedDifference:
         deviation: their sample standard deviation (n - 1); None for one seed. Not that of the methods' own scores:
             what a seed does to both methods alike is in neither difference.
         interval: of the mean, by Student's t with n - 1 degrees of freedom; None for one seed.
-        better: seeds in which the method is above the baseline; ties are not.
+        better: seeds in which the method is better than the baseline; ties are not.
     """
 
     n: int
@@ -50,7 +50,9 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
 
 
-def paired_difference(method: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference | None:
+def paired_difference(
+    method: Mapping[int, float], baseline: Mapping[int, float], lower_is_better: bool = False
+) -> PairedDifference | None:
     """The differences of scores by seed; None where no seed is in both.
 
     Student's paired t interval, mean ± t(0.975, n - 1) s / √n with s of `PairedDifference.deviation`
@@ -59,12 +61,13 @@ def paired_difference(method: Mapping[int, float], baseline: Mapping[int, float]
     Args:
         method: score by seed, finite.
         baseline: likewise.
+        lower_is_better: whether a method is better below the baseline.
     """
     differences = [method[seed] - baseline[seed] for seed in sorted(method.keys() & baseline.keys())]
     n = len(differences)
     if not n:
         return None
-    better = sum(difference > 0 for difference in differences)
+    better = sum(difference < 0 if lower_is_better else difference > 0 for difference in differences)
     mean, deviation = mean_and_deviation(differences)
     if deviation is None:
         return PairedDifference(1, mean, None, None, better)

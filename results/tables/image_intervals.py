@@ -38,7 +38,7 @@ class ImageIntervals:
     """The intervals of one comparison. Counts of the last baseline are kept, since many rows have the same."""
 
     def __init__(self, model: str, say: Callable[[str], None]) -> None:
-        """``say`` gets a line for each damaged file of counts of ``model``."""
+        """Take counts of ``model``; ``say`` gets a line for each damaged file of them."""
         self._model, self._say = model, say
         self._kept: tuple[Row, _Counts | ResultsError | None] | None = None
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from results.records.columns import ScoreKey
 from results.records.record import FINISHED
-from results.records.scores import HEADLINE, STUDENT
+from results.records.scores import HEADLINE, LOWER_IS_BETTER, STUDENT
 from results.statistics.paired import Interval, PairedDifference, mean_and_deviation, paired_difference
 from results.tables.baselines import besides
 from results.tables.frame import say as tell
@@ -127,7 +127,7 @@ def summarize(
         versus, why = None, ""
         if isinstance(baseline, str):
             why = baseline
-        elif (difference := paired_difference(by_seed[0], scores(baseline, columns[0], model, rule))) is None:
+        elif (difference := _difference(columns[0], by_seed[0], scores(baseline, columns[0], model, rule))) is None:
             why = "no seed in common"
         else:
             is_plain = columns[0] == Score() and rule == LAST
@@ -136,6 +136,10 @@ def summarize(
             versus = Versus(difference, by_image, besides(row, baseline))
         found.append(Summary(row, [Mean.of(values) for values in by_seed], versus, why))
     return found
+
+
+def _difference(score: Score, own: Mapping[int, float], theirs: Mapping[int, float]) -> PairedDifference | None:
+    return paired_difference(own, theirs, score.metric in LOWER_IS_BETTER)
 
 
 def all_scores(rows: Sequence[Row]) -> list[Score]:

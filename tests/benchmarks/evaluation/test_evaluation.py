@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,27 @@ def test_two_networks_are_scored_on_one_reading_as_each_alone(tmp_path: Path) ->
     assert read == [0, 1, 2] and told == [(index, model) for index in range(3) for model in models]
     assert {model: each.scores for model, each in found.items()} == {m: each.scores for m, each in alone.items()}
     assert alone["student"].scores != alone["teacher"].scores
+
+
+def test_optional_metrics_are_scored_beside_the_others_and_change_none(tmp_path: Path) -> None:
+    """Labels are twice as high as the image: logits are brought to their size, and boundaries are of that."""
+    rng = np.random.default_rng(4)
+    truth = np.kron(rng.integers(0, K, (8, 12)), np.ones((8, 8), np.int64))
+    write_image(tmp_path, 0, np.vectorize(LABEL_ID.__getitem__)(truth), truth)
+    logits = 5 * torch.randn(1, K, 8, 12, generator=torch.Generator().manual_seed(3))
+    segmentor, dataset = segmentor_of(Fixed(logits)), scanned(tmp_path, resize=(48, 32))
+    plain = evaluate(segmentor, dataset, ALL, CPU, 0)
+    found = evaluate(segmentor, dataset, replace(ALL, metrics=("ECE", "BIoU", "mBIoU")), CPU, 0)
+    assert (found.by_image != plain.by_image).nnz == 0 and found.labelled_pixels == plain.labelled_pixels
+    further = {name: value for name, value in flat(found).items() if name not in flat(plain)}
+    assert set(further) == {"ECE-19", "mBIoU-19", *(f"BIoU-{name}" for name in CLASS_NAMES)}
+    upsampled = Segmentor.upsample(Segmentor.upsample(logits, (32, 48)), (64, 96))[0]
+    likely, guess = (each.numpy() for each in upsampled.softmax(dim=0).max(dim=0))
+    places = np.ceil(likely * 15).astype(int)
+    gaps = [abs((guess == truth)[places == place].sum() - likely[places == place].sum()) for place in range(1, 16)]
+    assert further["ECE-19"] == pytest.approx(100 * sum(gaps) / truth.size, abs=1e-3)
+    record = found.scores.as_json()
+    assert record["metrics"]["ECE"] == {"19": further["ECE-19"]} and set(record["metrics_by_class"]) == {"BIoU"}
 
 
 def test_no_labelled_pixel_gives_no_score(tmp_path: Path) -> None:
