@@ -59,7 +59,7 @@ def _read(folder: Path) -> Settings:
 
 
 def settings_of(folders: Sequence[str], say: Callable[[str], None]) -> Iterator[Settings]:
-    """The settings of each run folder, in their order; ``say`` gets the error of one that cannot be read, which has none."""
+    """The settings of each run folder, in their order; of one that cannot be read none, and ``say`` gets the error."""
     for found in mapped(_settings_or_error, folders):
         if isinstance(found, ResultsError):
             say(str(found))
