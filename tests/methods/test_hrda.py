@@ -282,7 +282,7 @@ def test_deeplabv2_needs_a_grid_of_16() -> None:
 
 
 def test_other_decoders_are_refused() -> None:
-    with pytest.raises(MethodError, match=r"deeplabv3plus-r50.*DAFormer's and DeepLabV2's decoder"):
+    with pytest.raises(MethodError, match=r"deeplabv3plus-r50.*DAFormer's, DeepLabV2's and the linear decoder"):
         MultiResolutionSegmentor(build_segmentor("deeplabv3plus-r50", K, "none"), MultiResolution(), (CROP, CROP))
 
 
