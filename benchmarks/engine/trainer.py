@@ -15,6 +15,7 @@ from detectron2.engine import TrainerBase
 
 from benchmarks.config.keys import from_node
 from benchmarks.engine.distributed import average_gradients
+from benchmarks.engine.graphs import step_graphs
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
 from datasets.labels import ids_in
 from datasets.pairs import Batch
@@ -49,6 +50,7 @@ class Trainer(TrainerBase):
         student, teacher, terms, optimizer, scheduler, scaler: all that is trained; ``state_dict`` of each is saved.
         group_names: of the optimizer's parameter groups.
         batches_from: ``batches``, as it was given.
+        graphs: what of a step is captured, as CUDA graphs.
         progress: what else survives a resume: the curve, wall time, and the seconds of each iteration.
     """
 
@@ -80,6 +82,7 @@ class Trainer(TrainerBase):
         self._groups = group_by_view(terms)
         self._unread: list[tuple[int, Losses]] = []
         self.max_iter, self._log_period = cfg.SOLVER.ITERS, cfg.LOG.PERIOD
+        self.graphs = step_graphs(cfg, device, [student, self.terms, *([teacher] if teacher is not None else [])])
         self.group_names = [name for name, _ in parameter_groups(cfg, student, terms)]
 
     def before_train(self) -> None:
@@ -152,7 +155,7 @@ class Trainer(TrainerBase):
             The weighted losses by name, scalars without gradient, of this process's share of the batch.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        with self._share.noise():
+        with self._share.noise(), self.graphs.step():
             seen = self._backpropagate(step, around)
         average_gradients([*self.student.parameters(), *self.terms.parameters()])
         self.scaler.step(self.optimizer)
@@ -177,6 +180,7 @@ class Trainer(TrainerBase):
                 total = torch.stack(list(losses.values())).sum()
                 with self._autocast(enabled=False):
                     self.scaler.scale(total).backward()
+                self.graphs.collect()
                 seen |= {name: loss.detach() for name, loss in losses.items()}
                 step.release(view)
                 del losses, total

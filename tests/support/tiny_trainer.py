@@ -68,6 +68,7 @@ def tiny_trainer(
         width, height = cfg.INPUT.CROP
         student = MultiResolutionSegmentor(student, resolutions, (height, width))
     student = student.to(place)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = [term.to(place) for term in build_terms(cfg, recipe, student)]
     teacher = Teacher(student, cfg.SELF_TRAINING.MOMENTUM) if recipe.host.teacher else None
     batch = random_batch(cfg)

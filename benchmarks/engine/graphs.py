@@ -1,0 +1,312 @@
+"""CUDA graphs: in training, a pass of an encoder, a decoder or a Rebuilder is one launch each way (SOLVER.GRAPHS).
+
+One core launches some thousand kernels a step, and a GPU waits for it. What a pass computes does not change from step
+to step: it is looked at once, recorded in the next step, with its shapes and its mode, and replayed from then on. Draws
+(dropout, drop path) come from torch's generator as it is seeded before the pass; statistics and gradients are those of
+the same kernels, in the same order of memory and of sums. So a step gives the numbers that it gives without, bit for
+bit where kernels repeat theirs (SOLVER.DETERMINISTIC True).
+
+Networks, terms and the training step do not know of it: the modules' ``forward`` is covered from outside, in a training
+step alone. Evaluation, pictures and what is not recorded go through the module itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_flatten
+
+from benchmarks.engine.captured_pass import CapturedPass, Layout, NotCaptured, Recorder, Replay
+from benchmarks.engine.cast_weights import CastWeights
+from methods.networks import Segmentor
+from methods.networks.encoder import Encoder
+from methods.parts.rebuilder import Rebuilder
+
+_MOST = 8  # passes of a module that are recorded; more shapes than that are no training step's
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Graphs:
+    """The captured passes of a run; with no ``recorder`` none are, and nothing is changed."""
+
+    def __init__(self, roots: Iterable[nn.Module] = (), recorder: Callable[[bool], Recorder] | None = None) -> None:
+        """Cover the networks of ``roots``.
+
+        ``recorder`` makes what records one pass; it is told whether a backward pass follows.
+        """
+        self._recorder = recorder
+        self._on = False
+        self._modules = [_Covered(module, self) for module in _networks(roots)] if recorder is not None else []
+        self._found: dict[nn.Parameter, Tensor] = {}  # gradients of the backward pass that is going on
+        self._gradients: dict[nn.Parameter, Tensor] = {}  # memory of what becomes `Parameter.grad`
+        self._cast_back: dict[nn.Parameter, Tensor] = {}
+        self._captured, self._seconds = 0, 0.0
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Replay what is captured within, and capture what is not yet."""
+        if self._recorder is None:
+            yield
+            return
+        for module in self._modules:
+            module.begin_step()
+        before, self._on = self._captured, True
+        try:
+            yield
+        finally:
+            self._on = False
+            self._found.clear()
+        if self._captured > before:
+            _LOGGER.info("captured %d passes in %.1f s", self._captured - before, self._seconds)
+            self._seconds = 0.0
+
+    def collect(self) -> None:
+        """Add to `Parameter.grad` what captured passes gave in the backward pass that just ended, in few launches.
+
+        As autograd does it: what the passes of one backward pass give a parameter is summed first.
+        """
+        if not self._found:
+            return
+        new = {weight: found for weight, found in self._found.items() if weight.grad is None}
+        _copy(_memory(self._gradients, new), new)
+        known = {weight: found for weight, found in self._found.items() if weight.grad is not None}
+        cast = {weight: found for weight, found in known.items() if found.dtype != weight.dtype}
+        known |= _copy(_memory(self._cast_back, cast), cast)
+        for group in _by_type(known):
+            gradients = [weight.grad for weight in group if weight.grad is not None]
+            torch._foreach_add_(gradients, [known[weight] for weight in group])
+        for weight in new:
+            weight.grad = self._gradients[weight]
+        self._found.clear()
+
+    def add(self, gradients: Mapping[nn.Parameter, Tensor]) -> None:
+        """Take the gradients of one captured pass; their memory is the pass's until `collect`."""
+        twice = {weight: found for weight, found in gradients.items() if weight in self._found}
+        self._found |= {weight: found for weight, found in gradients.items() if weight not in twice}
+        for group in _by_type(twice):
+            sums = torch._foreach_add([self._found[weight] for weight in group], [twice[weight] for weight in group])
+            self._found |= zip(group, sums, strict=True)
+
+    def replaying(self) -> bool:
+        """Whether passes are replayed now."""
+        return self._on
+
+    def capture(self, make: Callable[[Recorder], CapturedPass], name: str) -> CapturedPass | None:
+        """Capture a pass; None where that cannot be, after which nothing is captured any more."""
+        assert self._recorder is not None
+        started, self._on = time.perf_counter(), False
+        try:
+            captured = make(self._recorder(torch.is_grad_enabled()))
+        except NotCaptured as error:
+            _LOGGER.warning("no CUDA graphs from here on: %s is not captured: %s", name, error)
+            self._recorder = None
+            for module in self._modules:
+                module.forget()
+            return None
+        self._on = True
+        self._captured += 1
+        self._seconds += time.perf_counter() - started
+        return captured
+
+
+class _Covered:
+    """A module whose ``forward`` goes through here: another way to the same numbers, in a training step."""
+
+    def __init__(self, module: nn.Module, graphs: Graphs) -> None:
+        self._graphs, self._forward, self._module = graphs, module.forward, module
+        self._name = type(module).__name__
+        self._parts = list(module.modules())
+        self._norms = [part for part in self._parts if isinstance(part, _BatchNorm)]
+        self._parameters = list(module.parameters())
+        self._channels_last = any(
+            each.dim() == 4 and each.is_contiguous(memory_format=torch.channels_last) and not each.is_contiguous()
+            for each in self._parameters
+        )
+        self._passes: dict[tuple[Any, ...], list[CapturedPass]] = {}
+        self._passed = 0  # passes of this step so far
+        self._layouts: dict[tuple[Any, ...], dict[int, Layout]] = {}
+        self._told = False
+        self.weights = CastWeights(module)
+        module.forward = self  # in the instance: no name of the state dict changes
+
+    def begin_step(self) -> None:
+        """Before the first pass of a step."""
+        self._passed = 0
+        self.weights.refresh()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._graphs.replaying() or kwargs:
+            return self._forward(*args, **kwargs)
+        inputs, layout = tree_flatten(args)
+        if not inputs or not all(isinstance(each, Tensor) for each in inputs):
+            return self._forward(*args)
+        if self._channels_last:
+            # Images come in either layout, as they were augmented or not; convolutions take them in their weights'.
+            inputs = [each if each.requires_grad or each.dim() != 4 else _channels_last(each) for each in inputs]
+        mode = (str(layout), *self._mode(inputs))
+        place = (self._passed, mode)
+        self._passed += 1
+        if place not in self._layouts:
+            return self._observed(self._forward(*args), self._layouts.setdefault(place, {}))
+        layouts = self._layouts[place]
+        passes = self._passes.setdefault((mode, *sorted(layouts.items())), [])
+        free = next((each for each in passes if not each.busy), None)
+        if free is None:
+            if sum(map(len, self._passes.values())) >= _MOST:
+                self._tell()
+                return self._forward(*args)
+            free = self._graphs.capture(
+                lambda recorder: CapturedPass(
+                    self._module, self._forward, inputs, layout, recorder, self.weights, self._graphs.add, layouts
+                ),
+                self._name,
+            )
+            if free is None:
+                return self._forward(*args)
+            passes.append(free)
+        return free(inputs)
+
+    def _observed(self, outputs: Any, layouts: dict[int, Layout]) -> Any:
+        """The outputs of the module itself; notes how the gradients that they get are laid out."""
+
+        def note(number: int, gradient: Tensor) -> None:
+            layouts[number] = gradient.stride()
+
+        for number, each in enumerate(tree_flatten(outputs)[0]):
+            if isinstance(each, Tensor) and each.requires_grad:
+                each.register_hook(partial(note, number))
+        return outputs
+
+    def _mode(self, inputs: Sequence[Tensor]) -> tuple[Any, ...]:
+        """All that decides which kernels a pass is made of."""
+        grad, kind = torch.is_grad_enabled(), inputs[0].device.type
+        return (
+            grad,
+            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
+            tuple((each.shape, each.stride(), each.dtype, grad and each.requires_grad) for each in inputs),
+            tuple(part.training for part in self._parts),
+            tuple(norm.track_running_stats for norm in self._norms),
+            tuple(each.requires_grad for each in self._parameters),
+        )
+
+    def forget(self) -> None:
+        """Let go of what is captured; a pass whose backward pass is still to come stays until then."""
+        self._passes.clear()
+
+    def _tell(self) -> None:
+        if not self._told:
+            _LOGGER.info("%s: %d passes are captured, others are launched kernel by kernel", self._name, _MOST)
+        self._told = True
+
+
+class CudaRecorder:
+    """Records a CUDA graph. What a backward pass reads must stay until then: each such pass has memory of its own."""
+
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream, pool: Any) -> None:
+        self._device, self._stream, self._pool = device, stream, pool
+
+    @classmethod
+    def of(cls, device: torch.device) -> Callable[[bool], CudaRecorder]:
+        """What makes them: passes without a backward pass share the memory of what they compute on the way."""
+        stream, shared = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        return lambda backward: cls(device, stream, torch.cuda.graph_pool_handle() if backward else shared)
+
+    @contextmanager
+    def warming_up(self) -> Iterator[None]:
+        now, checked = torch.cuda.current_stream(self._device), torch.cuda.get_sync_debug_mode()
+        self._stream.wait_stream(now)
+        try:
+            torch.cuda.set_sync_debug_mode("error")  # what waits for the device cannot be recorded, and ends all graphs
+            with torch.cuda.stream(self._stream):
+                yield
+        except RuntimeError as error:
+            raise NotCaptured(str(error).splitlines()[0]) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(checked)
+            now.wait_stream(self._stream)
+
+    def record(self, compute: Callable[[], list[Tensor]]) -> tuple[Replay, list[Tensor]]:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # The stream around it is what comes back when recording fails. Other threads, which pin the next batch, may
+            # do what this one may not.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(self._device)),
+                torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                made = compute()
+        except torch.OutOfMemoryError as error:
+            raise NotCaptured(str(error).splitlines()[0]) from error
+        except RuntimeError as error:  # after which torch's allocator and generators are not to be relied on
+            raise RuntimeError(f"a CUDA graph could not be captured; set SOLVER.GRAPHS False: {error}") from error
+        return graph.replay, made
+
+
+def step_graphs(cfg: CfgNode, device: torch.device, roots: Iterable[nn.Module]) -> Graphs:
+    """The captured passes of a run's networks: none on a CPU or where SOLVER.GRAPHS is False.
+
+    Where else there are none the log has the reason.
+    """
+    if device.type != "cuda" or not cfg.SOLVER.GRAPHS:
+        return Graphs()
+    if reason := _prevented(cfg):
+        _LOGGER.info("no CUDA graphs: %s", reason)
+        return Graphs()
+    return Graphs(roots, CudaRecorder.of(device))
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _prevented(cfg: CfgNode) -> str:
+    if comm.get_world_size() > 1:
+        return "several processes make the run, and wait for each other within its passes"
+    if cfg.SOLVER.ACTIVATION_CHECKPOINTING:
+        return "SOLVER.ACTIVATION_CHECKPOINTING computes passes again within the backward pass"
+    return ""
+
+
+def _networks(roots: Iterable[nn.Module]) -> list[nn.Module]:
+    """The parts of all segmentors, and encoders and Rebuilders of terms, each once."""
+    found: dict[int, nn.Module] = {}
+    for root in roots:
+        for module in root.modules():
+            parts = module.children() if isinstance(module, Segmentor) else [module]
+            found |= {
+                id(part): part for part in parts if part is not module or isinstance(module, (Encoder, Rebuilder))
+            }
+    return list(found.values())
+
+
+def _memory(known: dict[nn.Parameter, Tensor], weights: Iterable[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    """Memory for a gradient of each weight, the same every time."""
+    for weight in weights:
+        if weight not in known:
+            known[weight] = torch.empty_like(weight)
+    return {weight: known[weight] for weight in weights}
+
+
+def _copy(into: dict[nn.Parameter, Tensor], found: Mapping[nn.Parameter, Tensor]) -> dict[nn.Parameter, Tensor]:
+    for group in _by_type(found):
+        torch._foreach_copy_([into[weight] for weight in group], [found[weight] for weight in group])
+    return into
+
+
+def _by_type(found: Mapping[nn.Parameter, Tensor]) -> list[list[nn.Parameter]]:
+    """Weights by the type of their gradients: operations on lists are few launches for one type alone."""
+    groups: dict[torch.dtype, list[nn.Parameter]] = {}
+    for weight, gradient in found.items():
+        groups.setdefault(gradient.dtype, []).append(weight)
+    return list(groups.values())
