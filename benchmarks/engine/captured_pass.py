@@ -28,7 +28,7 @@ class Recorder(Protocol):
     """Records what is computed from memory that stays where it is: a stream of launches (`CudaRecorder`)."""
 
     def warming_up(self) -> AbstractContextManager[None]:
-        """Where what is recorded afterwards runs for the first times; refuses what cannot be recorded."""
+        """Run what is recorded afterwards for the first times within; refuses what cannot be recorded."""
 
     def record(self, compute: Callable[[], list[Tensor]]) -> tuple[Replay, list[Tensor]]:
         """What computes the same again, into the same memory, from what its inputs hold then; and that memory.
@@ -147,7 +147,7 @@ class CapturedPass:
         return use, self._replayed(inputs)
 
     def differentiable(self, outputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Of the outputs those with a gradient, and those without."""
+        """Parted: the outputs with a gradient, and those without."""
         parts: tuple[list[Tensor], list[Tensor]] = ([], [])
         for output, has_gradient in zip(outputs, self._differentiable, strict=True):
             parts[0 if has_gradient else 1].append(output)

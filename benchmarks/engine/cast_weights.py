@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class CastWeights:
-    """Those of one module that autocast casts; none where it is off."""
+    """Copies of one module's weights, of those that autocast casts; none where it is off."""
 
     def __init__(self, module: nn.Module) -> None:
         self._places = [
@@ -71,7 +71,7 @@ class CastWeights:
 
 @contextmanager
 def without_cache() -> Iterator[None]:
-    """No cast of a weight that autocast keeps is read or kept within."""
+    """Let autocast neither read nor keep casts of weights within."""
     before = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)
     try:

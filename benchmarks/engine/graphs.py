@@ -141,7 +141,7 @@ class _Covered:
         module.forward = self  # in the instance: no name of the state dict changes
 
     def begin_step(self) -> None:
-        """Before the first pass of a step."""
+        """Count passes anew, and cast weights as they are now."""
         self._passed = 0
         self.weights.refresh()
 
