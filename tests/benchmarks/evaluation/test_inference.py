@@ -171,3 +171,12 @@ def test_stripes_of_published_sizes_have_the_very_logits_of_all_at_once(
     assert len(stripes) > 2 and max(part.shape[1] for part in stripes) <= 12
     assert torch.equal(torch.cat(stripes, dim=1), expected)
     assert torch.equal(found.long(), expected.argmax(0))
+
+
+def test_classes_are_the_first_of_equal_logits_and_those_that_are_no_number() -> None:
+    """As ``argmax`` has them, in whatever order of memory."""
+    logits = torch.randint(0, 3, (19, 40, 60), generator=torch.Generator().manual_seed(0)).float()
+    logits[3:5, 9, 9] = float("nan")
+    logits[:, 7, 7] = float("-inf")
+    for each in (logits, logits.permute(1, 2, 0).contiguous().permute(2, 0, 1)):
+        assert torch.equal(upsampled_classes(each, (40, 60)).long(), logits.argmax(0))
