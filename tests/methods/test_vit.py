@@ -150,6 +150,16 @@ def test_everything_is_trained_also_checkpointed_and_in_bf16(name: str) -> None:
             assert F.cosine_similarity(gradient.flatten(), found[key].flatten(), dim=0, eps=0) > 0.7, key
 
 
+@pytest.mark.parametrize("kind", [DINOv2, DINOv3])
+def test_nothing_is_drawn_in_training(kind: Any) -> None:
+    """Positions that are rescaled at random would be so for a batch, and differ with the number of processes."""
+    encoder, found = kind(TINY).train(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(encoder(images(64, 64))[0])
+    assert torch.equal(*found)
+
+
 def test_layers_are_all_parameters_by_depth() -> None:
     encoder = DINOv2(TINY)
     layers = encoder.layers()
