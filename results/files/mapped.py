@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ _R = TypeVar("_R")
 MANY = 500  # files: they take longer than starting processes
 _AT_ONCE = 100  # of them that a process is handed
 _MOST = 8  # processes: more would wait for the one that takes what they found
+_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
 
 
 def mapped(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
@@ -29,7 +31,7 @@ def mapped(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
     if len(items) < MANY or cores < 2 or multiprocessing.current_process().daemon:
         return map(function, items)
     # By fork nothing has to be imported again; they read files, and need no thread or lock of this process.
-    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _leave_interrupts_to_others)
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
     try:
         return _taken(pool, pool.map(function, items, chunksize=_AT_ONCE), function, items)
     except OSError:  # no process can be started
@@ -50,5 +52,9 @@ def _taken(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_others() -> None:
+def _begin(parent: int) -> None:
+    """Leave interrupts to the process that started this one, and end with it: it would wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

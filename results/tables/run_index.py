@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from results.files.errors import ResultsError
+from results.files.mapped import mapped
 from results.files.plain_file import read_plain_text
 from results.forms.cells import csv_cell
 from results.records.folders import run_folders
@@ -52,12 +53,15 @@ def refresh_index(output: Path) -> bool:
     """
     try:
         with _locked(output):  # before the folders are looked for: what comes meanwhile is noted afterwards
-            known, lines = _read(output), Lines()
+            known, lines, changed = _read(output), Lines(), list[tuple[Path, str, str]]()
             for folder in run_folders(output).folders:
                 name, stamp = csv_cell(folder.relative_to(output).as_posix()), _stamp(folder)
                 line = known.get(name)
-                if stamp is not None:
-                    lines[name] = line if line is not None and line[-1] == stamp else _line(folder, name, stamp)
+                if line is not None and line[-1] == stamp:
+                    lines[name] = line
+                elif stamp is not None:
+                    changed.append((folder, name, stamp))
+            lines |= zip([name for _, name, _ in changed], mapped(_line_of, changed), strict=True)
             _write(output, known, lines)
     except (OSError, ResultsError):
         return False
@@ -93,6 +97,10 @@ def _stamp(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     return f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+
+
+def _line_of(run: tuple[Path, str, str]) -> list[str]:
+    return _line(*run)
 
 
 def _line(folder: Path, name: str, stamp: str) -> list[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from written_runs import write_run
 
+from benchmarks.core.checkout import ROOT
 from results.files import mapped as module
 from results.files.mapped import mapped
 from results.tables.frame import collect
@@ -55,6 +59,39 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fork", refused)
     assert list(mapped(where, range(9))) == [(item, os.getpid()) for item in range(9)]
+
+
+WAITING = """
+import os, time
+from results.files import mapped
+
+mapped.MANY = 1
+os.sched_getaffinity = lambda _: {0, 1}
+
+def wait(item):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+list(mapped.mapped(wait, [1]))
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it() -> None:
+    """It would keep the locks that it was forked with."""
+    with subprocess.Popen([sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        one = int(owner.stdout.readline())
+        owner.kill()
+        for _ in range(500):
+            try:
+                state = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            if state == "Z":
+                return  # nobody waits for it here
+            time.sleep(0.02)
+        os.kill(one, signal.SIGKILL)
+        pytest.fail("it lives")
 
 
 def test_a_table_of_many_runs_is_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> None:
