@@ -9,25 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.networks.depthwise import DilatedDepthwiseConv2d
+
 CLASSIFIER_STD = 0.01
-
-
-class _DepthwiseConv2d(nn.Conv2d):
-    """Dilated depthwise 3x3 convolution without bias that keeps the size; on the CPU always in contiguous format.
-
-    In channels_last, oneDNN's bfloat16 gradient of a dilated depthwise weight is wrong (seen with torch 2.13: relative
-    error above 1, at times not finite; dilation 1 is right), and the contiguous kernel is also the faster one.
-    """
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__(channels, channels, 3, padding=dilation, dilation=dilation, groups=channels, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":
-            return super().forward(x)
-        # (C, 1, 3, 3) in channels_last strides counts as contiguous too: only a detour over one axis resets them.
-        weight = self.weight.flatten().view(self.weight.shape)
-        return F.conv2d(x.contiguous(), weight, padding=self.padding, dilation=self.dilation, groups=self.groups)
 
 
 def _norm_relu(conv: nn.Conv2d) -> nn.Sequential:
@@ -42,7 +26,7 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequentia
 
 def _separable(in_channels: int, out_channels: int, dilation: int) -> nn.Sequential:
     """Depthwise 3x3 then pointwise 1x1, each with batch norm and ReLU."""
-    return nn.Sequential(_norm_relu(_DepthwiseConv2d(in_channels, dilation)), _conv(in_channels, out_channels, 1))
+    return nn.Sequential(_norm_relu(DilatedDepthwiseConv2d(in_channels, dilation)), _conv(in_channels, out_channels, 1))
 
 
 def _classifier(in_channels: int, num_classes: int, kernel_size: int = 1, dilation: int = 1) -> nn.Conv2d:

@@ -1,0 +1,81 @@
+"""The dilated depthwise convolution of DAFormer's decoder, and how a CPU computes it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class DilatedDepthwiseConv2d(nn.Conv2d):
+    """Depthwise 3x3 convolution without bias that keeps the size.
+
+    On the CPU in float32 it is the sum of its nine taps, which leaves out what lies outside of the map. oneDNN's kernel
+    takes two to three times as long, forward and backward (AVX2, docs/performance.md). The sum was seen to be equal to
+    oneDNN's to the bit, its gradients are so but for rounding.
+
+    In bfloat16 oneDNN's gradient of a dilated depthwise weight is wrong in channels_last (seen with torch 2.13:
+    relative error above 1, at times not finite; dilation 1 is right), and the contiguous kernel is also the faster one:
+    on the CPU it is always used there.
+    """
+
+    by_taps: ClassVar[bool] = True  # where it can be; a step that is counted for a GPU sets it to False
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__(channels, channels, 3, padding=dilation, dilation=dilation, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()  # for other devices, or to be counted
+        full = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if self.by_taps and full and not recorded:
+            made: Tensor = _Taps.apply(x, self.weight, self.dilation[0])
+            return made
+        # (C, 1, 3, 3) in channels_last strides counts as contiguous too: only a detour over one axis resets them.
+        weight = self.weight.flatten().view(self.weight.shape)
+        return F.conv2d(x.contiguous(), weight, padding=self.padding, dilation=self.dilation, groups=self.groups)
+
+
+class _Taps(torch.autograd.Function):
+    """x (B, C, H, W), weight (C, 1, 3, 3), dilation -> (B, C, H, W): each tap times the map, moved by its offset."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.dilation = dilation
+        made = torch.zeros_like(x)
+        for tap, to, of in zip(_by_tap(weight), *_places(x, dilation), strict=True):
+            if x[of].numel():
+                made[to].addcmul_(x[of], tap)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        of_x, of_taps = torch.zeros_like(gradient), torch.zeros_like(_by_tap(weight))
+        for tap, of_tap, to, of in zip(_by_tap(weight), of_taps, *_places(x, ctx.dilation), strict=True):
+            if x[of].numel():
+                of_x[of].addcmul_(gradient[to], tap)
+                torch.sum(gradient[to] * x[of], (0, 2, 3), keepdim=True, out=of_tap)
+        return of_x, of_taps.flatten(1).t().reshape(weight.shape), None
+
+
+def _by_tap(weight: Tensor) -> Tensor:
+    """(C, 1, 3, 3) -> (9, 1, C, 1, 1), each tap in one piece."""
+    return weight.flatten(1).t().contiguous()[:, None, :, None, None]
+
+
+def _places(x: Tensor, dilation: int) -> tuple[list[Any], list[Any]]:
+    """Of each tap, the part of the map that it adds to, and the part that it sees; empty where that lies outside."""
+    offsets = [dilation * step for step in (-1, 0, 1)]
+    rows, columns = ([_moved(side, by) for by in offsets] for side in x.shape[-2:])
+    pairs = [(row, column) for row in rows for column in columns]
+    return tuple([(..., row[end], column[end]) for row, column in pairs] for end in (0, 1))  # type: ignore[return-value]
+
+
+def _moved(side: int, by: int) -> tuple[slice, slice]:
+    """The places of a side whose neighbour at the distance ``by`` lies on it, and these neighbours."""
+    return slice(max(0, -by), max(0, side - max(0, by))), slice(max(0, by), max(0, side - max(0, -by)))
