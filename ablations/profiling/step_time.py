@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +14,10 @@ from detectron2.utils.events import EventStorage
 from benchmarks.cli.progress import Progress
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.device import pick_device
-from benchmarks.engine.trainer import Trainer
+from benchmarks.measure.timed_step import timed_step
 from benchmarks.tools.counted_memory import count as counted_memory
 from benchmarks.tools.random_step import random_trainer
 
-MIB = 2**20
 COUNTED, ALLOCATED = "counted", "allocated"
 
 
@@ -72,11 +70,11 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
             for cfg, trainer, measured in zip(configs, trainers, times, strict=True):
                 progress.tell(cfg.METHOD, force=not number and cfg is configs[0])
                 trainer.iter = number
-                seconds, peak = _step(trainer)
+                timed = timed_step(trainer)
                 if number:
-                    measured.seconds.append(seconds)
-                if peak is not None:
-                    measured.peak_mib, measured.peak_kind = max(measured.peak_mib, peak), ALLOCATED
+                    measured.seconds.append(timed.seconds)
+                if timed.peak_mib is not None:
+                    measured.peak_mib, measured.peak_kind = max(measured.peak_mib, timed.peak_mib), ALLOCATED
             progress.advance()
     del trainers
     if device.type != "cuda":
@@ -86,33 +84,3 @@ def measure(configs: Sequence[CfgNode], steps: int) -> list[StepTime]:
                 measured.peak_mib = counted_memory(cfg, each)[1]
                 progress.advance(cfg.METHOD)
     return times
-
-
-def _step(trainer: Trainer) -> tuple[float, float | None]:
-    """Seconds of one step, and on a GPU the MiB at its peak, without those of the methods beside it."""
-    device = trainer.device
-    if device.type != "cuda":
-        started = time.perf_counter()
-        trainer.run_step()
-        return time.perf_counter() - started, None
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device) - _own_bytes(trainer)
-    started = time.perf_counter()
-    trainer.run_step()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - started, (torch.cuda.max_memory_allocated(device) - before) / MIB
-
-
-def _own_bytes(trainer: Trainer) -> int:
-    """Bytes of the storages that a trainer holds between two steps, gradients included."""
-    kind = trainer.device.type
-    modules = [module for module in (trainer.student, trainer.teacher, trainer.terms) if module is not None]
-    held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-    held += [tensor.grad for tensor in held if tensor.grad is not None]
-    states = trainer.optimizer.state.values()
-    held += [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
-    storages = {
-        tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in held if tensor.device.type == kind
-    }
-    return sum(storage.nbytes() for storage in storages.values())

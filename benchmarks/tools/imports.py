@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "slurm": ("base", "processes", "jobs", "local_cluster", ""),
     "benchmarks": (
         *("core", "install", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools"),
+        "measure",
         "",
     ),
     "ablations": ("profiling", "sweep", "study", ""),

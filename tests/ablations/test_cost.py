@@ -20,6 +20,7 @@ from ablations.profiling.call_recorder import META, Recorder, meta_trainer, reco
 from ablations.profiling.step_cost import CostCounter, MethodCost
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
+from benchmarks.measure.timed_step import Timed, own_bytes, timed_step
 from methods.networks import build_segmentor
 
 LITE0, TINY = (24, 40, 112, 320), (8, 12, 16, 24)
@@ -177,11 +178,11 @@ def test_an_error_in_a_pass_leaves_no_hooks() -> None:
 def test_methods_are_timed_in_turn_and_the_first_step_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
 
-    def step(trainer: Any) -> tuple[float, None]:
+    def step(trainer: Any) -> Timed:
         order.append(id(trainer))
-        return float(len(order)), None
+        return Timed(float(len(order)), 0.0, None)
 
-    monkeypatch.setattr(step_time, "_step", step)
+    monkeypatch.setattr(step_time, "timed_step", step)
     monkeypatch.setattr(step_time, "counted_memory", lambda cfg, learners: (1.0, 2.0))
     small = SMALL | {"DEVICE": "cpu"}
     configs = [RunSpec("streets", name, overrides=small).resolve() for name in ("source-only", "dacs")]
@@ -199,17 +200,17 @@ def test_a_step_is_run_and_its_memory_held_is_known() -> None:
     before = [p.clone() for p in trainer.student.parameters()]
     with step_time.EventStorage(0):
         trainer.iter = 0
-        seconds, peak = step_time._step(trainer)
-    assert seconds > 0 and peak is None
+        timed = timed_step(trainer)
+    assert timed.seconds > 0 and timed.cpu_seconds > 0 and timed.peak_mib is None
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.student.parameters(), strict=True))
     weights = 4 * sum(p.numel() for p in before)
     # Student, teacher, gradients and two moments; buffers and step counts are little.
-    assert step_time._own_bytes(trainer) == pytest.approx(5 * weights, rel=0.03)
+    assert own_bytes(trainer) == pytest.approx(5 * weights, rel=0.03)
 
 
 @pytest.mark.slow
 def test_a_measured_method_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.tools.counted_memory.build_learners", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr("benchmarks.tools.device_calls.build_learners", lambda *_: pytest.fail("built again"))
     small = SMALL | {"DEVICE": "cpu"}
     (measured,) = step_time.measure([RunSpec("streets", "source-only", overrides=small).resolve()], 1)
     assert measured.median > 0 and measured.peak_mib > 1

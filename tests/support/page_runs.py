@@ -182,6 +182,15 @@ def _memory(words: Words) -> Words:
     return [*_on_tiny(_first_method(words)), "--precisions", "fp32", "--checkpointing", "off", "INPUT.CROP", "64x64"]
 
 
+def _measured(words: Words) -> Words:
+    """One round, on small pictures of the reader's and on the quickest network."""
+    small = ["--networks", "daformer-lite0", "--crop", "64x64", "--batch", "2", "--rounds", "1", "--images", "2"]
+    if words[1:2] in (["data"], ["eval"]):
+        small += ["--data", "DATA", "--size", "64x32"]
+        small += [*pairs({"INPUT.SOURCE_RESIZE": (160, 90), "INPUT.TARGET_RESIZE": (128, 64)}), "NUM_WORKERS", "0"]
+    return [*words, *small]
+
+
 def _watched(words: Words) -> Words:
     return [*words, "--every", "0.1"] if "--watch" in words else words
 
@@ -191,6 +200,7 @@ MINIATURE: dict[str, Callable[[Words], Words]] = {
     "ablations/run.py": _planned,
     "ablations/cost.py": _counted,
     "benchmarks/step_memory.py": _memory,
+    "benchmarks/speed.py": _measured,
     "benchmarks/status.py": _watched,
     "benchmarks/check_data.py": lambda words: [*words, "--workers", "1", "INPUT.CROP", "64x64"],
     "datasets.streets": lambda words: [*words, *DRAWN],

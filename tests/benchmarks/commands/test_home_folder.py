@@ -15,9 +15,11 @@ import ablations.search
 import benchmarks.check_data
 import benchmarks.evaluate
 import benchmarks.export
+import benchmarks.gpu_check
 import benchmarks.gpus_speed
 import benchmarks.predict
 import benchmarks.run
+import benchmarks.speed
 import benchmarks.status
 import benchmarks.step_memory
 import datasets.streets.__main__ as streets
@@ -57,6 +59,8 @@ def values(parsed: Any, option: str) -> list[str]:
         (benchmarks.check_data, ("--protocol", "--data-root", "--out"), []),
         (benchmarks.gpus_speed, ("--protocol", "--data-root"), []),
         (benchmarks.step_memory, ("--protocol",), []),
+        (benchmarks.gpu_check, ("--out",), []),
+        (benchmarks.speed, ("--protocol", "--data", "--out"), []),
         (ablations.run, RUNS, ["grid"]),
         (ablations.search, (*RUNS, "--storage"), []),
         (ablations.cost, ("--protocol",), []),

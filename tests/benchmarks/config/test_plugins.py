@@ -200,6 +200,7 @@ COMMANDS = {
     "benchmarks.export": ["--run", "RUN"],
     "benchmarks.check_data": [],
     "benchmarks.step_memory": [],
+    "benchmarks.speed": [],
     "benchmarks.gpus_speed": [],
     "benchmarks.status": [],
     "benchmarks.weights": ["--list"],

@@ -15,7 +15,8 @@ from benchmarks import step_memory
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.tools import counted_memory
-from benchmarks.tools.live_bytes import LiveBytes, make_fake
+from benchmarks.tools.device_calls import make_fake
+from benchmarks.tools.live_bytes import LiveBytes
 
 KIB = 1024
 

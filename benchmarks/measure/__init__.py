@@ -1,0 +1,1 @@
+"""What takes time, measured side by side: training steps, data, evaluation, the first seconds of a command."""

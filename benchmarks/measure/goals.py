@@ -1,0 +1,193 @@
+"""What is measured on one GPU, with the goal of each figure: steps, evaluation, the first step of a cold run."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+
+from benchmarks.config.spec import RunSpec
+from benchmarks.engine.build import build_student
+from benchmarks.measure.checklist import Checklist, Found
+from benchmarks.measure.photos import CITYSCAPES, GTA, write_photos
+from benchmarks.measure.scoring import measure_evaluation
+from benchmarks.measure.starting import FEW, first_step
+from benchmarks.measure.steps import measure
+
+RESNET, MIT = "deeplabv2-r101", "daformer-mitb5"
+LEAST_BUSY, MOST_HOST = 0.85, 0.03
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        resnet, mit: the networks. values: config keys of every step. rounds: of each. images: that are made up, of the
+            sizes gta and city; they are evaluated so many ``times``.
+        full: whether figures are those that have goals.
+    """
+
+    device: str
+    resnet: str
+    mit: str
+    values: dict[str, Any]
+    rounds: int
+    images: int
+    times: int
+    gta: tuple[int, int] = GTA
+    city: tuple[int, int] = CITYSCAPES
+    full: bool = True
+
+
+ON_GPU = Plan("cuda", RESNET, MIT, {}, 5, 8, 25)
+SMALL_SIZES = {"INPUT.CROP": (64, 64), "INPUT.SOURCE_RESIZE": (128, 72), "INPUT.TARGET_RESIZE": (128, 64)}
+IN_SMALL = Plan(
+    *("cpu", "daformer-tiny", "daformer-tiny", {**SMALL_SIZES, "TEST.RESIZE": (128, 64), "NUM_WORKERS": 0}, 1, 2, 1),
+    *((128, 72), (128, 64), False),
+)
+
+
+def config(plan: Plan, method: str, network: str, precision: str) -> CfgNode:
+    """A method at the published sizes, or the plan's; the losses of its steps are not looked at."""
+    values = {"WEIGHTS": "none", "DEVICE": plan.device, "SOLVER.PRECISION": precision, "LOG.PERIOD": 10**9}
+    return RunSpec("gta-cityscapes", method, network, 0, values | plan.values).resolve()
+
+
+class Steps:
+    """Steps that were measured, and what is to be said of them.
+
+    Attributes:
+        rows: as `benchmarks.measure.steps` has them, by group and method.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def measured(self, group: str, network: str, methods: Sequence[str], most: float, precision: str) -> Found:
+        """Measure the methods side by side; the first one's step should take at most so many seconds.
+
+        In fp32 with TF32, as it is fastest.
+        """
+        configs = [config(self.plan, method, network, precision) for method in methods]
+        with tf32(precision == "fp32"):
+            rows = measure(configs, self.plan.rounds, counted=False)
+        self.rows |= {f"{group}: {row['method']}": row for row in rows}
+        seconds = [row["seconds"]["median"] for row in rows]
+        peak = "" if rows[0]["peak_mib"] is None else f", {rows[0]['peak_mib'] / 1024:.1f} GiB"
+        return Found(f"{seconds[0]:.3f} s{peak}", reached=seconds[0] <= most)
+
+    def ratio(self, above: str, below: str, least: float = 0.0, most: float = float("inf")) -> Found:
+        """How many times one row's step is as long as another's."""
+        value = self.rows[above]["seconds"]["median"] / self.rows[below]["seconds"]["median"]
+        return Found(f"x{value:.2f}", reached=least <= value <= most)
+
+    def busy(self, name: str) -> Found:
+        """The share of the step in which the GPU works."""
+        row = self.rows[name]
+        value = row["busy_share"]
+        return Found(f"{value:.0%} ({row['kernels']:.0f} kernels, {1000 * row['busy_seconds']:.0f} ms)",
+                     reached=value >= LEAST_BUSY)
+
+    def waits(self) -> Found:
+        """Where the host waited for the device in any of the steps: it should nowhere."""
+        places = {name: row["wait_places"] for name, row in self.rows.items() if row["waits"]}
+        return Found(
+            f"{sum(len(each) for each in places.values())} in {len(self.rows)} steps",
+            "; ".join(f"{name}: {', '.join(dict.fromkeys(where))}" for name, where in places.items()),
+        )
+
+    def host(self) -> Found:
+        """The largest share of a step in which the host does what launches nothing."""
+        value = max((row["host_share_outside_launches"] for row in self.rows.values()), default=math.nan)
+        return Found(f"{value:.1%}", reached=value <= MOST_HOST)
+
+
+def evaluation(plan: Plan, most: float = 1.2) -> Found:
+    """An evaluation of pictures that are made up, beside the network's own time in it."""
+    cfg = config(plan, "source-only", plan.resnet, "fp32")
+    device = torch.device(plan.device)
+    with tempfile.TemporaryDirectory() as name:
+        write_photos(Path(name), plan.images, plan.gta, plan.city)
+        row = measure_evaluation(
+            cfg, build_student(cfg).to(device), Path(name), plan.images, device, plan.times
+        )
+    return Found(
+        f"x{row['to_network']:.2f} ({row['images']} images in {row['seconds']:.1f} s, {row['workers']} workers)",
+        reached=row["to_network"] <= most,
+    )
+
+
+def cold_start(plan: Plan, most: float = 10.0) -> Found:
+    """Seconds from nothing to the first step of a run on a few drawn images."""
+    with tempfile.TemporaryDirectory() as name:
+        seconds = first_step("dacs", plan.resnet, FEW | {"DEVICE": plan.device}, Path(name, "run"))
+    return Found(f"{seconds:.1f} s", reached=seconds <= most)
+
+
+@contextmanager
+def tf32(wanted: bool) -> Iterator[None]:
+    """TF32 in convolutions and in matrix products within, where ``wanted``."""
+    if not wanted:
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]
+
+
+def make_all(plan: Plan, checks: Checklist) -> Steps:
+    """Measure all that has a goal, steps first; returns what was measured of the steps.
+
+    In small the figures are of other networks and sizes: they have no goal to reach.
+    """
+    steps = Steps(plan)
+    low, fp32 = ("bf16", "fp32, TF32") if plan.full else ("fp32", "fp32 again")
+    r, b, large = f"{plan.resnet} {low}", f"{plan.mit} {low}", f"{plan.mit} {low}, two resolutions"
+    first = f"{plan.resnet} {fp32}"
+
+    def step(group: str, network: str, methods: Sequence[str], most: float, needs: float) -> None:
+        precision = "fp32" if group == first else low
+        goal = f"at most {most:g} s" if most < math.inf else ""
+        checks.make(f"{group}: {methods[0]}, s/step", lambda: steps.measured(group, network, methods, most, precision),
+                    goal, needs if plan.full else 1)
+
+    def of(names: Sequence[str], what: str, call: Callable[[], Found], goal: str, gpu: bool = False) -> None:
+        if gpu and plan.device != "cuda":
+            checks.leave_out(what, "no GPU", goal)
+        elif missing := [name for name in names if name not in steps.rows]:
+            checks.leave_out(what, f"no step of {missing[0]}", goal)
+        else:
+            checks.make(what, call, goal)
+
+    step(r, plan.resnet, ("dacs", "dacs+mrm"), 0.060, 40)
+    host, latent = f"{r}: dacs", f"{r}: dacs+mrm"
+    of([host], f"{host}, GPU works", lambda: steps.busy(host), "at least 85%", gpu=True)
+    of([host, latent], f"{latent}, of dacs' step", lambda: steps.ratio(latent, host, most=1.10), "at most x1.10")
+    step(first, plan.resnet, ("dacs",), math.inf, 20)
+    slow = f"{first}: dacs"
+    of([host, slow], f"{slow}, to {low}", lambda: steps.ratio(slow, host, least=1.5), "at least x1.5")
+    step(b, plan.mit, ("daformer",), 0.2, 30)
+    daformer = f"{b}: daformer"
+    of([daformer], f"{daformer}, GPU works", lambda: steps.busy(daformer), "at least 85%", gpu=True)
+    step(large, plan.mit, ("hrda+mic+mrm",), 0.8, 40)
+    of([], "waits for the GPU between looks at the losses", steps.waits, "none", gpu=True)
+    of([], "host outside launches, of a step", steps.host, "at most 3%", gpu=True)
+    checks.make(f"evaluation, {plan.resnet}, of the network's time", lambda: evaluation(plan), "at most x1.2",
+                25 if plan.full else 1)
+    checks.make("a cold run to its first step", lambda: cold_start(plan), "at most 10 s", 15 if plan.full else 1)
+    return steps

@@ -1,0 +1,119 @@
+"""The check of a GPU: what comes of checks, and the command in small on the CPU."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import NETWORK
+from detectron2.config import CfgNode
+from trained_runs import assert_one_line, call
+
+from benchmarks import gpu_check
+from benchmarks.engine.trainer import Trainer
+from benchmarks.measure import correctness, goals
+from benchmarks.measure.checklist import FAILED, NOT_MEASURED, OK, SHORT, Checklist, Found, Outcome
+from benchmarks.measure.on_gpu import covered
+from methods.framework.recipes import parse
+
+ZERO = "integer division or modulo by zero"
+
+
+def test_what_comes_of_checks() -> None:
+    told: list[Outcome] = []
+    checks = Checklist(60, told.append)
+    checks.make("right", lambda: Found("3 of 3"))
+    checks.make("wrong", lambda: Found("2 of 3", "one differs"))
+    checks.make("slow", lambda: Found("0.2 s", reached=False), "at most 0.1 s")
+    checks.make("broken", lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+    checks.make("long", lambda: Found("never"), needs=1000)
+    checks.leave_out("elsewhere", "no GPU")
+    assert [outcome.status for outcome in checks.outcomes] == [OK, FAILED, SHORT, FAILED, NOT_MEASURED, NOT_MEASURED]
+    assert [outcome.reason for outcome in checks.outcomes[1:4]] == ["one differs", "", f"ZeroDivisionError: {ZERO}"]
+    assert checks.outcomes[4].reason.endswith("s were left") and told == checks.outcomes
+    assert checks.failed and len(checks.table().splitlines()) == 2 + 6
+
+
+def test_a_goal_that_is_missed_is_no_failure_and_none_without_goals() -> None:
+    for with_goals, status in ((True, SHORT), (False, OK)):
+        checks = Checklist(60, goals=with_goals)
+        checks.make("slow", lambda: Found("0.2 s", reached=False), "at most 0.1 s")
+        assert checks.outcomes[0].status == status and not checks.failed
+
+
+def test_a_check_ends_with_the_time() -> None:
+    checks = Checklist(0.05)
+    checks.make("endless", lambda: time.sleep(60) or Found(""), needs=0.01)
+    assert checks.outcomes[0].status == NOT_MEASURED and checks.outcomes[0].reason.startswith("the time was over")
+    time.sleep(0.06)  # no alarm is left behind
+
+
+def test_time_covered_by_hand() -> None:
+    assert covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
+    assert covered([]) == 0
+
+
+def test_recipes_are_all_that_there_are() -> None:
+    names = correctness.recipes()
+    assert {"source-only", "dacs", "hrda", "mic", "mrm", "hrda+mic+mrm"} <= set(names)
+    assert all(parse(name) for name in names)
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
+    given = ["source-only", "dacs"], NETWORK, values, torch.device("cpu")
+    assert correctness.three_steps(*given) == Found("2 of 2")
+    right = correctness.random_trainer
+
+    def broken(cfg: CfgNode, device: torch.device) -> Trainer:
+        made = right(cfg, device)
+        if cfg.METHOD == "dacs":
+            torch.nn.init.constant_(next(made.student.decoder.parameters()), float("nan"))
+        return made
+
+    monkeypatch.setattr(correctness, "random_trainer", broken)
+    found = correctness.three_steps(*given)
+    assert found.value == "1 of 2" and found.fault.startswith("dacs: loss_supervised is nan at iteration 0")
+
+
+def test_ratios_and_shares_by_hand() -> None:
+    steps = goals.Steps(goals.IN_SMALL)
+    steps.rows = {
+        "a": {"seconds": {"median": 0.3}, "busy_share": 0.9, "busy_seconds": 0.27, "kernels": 100.0, "waits": 0},
+        "b": {"seconds": {"median": 0.2}, "busy_share": 0.5, "busy_seconds": 0.1, "kernels": 50.0, "waits": 2},
+    }
+    steps.rows["a"] |= {"wait_places": [], "host_share_outside_launches": 0.01}
+    steps.rows["b"] |= {"wait_places": ["x.py:1", "x.py:1"], "host_share_outside_launches": 0.04}
+    assert steps.ratio("a", "b", least=1.4) == Found("x1.50") and not steps.ratio("a", "b", most=1.1).reached
+    assert steps.busy("a") == Found("90% (100 kernels, 270 ms)") and not steps.busy("b").reached
+    assert steps.waits() == Found("2 in 2 steps", "b: x.py:1")
+    assert steps.host() == Found("4.0%", reached=False)
+
+
+def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    assert_one_line(call(gpu_check, [], monkeypatch, capfd), "no GPU that torch can use", "--device cpu")
+    assert_one_line(call(gpu_check, ["--minutes", "0"], monkeypatch, capfd), "--minutes is 0.0, expected more than 0")
+
+
+@pytest.mark.slow
+def test_in_small_all_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two cold processes beside it."""
+    file = tmp_path / "found.json"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    ended = call(gpu_check, ["--device", "cpu", "--out", str(file)], monkeypatch, capfd)
+    assert ended.code == 0, ended
+    content = json.loads(file.read_text())
+    found = {check["check"]: check["status"] for check in content["checks"]}
+    assert list(found.values()).count(FAILED) == list(found.values()).count(SHORT) == 0
+    assert found["killed and resumed, deterministic, fp32"] == OK
+    assert {name for name, status in found.items() if status == NOT_MEASURED} == {
+        name for name in found if "GPU" in name or "host outside" in name
+    }
+    assert len(content["steps"]) == 5 and all(name in ended.out for name in found)
