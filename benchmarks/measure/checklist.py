@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from results.files.text import one_line
-from results.tables.cells import table_of
+from results.forms.cells import table_of
 
 OK, SHORT, FAILED, NOT_MEASURED = "ok", "short of its goal", "failed", "not measured"
 

@@ -98,7 +98,7 @@ class Steps:
                      reached=value >= LEAST_BUSY)
 
     def waits(self) -> Found:
-        """Where the host waited for the device in any of the steps: it should nowhere."""
+        """The places where the host waited for the device in any of the steps: there should be none."""
         places = {name: row["wait_places"] for name, row in self.rows.items() if row["waits"]}
         return Found(
             f"{sum(len(each) for each in places.values())} in {len(self.rows)} steps",

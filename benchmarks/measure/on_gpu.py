@@ -16,14 +16,14 @@ from benchmarks.tools.replaced import replaced
 
 
 class Kernels(NamedTuple):
-    """Of one step: how many kernels and copies there are, and the seconds in which at least one of them runs."""
+    """How many kernels and copies one step has, and the seconds in which at least one of them runs."""
 
     number: float
     busy_seconds: float
 
 
 def kernels(trainer: Trainer, steps: int = 3) -> Kernels:
-    """Of ``steps`` steps under torch's profiler, which makes launching slower and the kernels not."""
+    """Count and time the kernels of ``steps`` steps under torch's profiler, which makes launching slower, not them."""
     torch.cuda.synchronize(trainer.device)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
         for _ in range(steps):
@@ -48,7 +48,7 @@ def covered(spans: list[tuple[float, float]]) -> float:
 
 
 def waits(trainer: Trainer) -> list[str]:
-    """Where the host waits for the device in one step: the innermost place of each wait, ``file:line``.
+    """The places where the host waits for the device in one step: the innermost of each wait, ``file:line``.
 
     A place of ours is named where one is on the way there, with that of a library behind it.
     """
@@ -70,7 +70,7 @@ def waits(trainer: Trainer) -> list[str]:
 
 
 def _place(stack: list[traceback.FrameSummary]) -> str:
-    """``methods/dacs.py:12 (torch/functional.py:40)``."""
+    """A place as text: ``methods/dacs.py:12 (torch/functional.py:40)``."""
     last = stack[-1]
     theirs = f"{'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}"
     for frame in reversed(stack):

@@ -25,13 +25,13 @@ class Spread:
         return cls(median, low, high, len(values))
 
     def per(self, amount: float) -> Spread:
-        """Of measured seconds, how many of ``amount`` there are in one."""
+        """The spread of rates: how much of ``amount``, that took these seconds, there is in one."""
         return Spread(amount / self.median, amount / self.high, amount / self.low, self.number)
 
     def text(self, digits: int = 3) -> str:
-        """``0.271 (0.262-0.290)``, as tables show it."""
+        """The spread as tables show it: ``0.271 (0.262-0.290)``."""
         return f"{self.median:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"
 
     def as_json(self) -> dict[str, Any]:
-        """By the names of the fields."""
+        """The fields by their names."""
         return asdict(self)

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.measure.spread import Spread
 from benchmarks.measure.step_split import PARTS
-from results.tables.cells import table_of
+from results.forms.cells import table_of
 
 Row = dict[str, Any]
 

@@ -69,7 +69,7 @@ def _by_tap(weight: Tensor) -> Tensor:
 
 
 def _places(x: Tensor, dilation: int) -> tuple[list[Any], list[Any]]:
-    """Of each tap, the part of the map that it adds to, and the part that it sees; empty where that lies outside."""
+    """The parts of the map that the taps add to, and those that they see, empty where they lie outside."""
     offsets = [dilation * step for step in (-1, 0, 1)]
     rows, columns = ([_moved(side, by) for by in offsets] for side in x.shape[-2:])
     pairs = [(row, column) for row in rows for column in columns]
