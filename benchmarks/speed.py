@@ -33,7 +33,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("what", nargs="?", choices=(STEP, DATA, EVAL, START), default=STEP, help="default: step")
     parser.add_argument("--methods", help="of step and data: comma-separated recipes (default: source-only,dacs,mrm)")
     parser.add_argument("--networks", help="comma-separated (default: the protocol's)")
-    parser.add_argument("--precision", default="fp32", help="of step: of fp32, bf16, fp16 (default: fp32)")
+    parser.add_argument("--precision", default="fp32", help="of step: of fp32, tf32, bf16, fp16 (default: fp32)")
     parser.add_argument("--crop", help="width and height of training crops, as 512x512 (default: the method's)")
     parser.add_argument("--batch", type=int, help="images of each domain in a step (default: the protocol's)")
     parser.add_argument("--protocol", type=expanduser, help="default: streets; of data and eval gta-cityscapes")

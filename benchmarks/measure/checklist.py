@@ -104,7 +104,7 @@ class Checklist:
         return [asdict(outcome) for outcome in self.outcomes]
 
     def _add(self, check: str, status: str, value: str, goal: str, reason: str, started: float) -> None:
-        outcome = Outcome(check, status, value, goal, reason, time.monotonic() - started)
+        outcome = Outcome(check, status, value, goal if self._goals else "", reason, time.monotonic() - started)
         self.outcomes.append(outcome)
         self._told(outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.data.from_config import data_root, training_set
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.device import pick_device
+from benchmarks.engine.tf32 import TF32, check_tf32, tf32
 from benchmarks.engine.trainer import Trainer
 from benchmarks.measure.kernel_calls import count_step
 from benchmarks.measure.on_gpu import kernels, waits
@@ -44,6 +46,10 @@ class Measured:
     split: list[dict[str, float]] = field(default_factory=list)
     floor: list[float] = field(default_factory=list)
     of_gpu: Row = field(default_factory=dict)
+
+    def products(self) -> AbstractContextManager[None]:
+        """Let products be TF32 within where the config asks for it."""
+        return tf32(self.cfg.SOLVER.PRECISION == TF32)
 
     def row(self) -> Row:
         """All of it, as JSON has it.
@@ -82,15 +88,20 @@ def measure(configs: Sequence[CfgNode], rounds: int, real: bool = False, counted
     device = pick_device(configs[0])
     found = [Measured(cfg, _trainer(cfg, device, real)) for cfg in configs]
     with EventStorage(0), Progress(f"measuring on {device.type}", WARM + rounds, "rounds", stderr=True) as progress:
-        floors = [Floor(each.trainer) for each in found]
+        floors = []
+        for each in found:
+            with each.products():
+                floors.append(Floor(each.trainer))
         for number in range(-WARM, rounds):
             for each, floor in zip(found, floors, strict=True):
                 progress.tell(each.cfg.METHOD, force=number == -WARM and each is found[0])
-                _round(each, floor, number)
+                with each.products():
+                    _round(each, floor, number)
             progress.advance()
         if device.type == "cuda":
             for each in found:
-                each.of_gpu = of_gpu(each)
+                with each.products():
+                    each.of_gpu = of_gpu(each)
     rows = [each.row() for each in found]
     if counted:
         del found, floors
@@ -136,6 +147,7 @@ def _round(each: Measured, floor: Floor, number: int) -> None:
 
 
 def _trainer(cfg: CfgNode, device: torch.device, real: bool) -> Trainer:
+    check_tf32(cfg, device)
     if not real:
         return random_trainer(cfg, device)
     train = training_set(cfg, parse(cfg.METHOD), data_root(cfg))
