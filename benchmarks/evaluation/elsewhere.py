@@ -46,7 +46,7 @@ def score_elsewhere(
         conditions = {
             condition: _of_condition(evaluated, np.array(each.conditions) == condition, scoring)
             for condition in dict.fromkeys(each.conditions)
-            if condition
+            if len(set(each.conditions)) > 1  # of one alone it is that of the set
         }
         result = {model: scored.scores.as_json() for model, scored in evaluated.items()}
         found[each.name] = about | {"result": result} | ({"conditions": conditions} if conditions else {})

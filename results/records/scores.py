@@ -13,6 +13,7 @@ HEADLINE = "mIoU"  # the metric that runs are compared by
 CLASS_IOU = "IoU"
 LOWER_IS_BETTER = frozenset({"ECE"})
 STUDENT, TEACHER = "student", "teacher"
+AT = "@"  # before the name of a further set: mIoU@acdc
 
 Means = dict[str, dict[int, "float | None"]]
 """By metric and size of the class set, which a metric has one value of; None for what could not be measured."""
@@ -128,11 +129,11 @@ def with_means_elsewhere(scores: Scores, also: Mapping[str, Elsewhere], model: s
     for name, each in also.items():
         for part, result in {name: each.result, **{f"{name}-{key}": of for key, of in each.conditions.items()}}.items():
             if means := result.of(model).means.get(HEADLINE):
-                found[f"{HEADLINE}@{part}"] = means
-    sets = sorted(name for name in also if f"{HEADLINE}@{name}" in found)
+                found[f"{HEADLINE}{AT}{part}"] = means
+    sets = sorted(name for name in also if f"{HEADLINE}{AT}{name}" in found)
     if len(sets) > 1:
-        each_set = [found[f"{HEADLINE}@{name}"] for name in sets]
-        found[f"{HEADLINE}@{'+'.join(sets)}"] = {
+        each_set = [found[f"{HEADLINE}{AT}{name}"] for name in sets]
+        found[f"{HEADLINE}{AT}{'+'.join(sets)}"] = {
             size: mean([means.get(size) for means in each_set]) for size in each_set[0]
         }
     return replace(scores, means=scores.means | found) if found else scores

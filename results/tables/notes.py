@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from results.files.text import one_line
+from results.records.columns import ScoreKey
 from results.records.images import MadeOf
 from results.records.record import FINISHED
-from results.records.scores import STUDENT
+from results.records.scores import AT, HEADLINE, STUDENT
 from results.tables.beside_published import Beside, not_as_published
 from results.tables.class_means import said
 from results.tables.scores_by_seed import LAST, RULES
@@ -23,6 +24,8 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
     notes = [f"In percent, of the {model} {RULES[rule]}; ± is the sample deviation over seeds."]
     if baseline:
         notes.append(f"{on_differences(baseline)}.")
+    if elsewhere := on_further_sets(runs.columns):
+        notes.append(f"{elsewhere}.")
     for protocol, group in runs.groupby("protocol", sort=False):
         if counted := said(group):
             notes.append(f"{protocol}: {counted}.")
@@ -45,6 +48,16 @@ def on_differences(baseline: str) -> str:
     return (
         f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
         "them; 95% (images, seeds), where all runs left counts of their images, a bootstrap of both"
+    )
+
+
+def on_further_sets(columns: Iterable[object]) -> str:
+    """What columns such as ``mIoU@acdc`` are of; "" where there are none."""
+    if not any(isinstance(key, ScoreKey) and AT in key.metric for key in columns):
+        return ""
+    return (
+        f"{HEADLINE}{AT} is of further test sets, over the classes that their labels have, with images scaled to the "
+        "short side of the protocol's test size"
     )
 
 

@@ -28,6 +28,7 @@ from methods.networks import Encoder, Segmentor
 from results.records.record import Record, read_record
 from results.records.scores import Scores
 from results.tables.frame import from_folders
+from results.tables.methods_table import methods_table
 
 ALL, CPU = Scoring(CITYSCAPES, (19, 16)), torch.device("cpu")
 
@@ -182,6 +183,8 @@ def test_tables_have_a_column_for_each_set_its_conditions_and_the_mean_of_sets(t
     assert first == {"miou@acdc_19": 40, "miou@acdc+bdd100k_19": 35, "miou@acdc-fog_19": 50, "miou@bdd100k_19": 30}
     assert [value == value and value for value in values["miou@bdd100k_19"]] == [30, 20, False]
     assert list(frame["miou"]) == [60, 60, 60]
+    assert "images scaled to the short side" in methods_table(frame.iloc[:1]).notes
+    assert "images scaled to the short side" not in methods_table(from_folders([tmp_path / "three"])).notes
 
 
 def test_a_record_keeps_what_it_says_of_further_sets(tmp_path: Path) -> None:
