@@ -196,9 +196,9 @@ def declared() -> _Section:
     cfg.SOLVER.PRECISION = choice("fp32", "tf32", "bf16", "fp16")
     cfg.SOLVER.ACTIVATION_CHECKPOINTING = False  # recompute the encoder's activations: less memory, same numbers
     cfg.SOLVER.DETERMINISTIC = False  # GPU kernels that sum in one order: slower, and resumed bit for bit
-    # On a GPU, passes of networks are launched as CUDA graphs where they can be captured: faster, more memory, same
-    # numbers; log.txt says what was captured, or why nothing is.
-    cfg.SOLVER.GRAPHS = True
+    # Whether a GPU's passes of networks are launched as CUDA graphs where they can be captured: fewer launches, more
+    # memory, same numbers; log.txt says what was captured, or why nothing is. Off until a GPU has seen it.
+    cfg.SOLVER.GRAPHS = False
 
     # How the student is scored.
     cfg.TEST = _Section()

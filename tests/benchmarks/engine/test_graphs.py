@@ -224,14 +224,15 @@ def test_where_there_are_no_graphs(
 ) -> None:
     caplog.set_level("INFO")
     gpu, encoder = torch.device("cuda"), Scaling()
+    on = {"SOLVER.GRAPHS": True}
     for cfg, device in (
-        (small_config("dacs"), torch.device("cpu")),
-        (small_config("dacs", overrides={"SOLVER.GRAPHS": False}), gpu),
-        (small_config("dacs", overrides={"SOLVER.ACTIVATION_CHECKPOINTING": True}), gpu),
+        (small_config("dacs", overrides=on), torch.device("cpu")),
+        (small_config("dacs"), gpu),
+        (small_config("dacs", overrides=on | {"SOLVER.ACTIVATION_CHECKPOINTING": True}), gpu),
     ):
         step_graphs(cfg, device, [encoder])
     monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
-    step_graphs(small_config("dacs"), gpu, [encoder])
+    step_graphs(small_config("dacs", overrides=on), gpu, [encoder])
     assert "forward" not in vars(encoder)
     assert [entry.getMessage() for entry in caplog.records] == [
         "no CUDA graphs: SOLVER.ACTIVATION_CHECKPOINTING computes passes again within the backward pass",
