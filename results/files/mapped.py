@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -28,10 +27,17 @@ def mapped(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
         items: likewise.
     """
     cores = min(len(os.sched_getaffinity(0)), _MOST)
-    if len(items) < MANY or cores < 2 or multiprocessing.current_process().daemon:
+    if len(items) < MANY or cores < 2:
+        return map(function, items)
+    import ctypes  # here: a command that reads few files does not wait for them
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    if multiprocessing.current_process().daemon:
         return map(function, items)
     # By fork nothing has to be imported again; they read files, and need no thread or lock of this process.
-    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
+    given = os.getpid(), ctypes.CDLL(None).prctl
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _begin, given)
     try:
         return _taken(pool, pool.map(function, items, chunksize=_AT_ONCE), function, items)
     except OSError:  # no process can be started
@@ -41,6 +47,8 @@ def mapped(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
 def _taken(
     pool: ProcessPoolExecutor, found: Iterator[_R], function: Callable[[_T], _R], items: Sequence[_T]
 ) -> Iterator[_R]:
+    from concurrent.futures.process import BrokenProcessPool
+
     done = 0
     try:
         for each in found:
@@ -52,9 +60,9 @@ def _taken(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(parent: int) -> None:
+def _begin(parent: int, prctl: Any) -> None:
     """Leave interrupts to the process that started this one, and end with it: it would wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+    prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
