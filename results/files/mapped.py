@@ -20,13 +20,13 @@ _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux
 
 
 def mapped(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
-    """What ``function`` gives of each item, in their order; of MANY begun at once, in a process for each core.
+    """What ``function`` gives of each item, in their order; on Linux of MANY begun at once, in a process for each core.
 
     Args:
         function: of a module; it raises nothing, and what it gives can be pickled.
         items: likewise.
     """
-    cores = min(len(os.sched_getaffinity(0)), _MOST)
+    cores = min(len(os.sched_getaffinity(0)), _MOST) if hasattr(os, "sched_getaffinity") else 1
     if len(items) < MANY or cores < 2:
         return map(function, items)
     import ctypes  # here: a command that reads few files does not wait for them

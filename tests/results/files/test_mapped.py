@@ -47,6 +47,12 @@ def test_many_are_looked_at_elsewhere_and_come_in_their_order() -> None:
 
 
 @pytest.mark.usefixtures("several")
+def test_other_systems_than_linux_have_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert {process for _, process in mapped(where, range(9))} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("several")
 def test_what_a_killed_process_leaves_is_looked_at_here() -> None:
     found = list(mapped(where_until_killed, range(9)))
     assert [item for item, _ in found] == [*range(9)] and found[-1][1] == os.getpid()
