@@ -199,6 +199,8 @@ def declared() -> _Section:
     # Whether a GPU's passes of networks are launched as CUDA graphs where they can be captured: fewer launches, more
     # memory, same numbers; log.txt says what was captured, or why nothing is. Off until a GPU has seen it.
     cfg.SOLVER.GRAPHS = False
+    # Whether torch.compile fuses the encoder's repeated parts: slower to begin, faster steps, other rounding.
+    cfg.SOLVER.COMPILE = False
 
     # How the student is scored.
     cfg.TEST = _Section()

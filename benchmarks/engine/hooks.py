@@ -19,6 +19,7 @@ from benchmarks.config.sliding_window import sliding
 from benchmarks.data.further_sets import FurtherSet
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
+from benchmarks.engine.compiled import CompileCost
 from benchmarks.engine.event_files import EventFiles
 from benchmarks.engine.run_log import LogHook, evaluation_line
 from benchmarks.engine.step_pictures import StepPictures, is_drawn
@@ -332,6 +333,7 @@ def run_hooks(
     metrics = MetricsHook(folder, cfg, name)
     return [
         *pictures,
+        *([CompileCost()] if cfg.SOLVER.COMPILE else []),
         WatchedHook(),  # before the rates are those of the next step
         LogHook(),
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),

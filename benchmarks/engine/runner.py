@@ -25,6 +25,7 @@ from benchmarks.data.loader_workers import loader_workers, own_cores
 from benchmarks.engine.bf16 import emulated_bf16
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.checkpoint import checkpointer, remove_superseded, resume
+from benchmarks.engine.compiled import check_compile
 from benchmarks.engine.determinism import deterministic
 from benchmarks.engine.device import pick_device
 from benchmarks.engine.distributed import broadcast_parameters, check_ranks, from_rank_0
@@ -158,6 +159,7 @@ def _run(
     cfg = run.cfg
     device = pick_device(cfg)
     check_tf32(cfg, device)
+    check_compile(cfg, device)
     if cfg.SOLVER.PRECISION == "bf16" and device.type == "cpu" and emulated_bf16():
         _LOGGER.warning(
             "SOLVER.PRECISION is bf16, and this processor has no bf16 instructions: a step takes 30 to 100 times as "

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import TrainerBase
 
 from benchmarks.config.keys import from_node
+from benchmarks.engine.compiled import compile_parts
 from benchmarks.engine.distributed import average_gradients
 from benchmarks.engine.graphs import step_graphs
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
@@ -82,7 +83,10 @@ class Trainer(TrainerBase):
         self._groups = group_by_view(terms)
         self._unread: list[tuple[int, Losses]] = []
         self.max_iter, self._log_period = cfg.SOLVER.ITERS, cfg.LOG.PERIOD
-        self.graphs = step_graphs(cfg, device, [student, self.terms, *([teacher] if teacher is not None else [])])
+        learners = [student, self.terms, *([teacher] if teacher is not None else [])]
+        if cfg.SOLVER.COMPILE:
+            compile_parts(learners)
+        self.graphs = step_graphs(cfg, device, learners)
         self.group_names = [name for name, _ in parameter_groups(cfg, student, terms)]
 
     def before_train(self) -> None:

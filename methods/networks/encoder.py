@@ -77,6 +77,10 @@ class Encoder(nn.Module):
         """Return its parameters by depth, the first layer first, for rates that fall with it; [] if nobody said."""
         return []
 
+    def repeated_parts(self) -> Iterable[nn.Module]:
+        """The parts worth compiling (SOLVER.COMPILE): modules of few kinds, each of which makes tensors of tensors."""
+        return self.residual_blocks()
+
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict with every published spelling of this encoder's parameters turned into its own names.
 

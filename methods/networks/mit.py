@@ -91,6 +91,11 @@ class MixTransformer(Encoder):
     def residual_blocks(self) -> Iterable[nn.Module]:
         return (module for module in self.mit.modules() if isinstance(module, SegformerLayer))
 
+    def repeated_parts(self) -> Iterable[nn.Module]:
+        """The parts without drop path: each block has another rate of that, and would be compiled by itself."""
+        for block in self.residual_blocks():
+            yield from (block.get_submodule("attention"), block.get_submodule("mlp"))
+
     def rename_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename weights from the names of SegFormer's authors or of either layout of transformers to ours."""
         own = {f"mit.{name}" for name, _ in self.mit.named_parameters()}

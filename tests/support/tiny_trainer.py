@@ -32,6 +32,17 @@ TINY: dict[str, Any] = {
 }
 
 
+class Block(nn.Module):
+    """Channels of each place, mixed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.gelu(self.linear(self.norm(x)))
+
+
 class TinyEncoder(Encoder):
     """Two stages with batch norm, layer norm, a linear layer and drop path."""
 
@@ -41,7 +52,7 @@ class TinyEncoder(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.BatchNorm2d(4), nn.ReLU())
-        self.block = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU())
+        self.block = Block()
         self.down = nn.Sequential(nn.Conv2d(4, 8, 2, stride=2), nn.BatchNorm2d(8), nn.ReLU())
 
     def extract(self, x: Tensor) -> list[Tensor]:
