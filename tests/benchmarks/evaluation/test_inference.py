@@ -20,9 +20,9 @@ MakeConfig = Callable[..., CfgNode]
 
 
 @pytest.fixture(scope="module")
-def lite() -> Segmentor:
+def tiny() -> Segmentor:
     torch.manual_seed(0)
-    return build_segmentor("daformer-lite0", 19, "none").eval()
+    return build_segmentor("daformer-tiny", 19, "none").eval()
 
 
 def images(height: int, width: int) -> torch.Tensor:
@@ -63,35 +63,35 @@ def test_every_pixel_is_in_a_window() -> None:
         assert count.min() >= 1 and len(set(windows)) == len(windows)
 
 
-def test_logits_are_the_mean_of_the_windows(lite: Segmentor) -> None:
+def test_logits_are_the_mean_of_the_windows(tiny: Segmentor) -> None:
     shown = images(64, 128)
     total, count = np.zeros((2, 19, 64, 128)), np.zeros((64, 128))
     for left in (0, 32, 64):
         with torch.no_grad():
-            logits = F.interpolate(lite.decoder(lite.encoder(shown[..., left : left + 64])), (64, 64), mode="bilinear")
+            logits = F.interpolate(tiny.decoder(tiny.encoder(shown[..., left : left + 64])), (64, 64), mode="bilinear")
         total[..., left : left + 64] += logits.numpy()
         count[:, left : left + 64] += 1
-    logits = predict_logits(lite, shown, (64, 128), SlidingWindow((64, 64), (32, 32)))
+    logits = predict_logits(tiny, shown, (64, 128), SlidingWindow((64, 64), (32, 32)))
     np.testing.assert_allclose(logits.numpy(), total / count, atol=1e-5)
-    larger = predict_logits(lite, shown, (128, 256), SlidingWindow((64, 64), (32, 32)))
+    larger = predict_logits(tiny, shown, (128, 256), SlidingWindow((64, 64), (32, 32)))
     expected = F.interpolate(torch.from_numpy(total / count), (128, 256), mode="bilinear")
     np.testing.assert_allclose(larger.numpy(), expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [(96, 64), (500, 500)])
-def test_one_window_is_the_whole_image(lite: Segmentor, window: tuple[int, int]) -> None:
+def test_one_window_is_the_whole_image(tiny: Segmentor, window: tuple[int, int]) -> None:
     shown = images(64, 96)
-    whole = predict_logits(lite, shown, (64, 96), None)
-    assert torch.equal(predict_logits(lite, shown, (64, 96), SlidingWindow(window, (32, 32))), whole)
+    whole = predict_logits(tiny, shown, (64, 96), None)
+    assert torch.equal(predict_logits(tiny, shown, (64, 96), SlidingWindow(window, (32, 32))), whole)
     assert not whole.requires_grad and whole.dtype == torch.float32
 
 
-def test_the_whole_image_is_brought_to_its_own_size_first(lite: Segmentor) -> None:
+def test_the_whole_image_is_brought_to_its_own_size_first(tiny: Segmentor) -> None:
     shown = images(64, 64)
     with torch.no_grad():
-        at_image = F.interpolate(lite.decoder(lite.encoder(shown)), (64, 64), mode="bilinear")
+        at_image = F.interpolate(tiny.decoder(tiny.encoder(shown)), (64, 64), mode="bilinear")
     expected = F.interpolate(at_image, (130, 150), mode="bilinear")
-    torch.testing.assert_close(predict_logits(lite, shown, (130, 150), None), expected)
+    torch.testing.assert_close(predict_logits(tiny, shown, (130, 150), None), expected)
 
 
 def test_keys_say_width_first_and_half_a_window_is_the_stride(small_config: MakeConfig) -> None:
@@ -122,16 +122,16 @@ def shown(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("window", "stride"), [((64, 64), (32, 32)), ((96, 64), (80, 24)), ((500, 72), (9, 72))])
 def test_classes_by_windows_are_those_of_all_logits_and_no_more_than_a_row_is_held(
-    lite: Segmentor, monkeypatch: pytest.MonkeyPatch, window: tuple[int, int], stride: tuple[int, int]
+    tiny: Segmentor, monkeypatch: pytest.MonkeyPatch, window: tuple[int, int], stride: tuple[int, int]
 ) -> None:
     image, windows, cpu = shown(136, 104), SlidingWindow(window, stride), torch.device("cpu")
-    logits = predict_image(lite, image, (136, 104), cpu, windows)
+    logits = predict_image(tiny, image, (136, 104), cpu, windows)
     expected = logits.argmax(0)
     assert len(expected.unique()) > 1
     held = []
     argmax = inference._argmax
     monkeypatch.setattr(inference, "_argmax", lambda part: held.append(part.shape[1]) or argmax(part))
-    found = predict_classes(lite, image, (136, 104), cpu, windows)
+    found = predict_classes(tiny, image, (136, 104), cpu, windows)
     assert found.dtype == torch.uint8 and torch.equal(found.long(), expected)
     assert sum(held) == 136 and max(held) <= window[1]
 
