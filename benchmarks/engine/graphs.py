@@ -53,6 +53,11 @@ class Graphs:
         self._cast_back: dict[nn.Parameter, Tensor] = {}
         self._captured, self._seconds = 0, 0.0
 
+    @property
+    def captured(self) -> int:
+        """The number of passes that were captured so far."""
+        return self._captured
+
     @contextmanager
     def step(self) -> Iterator[None]:
         """Replay what is captured within, and capture what is not yet."""

@@ -20,8 +20,10 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import data_root
 from benchmarks.engine.checkpoint import FINAL
 from benchmarks.engine.checkpoint_file import read_checkpoint
+from benchmarks.engine.determinism import deterministic
 from benchmarks.engine.runner import RunWatcher, run_one
-from benchmarks.engine.trainer import Diverged
+from benchmarks.engine.tf32 import TF32, tf32
+from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.measure.checklist import Checklist, Found
 from benchmarks.measure.child_run import started
 from benchmarks.measure.starting import FEW
@@ -30,6 +32,7 @@ from methods.framework.recipes import PARTS
 from results.records.record import FINISHED
 
 STEPS = 3
+REPLAYED_STEPS = 5  # passes are recorded in the second and replayed from then on
 KILLED_AFTER = 5  # steps, of a run of 6 that is saved every 2: it goes on from 4
 
 SMALL = {
@@ -65,12 +68,37 @@ def three_steps(names: Sequence[str], network: str, values: dict[str, Any], devi
     return Found(f"{len(names) - len(faults)} of {len(names)}", "; ".join(faults))
 
 
-def _steps(cfg: CfgNode, device: torch.device) -> None:
+def with_graphs(names: Sequence[str], network: str, values: dict[str, Any], device: torch.device) -> Found:
+    """Whether steps of each recipe give the same weights with CUDA graphs as without, bit for bit."""
+    faults, captured = [], 0
+    for name in names:
+        try:
+            states = []
+            for graphs in (False, True):
+                cfg = RunSpec("streets", name, network, 0, values | {"SOLVER.GRAPHS": graphs}).resolve()
+                with deterministic(True), tf32(cfg.SOLVER.PRECISION == TF32):
+                    trainer = _steps(cfg, device, REPLAYED_STEPS)
+                captured += trainer.graphs.captured
+                states.append({**trainer.student.state_dict(), **trainer.terms.state_dict()})
+        except Exception as error:  # the others are still looked at
+            faults.append(f"{name}: {type(error).__name__} {str(error).strip().splitlines()[:1]}")
+            continue
+        plain, replayed = states
+        unequal = [key for key, value in plain.items() if not torch.equal(value, replayed[key])]
+        if unequal:
+            faults.append(f"{name}: {len(unequal)} of {len(plain)} tensors differ, the first {unequal[0]}")
+    if device.type == "cuda" and not captured:
+        faults.append("nothing was captured; the log has the reason")
+    return Found(f"{len(names) - len(faults)} of {len(names)}, {captured} passes captured", "; ".join(faults))
+
+
+def _steps(cfg: CfgNode, device: torch.device, steps: int = STEPS) -> Trainer:
     trainer = random_trainer(cfg, device)
     with EventStorage(0):
-        for trainer.iter in range(STEPS):
+        for trainer.iter in range(steps):
             trainer.run_step()
     trainer.check_losses()
+    return trainer
 
 
 class KilledRun:
@@ -159,6 +187,12 @@ def check_correctness(checks: Checklist, device: torch.device, precisions: Seque
                 partial(three_steps, names, NETWORK, own, device),
                 "finite losses",
                 needs=5,
+            )
+            checks.make(
+                f"{REPLAYED_STEPS} steps with CUDA graphs beside those without, {precision}",
+                partial(with_graphs, names, NETWORK, own, device),
+                "equal bit for bit",
+                needs=10,
             )
         for precision, run in runs.items():
             checks.make(

@@ -46,7 +46,7 @@ class Plan:
     full: bool = True
 
 
-ON_GPU = Plan("cuda", RESNET, MIT, {}, 5, 8, 25)
+ON_GPU = Plan("cuda", RESNET, MIT, {"SOLVER.GRAPHS": True}, 5, 8, 25)
 _SMALL = {
     "INPUT.CROP": (64, 64),
     "INPUT.SOURCE_RESIZE": (128, 72),
@@ -60,10 +60,11 @@ _SMALL = {
 IN_SMALL = Plan("cpu", "daformer-tiny", "daformer-tiny", _SMALL, 1, 2, 1, (128, 72), (128, 64), full=False)
 
 
-def config(plan: Plan, method: str, network: str, precision: str) -> CfgNode:
-    """A method at the published sizes, or the plan's; the losses of its steps are not looked at."""
+def config(plan: Plan, method: str, network: str, precision: str, **more: Any) -> CfgNode:
+    """A method at the published sizes, or the plan's, with ``more`` SOLVER keys; losses are not looked at."""
+    solver = {f"SOLVER.{key}": value for key, value in more.items()}
     values = {"WEIGHTS": "none", "DEVICE": plan.device, "SOLVER.PRECISION": precision, "LOG.PERIOD": 10**9}
-    return RunSpec("gta-cityscapes", method, network, 0, values | plan.values).resolve()
+    return RunSpec("gta-cityscapes", method, network, 0, values | plan.values | solver).resolve()
 
 
 class Steps:
@@ -77,9 +78,11 @@ class Steps:
         self.plan = plan
         self.rows: dict[str, dict[str, Any]] = {}
 
-    def measured(self, group: str, network: str, methods: Sequence[str], most: float, precision: str) -> Found:
+    def measured(
+        self, group: str, network: str, methods: Sequence[str], most: float, precision: str, **more: Any
+    ) -> Found:
         """Measure the methods side by side; the first one's step should take at most so many seconds."""
-        configs = [config(self.plan, method, network, precision) for method in methods]
+        configs = [config(self.plan, method, network, precision, **more) for method in methods]
         rows = measure(configs, self.plan.rounds, counted=False)
         self.rows |= {f"{group}: {row['method']}": row for row in rows}
         seconds = [row["seconds"]["median"] for row in rows]
@@ -142,13 +145,17 @@ def make_all(plan: Plan, checks: Checklist) -> Steps:
     steps = Steps(plan)
     low, high = ("bf16", "tf32") if plan.full else ("fp32", "fp32")
     r, b, large = f"{plan.resnet} {low}", f"{plan.mit} {low}", f"{plan.mit} {low}, two resolutions"
-    first = f"{plan.resnet} {high} beside it"
+    first, plain = f"{plan.resnet} {high} beside it", f"{plan.resnet} {low}, without graphs"
 
     def step(group: str, network: str, methods: Sequence[str], most: float, needs: float) -> None:
-        precision = high if group == first else low
+        precision, more = high if group == first else low, {"GRAPHS": False} if group == plain else {}
         goal = f"at most {most:g} s" if most < math.inf else ""
-        checks.make(f"{group}: {methods[0]}, s/step", lambda: steps.measured(group, network, methods, most, precision),
-                    goal, needs if plan.full else 1)
+        checks.make(
+            f"{group}: {methods[0]}, s/step",
+            lambda: steps.measured(group, network, methods, most, precision, **more),
+            goal,
+            needs if plan.full else 1,
+        )
 
     def of(names: Sequence[str], what: str, call: Callable[[], Found], goal: str, gpu: bool = False) -> None:
         if gpu and plan.device != "cuda":
@@ -160,6 +167,7 @@ def make_all(plan: Plan, checks: Checklist) -> Steps:
 
     step(r, plan.resnet, ("dacs", "dacs+mrm"), 0.060, 40)
     host, latent = f"{r}: dacs", f"{r}: dacs+mrm"
+    step(plain, plan.resnet, ("dacs",), math.inf, 20)
     of([host], f"{host}, GPU works", lambda: steps.busy(host), "at least 85%", gpu=True)
     of([host, latent], f"{latent}, of dacs' step", lambda: steps.ratio(latent, host, most=1.10), "at most x1.10")
     step(first, plan.resnet, ("dacs",), math.inf, 20)

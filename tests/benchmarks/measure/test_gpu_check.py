@@ -79,6 +79,23 @@ def test_a_loss_that_is_not_finite_is_told_with_its_recipe(monkeypatch: pytest.M
     assert found.value == "1 of 2" and found.fault.startswith("dacs: loss_supervised is nan at iteration 0")
 
 
+def test_steps_with_graphs_are_held_to_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
+    given = ["source-only", "dacs"], NETWORK, values, torch.device("cpu")
+    assert correctness.with_graphs(*given) == Found("2 of 2, 0 passes captured")
+    right = correctness.random_trainer
+
+    def drifting(cfg: CfgNode, device: torch.device) -> Trainer:
+        made = right(cfg, device)
+        if cfg.SOLVER.GRAPHS and cfg.METHOD == "dacs":
+            made.student.decoder.classifier.weight.data[0, 0] += 1e-7
+        return made
+
+    monkeypatch.setattr(correctness, "random_trainer", drifting)
+    found = correctness.with_graphs(*given)
+    assert found.value.startswith("1 of 2") and found.fault.startswith("dacs: ") and "tensors differ" in found.fault
+
+
 def test_ratios_and_shares_by_hand() -> None:
     steps = goals.Steps(goals.IN_SMALL)
     steps.rows = {
@@ -116,4 +133,4 @@ def test_in_small_all_is_checked(
     assert {name for name, status in found.items() if status == NOT_MEASURED} == {
         name for name in found if "GPU" in name or "host outside" in name
     }
-    assert len(content["steps"]) == 5 and all(name in ended.out for name in found)
+    assert len(content["steps"]) == 6 and all(name in ended.out for name in found)
