@@ -124,7 +124,7 @@ def test_in_small_all_is_checked(
     """Two cold processes beside it."""
     file = tmp_path / "found.json"
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    ended = call(gpu_check, ["--device", "cpu", "--out", str(file)], monkeypatch, capfd)
+    ended = call(gpu_check, ["--device", "cpu", "--minutes", "30", "--out", str(file)], monkeypatch, capfd)
     assert ended.code == 0, ended
     content = json.loads(file.read_text())
     found = {check["check"]: check["status"] for check in content["checks"]}
