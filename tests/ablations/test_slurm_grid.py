@@ -24,15 +24,15 @@ from results.tables.frame import collect
 from slurm.local_cluster.cluster import LocalCluster
 
 GRID = """\
-title: Three ratios, and none
+title: Four ratios, and none
 axes:
   - name: ratio
     values:
       none: {METHOD: "{host}"}
 """
-RATIOS = [round(0.1 * k, 1) for k in range(1, 4)]
+RATIOS = [round(0.1 * k, 1) for k in range(1, 5)]
 RUNS = 1 + len(RATIOS)
-PAIRS = pairs(SMALL | {"SOLVER.ITERS": 8, "TEST.PERIOD": 8, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0})
+PAIRS = pairs(SMALL | {"SOLVER.ITERS": 20, "TEST.PERIOD": 20, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0})
 PROFILE = "partition: main\ngpus: 1\ncpus: 1\ntime: 30\nsignal_seconds: 45\narray_parallelism: 4\n"
 
 
@@ -128,10 +128,10 @@ def test_a_grid_survives_the_cluster(place: Place, slurm_environment: LocalClust
     cluster.run("scontrol", "update", "PartitionName=main", "State=UP")
     # Over its time limit: of its minute 45 seconds are for the warning, which SLURM looks at every 30.
     late, late_process = held_run(lambda: submitted_runs(place.output).keys() - {failing})
+    killed, killed_process = held_run(lambda: submitted_runs(place.output).keys() - {failing, late})
     job = submitted_runs(place.output)[late].job
     cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
     cluster.restart_controller()
-    killed, killed_process = held_run(lambda: submitted_runs(place.output).keys() - {failing, late})
     command = place.start("command", place.slurm())
     wait_for(lambda: "waiting; Ctrl-C" in place.said("command"), "the command that waits")
     cluster.run("scontrol", "release", failing_job)

@@ -18,6 +18,7 @@ from benchmarks.config.run import Run
 from benchmarks.engine.distributed import broadcast_parameters
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
+from benchmarks.evaluation.evaluator import SegmentationEvaluator
 from benchmarks.launch.workers import WorkerJob, make_shared_run
 from methods.base.batch_share import Share
 from methods.networks import Encoder, NetworkSpec, mit, register_network
@@ -44,12 +45,14 @@ class Seen(NamedTuple):
         gradients: by parameter, of the first step, of rank 0.
         trained: digests of student, teacher and terms after each step, of each process.
         images: digests of the source images of each step, of each process.
+        scored: indices of the validation images that each process scored, of each evaluation one after the other.
     """
 
     losses: list[dict[str, float]]
     gradients: dict[str, torch.Tensor]
     trained: list[list[str]]
     images: list[list[list[str]]]
+    scored: list[list[int]]
 
 
 def digest(*tensors: torch.Tensor) -> str:
@@ -67,8 +70,8 @@ def make_and_see(jobs: list[tuple[CfgNode, Path]], rank: Rank | None = None) -> 
 
 
 def _make(cfg: CfgNode, folder: Path) -> Seen:
-    seen = Seen([], {}, [], [])
-    trained, images = list[str](), list[list[str]]()
+    seen = Seen([], {}, [], [], [])
+    trained, images, scored = list[str](), list[list[str]](), list[int]()
     update, make_step = Trainer.update, Trainer.training_step
 
     def step(trainer: Trainer, *given: Any) -> Any:
@@ -92,13 +95,21 @@ def _make(cfg: CfgNode, folder: Path) -> Seen:
         images.append([digest(image) for image in batch["source"]["images"]])
         return make_step(trainer, batch)
 
+    process = SegmentationEvaluator.process
+
+    def score(evaluator: SegmentationEvaluator, inputs: Any, outputs: Any) -> None:
+        scored.extend(item["index"] for item in inputs)
+        process(evaluator, inputs, outputs)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SegmentationEvaluator, "process", score)
         patch.setattr(Trainer, "update", step)
         patch.setattr(Trainer, "training_step", keep)
         record = run_one(Run.at(folder, cfg), RunWatcher()).content
     assert record["status"] == "finished", record["reason"]
     seen.trained.extend(comm.all_gather(trained))
     seen.images.extend(comm.all_gather(images))
+    seen.scored.extend(comm.all_gather(scored))
     return seen
 
 

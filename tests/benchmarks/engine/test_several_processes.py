@@ -6,7 +6,6 @@ import atexit
 import copy
 import functools
 import json
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -144,9 +143,11 @@ def test_checkpoint_and_record_are_those_of_one_process(name: str, ranks: int) -
         assert [point.keys() for point in curve] == [point.keys() for point in curve_before]
         for point, point_before in zip(curve, curve_before, strict=True):
             assert point == pytest.approx(point_before, rel=1e-3)
-    logs = [(together / name / log).read_text() for log in ("log.txt", *(f"log-rank{k}.txt" for k in range(1, ranks)))]
-    scored = [int(re.findall(r"inference on (\d+) batches", log)[0]) for log in logs]
-    assert sum(scored) == SMALL["DATA.STREETS.VAL_IMAGES"] and max(scored) == 1  # each image once
+    (alone_scored,), scored = made(1)[1][name].scored, made(ranks)[1][name].scored
+    images = range(SMALL["DATA.STREETS.VAL_IMAGES"])
+    assert {*alone_scored} == {*images} and len(alone_scored) % len(images) == 0
+    for rank, indices in enumerate(scored):  # each image once, by one of them
+        assert indices == [index for index in alone_scored if index % ranks == rank]
     lines = [json.loads(line) for line in (together / name / "metrics.json").read_text().splitlines()]
     lines_before = [json.loads(line) for line in (alone / name / "metrics.json").read_text().splitlines()]
     assert len(lines) == len(lines_before)
