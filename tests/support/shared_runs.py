@@ -21,7 +21,7 @@ from benchmarks.engine.trainer import Trainer
 from benchmarks.evaluation.evaluator import SegmentationEvaluator
 from benchmarks.launch.workers import WorkerJob, make_shared_run
 from methods.base.batch_share import Share
-from methods.networks import Encoder, NetworkSpec, mit, register_network
+from methods.networks import Encoder, NetworkSpec, register_network
 from methods.networks.decoders import DAFormerDecoder
 from methods.networks.sync_norm import synchronize_norms
 from slurm.processes.ranks import Rank, joined
@@ -31,10 +31,15 @@ def _small_decoder(encoder: Encoder, num_classes: int) -> DAFormerDecoder:
     return DAFormerDecoder(encoder.channels, num_classes, width=16)
 
 
-# A Mix Transformer of a block a stage; processes that import this module know it.
-SMALL_MIT = "daformer-mit-small"
-mit._WIDTHS["small"], mit._DEPTHS["small"] = (16, 32, 40, 64), (1, 1, 1, 1)
-register_network(SMALL_MIT, NetworkSpec("small", lambda: mit.MixTransformer("small"), _small_decoder))
+def _small_encoder() -> Encoder:
+    from methods.networks import mit  # imports transformers, which takes seconds
+
+    mit._WIDTHS["small"], mit._DEPTHS["small"] = (16, 32, 40, 64), (1, 1, 1, 1)
+    return mit.MixTransformer("small")
+
+
+SMALL_MIT = "daformer-mit-small"  # a Mix Transformer of a block a stage; processes that import this module know it
+register_network(SMALL_MIT, NetworkSpec("small", _small_encoder, _small_decoder))
 
 
 class Seen(NamedTuple):
