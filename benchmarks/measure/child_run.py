@@ -16,7 +16,7 @@ from benchmarks.core.checkout import ROOT
 # As commands begin: how threads wait is set before torch is loaded.
 _CODE = """
 import sys
-sys.path[0] = sys.argv[1]
+sys.path[:1] = sys.argv[1:2]
 from slurm.base.thread_waiting import wait_briefly
 wait_briefly()
 from benchmarks.engine.memory import keep_freed_memory

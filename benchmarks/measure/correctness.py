@@ -45,7 +45,7 @@ SMALL = {
 }
 KILLED = FEW | {"SOLVER.ITERS": KILLED_AFTER + 1, "TEST.PERIOD": KILLED_AFTER + 1, "CHECKPOINT_PERIOD": 2}
 NETWORK, METHOD = "daformer-lite0", "daformer+mic+mrm"
-IN_SMALL = ["source-only", "hrda+mic+mrm"]  # of recipes, where there is no GPU
+IN_SMALL, SMALL_NETWORK = ["source-only", "hrda+mic+mrm"], "daformer-tiny"  # where there is no GPU
 
 
 def recipes() -> list[str]:
@@ -178,19 +178,19 @@ def check_device(name: str) -> torch.device:
 def check_correctness(checks: Checklist, device: torch.device, precisions: Sequence[str]) -> None:
     """Steps of every recipe (on a CPU of two), and a killed run gone on with, in each precision; in small sizes."""
     values = KILLED | {"DEVICE": device.type, "NUM_WORKERS": 0}
-    names = recipes() if device.type == "cuda" else IN_SMALL
-    with killed_runs(METHOD, NETWORK, values, precisions) as runs:
+    names, network = (recipes(), NETWORK) if device.type == "cuda" else (IN_SMALL, SMALL_NETWORK)
+    with killed_runs(METHOD, network, values, precisions) as runs:
         for precision in precisions:
             own = SMALL | {"DEVICE": device.type, "SOLVER.PRECISION": precision}
             checks.make(
                 f"{STEPS} steps of {'every recipe' if names is not IN_SMALL else ' and '.join(names)}, {precision}",
-                partial(three_steps, names, NETWORK, own, device),
+                partial(three_steps, names, network, own, device),
                 "finite losses",
                 needs=5,
             )
             checks.make(
                 f"{REPLAYED_STEPS} steps with CUDA graphs beside those without, {precision}",
-                partial(with_graphs, names, NETWORK, own, device),
+                partial(with_graphs, names, network, own, device),
                 "equal bit for bit",
                 needs=10,
             )
