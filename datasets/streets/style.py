@@ -172,4 +172,4 @@ RAIN = replace(
 )
 
 CONDITIONS = {"day": TARGET, "night": NIGHT, "rain": RAIN}
-"""What the target domain can be seen in."""
+"""What the target domain can be seen in. Another one goes to the end: the place of each decides what is drawn of it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,37 +64,34 @@ def test_recipes_are_all_that_there_are() -> None:
     assert all(parse(name) for name in names)
 
 
-def test_a_loss_that_is_not_finite_is_told_with_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
-    given = ["source-only", "dacs"], NETWORK, values, torch.device("cpu")
-    assert correctness.three_steps(*given) == Found("2 of 2")
+VALUES = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
+GIVEN: Any = (["source-only", "dacs"], NETWORK, VALUES, torch.device("cpu"))
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor, CfgNode], Any]) -> None:
+    """Have dacs' trainers begin with other weights of the classifier."""
     right = correctness.random_trainer
 
-    def broken(cfg: CfgNode, device: torch.device) -> Trainer:
+    def spoiled(cfg: CfgNode, device: torch.device) -> Trainer:
         made = right(cfg, device)
         if cfg.METHOD == "dacs":
-            torch.nn.init.constant_(next(made.student.decoder.parameters()), float("nan"))
+            change(made.student.decoder.classifier.weight.data, cfg)
         return made
 
-    monkeypatch.setattr(correctness, "random_trainer", broken)
-    found = correctness.three_steps(*given)
+    monkeypatch.setattr(correctness, "random_trainer", spoiled)
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert correctness.three_steps(*GIVEN) == Found("2 of 2")
+    spoil(monkeypatch, lambda weight, _: weight.fill_(float("nan")))
+    found = correctness.three_steps(*GIVEN)
     assert found.value == "1 of 2" and found.fault.startswith("dacs: loss_supervised is nan at iteration 0")
 
 
 def test_steps_with_graphs_are_held_to_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
-    given = ["source-only", "dacs"], NETWORK, values, torch.device("cpu")
-    assert correctness.with_graphs(*given) == Found("2 of 2, 0 passes captured")
-    right = correctness.random_trainer
-
-    def drifting(cfg: CfgNode, device: torch.device) -> Trainer:
-        made = right(cfg, device)
-        if cfg.SOLVER.GRAPHS and cfg.METHOD == "dacs":
-            made.student.decoder.classifier.weight.data[0, 0] += 1e-7
-        return made
-
-    monkeypatch.setattr(correctness, "random_trainer", drifting)
-    found = correctness.with_graphs(*given)
+    assert correctness.with_graphs(*GIVEN) == Found("2 of 2, 0 passes captured")
+    spoil(monkeypatch, lambda weight, cfg: weight.add_(1e-7 if cfg.SOLVER.GRAPHS else 0))
+    found = correctness.with_graphs(*GIVEN)
     assert found.value.startswith("1 of 2") and found.fault.startswith("dacs: ") and "tensors differ" in found.fault
 
 
