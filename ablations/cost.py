@@ -66,7 +66,7 @@ def main() -> int:
     from ablations.profiling.cost_tables import FORMATS
     from ablations.profiling.step_cost import CostCounter
     from benchmarks.cli.progress import Progress
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     configs = resolve(arguments)

@@ -56,7 +56,7 @@ def main() -> int:
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     from ablations.sweep.expand import expand

@@ -55,7 +55,7 @@ def main() -> int:
     """The command; returns the exit code."""
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
     from benchmarks.trained.elsewhere import evaluate_elsewhere
     from benchmarks.trained.opened_run import open_run
     from benchmarks.trained.reevaluation import reevaluate

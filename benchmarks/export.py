@@ -33,7 +33,7 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
     size = size_of("--size", arguments.size) if arguments.size else None
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
     from benchmarks.trained.exporting import export
     from benchmarks.trained.opened_run import open_run
 

@@ -41,7 +41,7 @@ def main() -> int:
     if not arguments.minutes > 0:
         raise ConfigError(f"--minutes is {arguments.minutes}, expected more than 0")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for resuming, before cuBLAS is first used
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     from benchmarks.measure.checklist import Checklist, Outcome

@@ -58,9 +58,9 @@ def main() -> int:
     if arguments.max_pixels is not None and (arguments.split or arguments.max_pixels < 1):
         raise ConfigError(f"--max-pixels {arguments.max_pixels}: expected a number of pixels, and images to predict")
     window = size_of("--window", arguments.window) if arguments.window else None
+    from benchmarks.computing.device import pick_device
+    from benchmarks.computing.memory import keep_freed_memory
     from benchmarks.config.sliding_window import halved, sliding
-    from benchmarks.engine.device import pick_device
-    from benchmarks.engine.memory import keep_freed_memory
     from benchmarks.trained.image_files import find_images
     from benchmarks.trained.opened_run import Predictor, load_segmentor, open_run, with_place
     from benchmarks.trained.prediction import predict_images, predict_split

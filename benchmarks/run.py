@@ -63,7 +63,7 @@ def main() -> int:
 
         print(listing())
         return 0
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     from benchmarks.cli.given import method_names, seeds

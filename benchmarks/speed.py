@@ -65,7 +65,7 @@ def main() -> int:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} is {value}, expected at least 1")
-    from benchmarks.engine.memory import keep_freed_memory
+    from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     text, rows = {STEP: _step, DATA: _data, EVAL: _eval, START: _start}[arguments.what](arguments)
@@ -108,8 +108,8 @@ def _data(arguments: argparse.Namespace) -> tuple[str, Any]:
 
 
 def _eval(arguments: argparse.Namespace) -> tuple[str, Any]:
+    from benchmarks.computing.device import pick_device
     from benchmarks.engine.build import build_student
-    from benchmarks.engine.device import pick_device
     from benchmarks.measure.scoring import count_ways, measure_evaluation
     from benchmarks.measure.tables import counting_table, evaluation_table
 

@@ -12,8 +12,8 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
 from benchmarks.cli.progress import Progress
+from benchmarks.computing.device import pick_device
 from benchmarks.engine.build import build_learners
-from benchmarks.engine.device import pick_device
 from benchmarks.measure.timed_step import timed_step
 from benchmarks.tools.counted_memory import count as counted_memory
 from benchmarks.tools.random_step import random_trainer

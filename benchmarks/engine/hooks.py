@@ -14,12 +14,12 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter
 
+from benchmarks.computing.compiled import CompileCost
 from benchmarks.config.label_space import scoring
 from benchmarks.config.sliding_window import sliding
 from benchmarks.data.further_sets import FurtherSet
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.checkpoint import FINAL, AtomicCheckpointer, numbered
-from benchmarks.engine.compiled import CompileCost
 from benchmarks.engine.event_files import EventFiles
 from benchmarks.engine.run_log import LogHook, evaluation_line
 from benchmarks.engine.step_pictures import StepPictures, is_drawn

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
+from benchmarks.computing.memory import peak_mib
 from benchmarks.config.changed import changed_keys
 from benchmarks.config.label_space import scoring
 from benchmarks.config.network_sizes import fitted_sizes
 from benchmarks.config.plugins import plugins
 from benchmarks.config.run import Run
 from benchmarks.engine.hooks import Evaluation
-from benchmarks.engine.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
 from methods.networks.published_folder import is_hub_address
 from methods.networks.published_weights import file_sha256

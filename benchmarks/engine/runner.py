@@ -13,6 +13,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from benchmarks.computing.bf16 import emulated_bf16
+from benchmarks.computing.compiled import check_compile
+from benchmarks.computing.determinism import deterministic
+from benchmarks.computing.device import pick_device
+from benchmarks.computing.memory import start_peak
+from benchmarks.computing.tf32 import TF32, check_tf32, products, tf32
 from benchmarks.config.label_space import label_space
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.run import Run
@@ -22,19 +28,13 @@ from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefuse
 from benchmarks.data.from_config import data_root, target_labels, training_set, validation_set
 from benchmarks.data.further_sets import further_sets
 from benchmarks.data.loader_workers import loader_workers, own_cores
-from benchmarks.engine.bf16 import emulated_bf16
 from benchmarks.engine.build import build_learners
 from benchmarks.engine.checkpoint import checkpointer, remove_superseded, resume
-from benchmarks.engine.compiled import check_compile
-from benchmarks.engine.determinism import deterministic
-from benchmarks.engine.device import pick_device
 from benchmarks.engine.distributed import broadcast_parameters, check_ranks, from_rank_0
 from benchmarks.engine.hooks import Evaluation, Watcher, run_hooks
-from benchmarks.engine.memory import start_peak
 from benchmarks.engine.run_log import log_file
 from benchmarks.engine.run_record import initial_record, measured, parameters, result, validation
 from benchmarks.engine.step_pictures import StepPictures
-from benchmarks.engine.tf32 import TF32, check_tf32, products, tf32
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.evaluation.target_free import Criteria
 from benchmarks.state import again

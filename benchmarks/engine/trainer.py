@@ -13,10 +13,10 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import TrainerBase
 
+from benchmarks.computing.compiled import compile_parts
+from benchmarks.computing.graphs import step_graphs
 from benchmarks.config.keys import from_node
-from benchmarks.engine.compiled import compile_parts
 from benchmarks.engine.distributed import average_gradients
-from benchmarks.engine.graphs import step_graphs
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
 from datasets.labels import ids_in
 from datasets.pairs import Batch

@@ -7,7 +7,7 @@ import statistics
 from detectron2.engine import HookBase
 
 from benchmarks.cli.time_left import Work, seconds_left
-from benchmarks.engine.memory import peak_mib
+from benchmarks.computing.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
 
 WATCHED = "watched/"

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.cli.run_progress import RunProgress
 from benchmarks.cli.time_left import clock
+from benchmarks.computing.device import pick_device
 from benchmarks.config.run import Run
 from benchmarks.core.errors import RunLeftOut
-from benchmarks.engine.device import pick_device
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.workers import WorkerJob
 from results.files.errors import ResultsError

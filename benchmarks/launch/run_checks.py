@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 
 from benchmarks.cli.progress import shown
 from benchmarks.cli.run_options import SLURM
+from benchmarks.computing.device import pick_device
 from benchmarks.config.keys import flatten
 from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.run import Run
@@ -17,7 +18,6 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import check_data, check_files, data_root, used_roles
 from benchmarks.data.further_sets import further_sets
 from benchmarks.engine.build import build_student, build_terms
-from benchmarks.engine.device import pick_device
 from benchmarks.engine.distributed import check_ranks
 from benchmarks.launch.launcher import Launcher
 

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.computing.device import pick_device
+from benchmarks.computing.memory import keep_freed_memory
 from benchmarks.config.plugins import import_plugins
 from benchmarks.config.run import Run
 from benchmarks.core.checkout import check_checkout
 from benchmarks.core.command import quiet_libraries
 from benchmarks.core.errors import RunLocked, RunRefused
-from benchmarks.engine.device import pick_device
-from benchmarks.engine.memory import keep_freed_memory
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.state.again import newest
 from benchmarks.state.outcome import iteration, mark_lost

@@ -19,7 +19,7 @@ import sys
 sys.path[:1] = sys.argv[1:2]
 from slurm.base.thread_waiting import wait_briefly
 wait_briefly()
-from benchmarks.engine.memory import keep_freed_memory
+from benchmarks.computing.memory import keep_freed_memory
 keep_freed_memory()
 from benchmarks.measure.child_run import train
 train(*sys.argv[2:])

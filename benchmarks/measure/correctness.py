@@ -14,15 +14,15 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
+from benchmarks.computing.determinism import deterministic
+from benchmarks.computing.tf32 import TF32, tf32
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import data_root
 from benchmarks.engine.checkpoint import FINAL
 from benchmarks.engine.checkpoint_file import read_checkpoint
-from benchmarks.engine.determinism import deterministic
 from benchmarks.engine.runner import RunWatcher, run_one
-from benchmarks.engine.tf32 import TF32, tf32
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.measure.checklist import Checklist, Found
 from benchmarks.measure.child_run import started

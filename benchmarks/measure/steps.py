@@ -12,11 +12,11 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
 from benchmarks.cli.progress import Progress
+from benchmarks.computing.device import pick_device
+from benchmarks.computing.tf32 import TF32, check_tf32, tf32
 from benchmarks.data.from_config import data_root, training_set
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.engine.build import build_learners
-from benchmarks.engine.device import pick_device
-from benchmarks.engine.tf32 import TF32, check_tf32, tf32
 from benchmarks.engine.trainer import Trainer
 from benchmarks.measure.kernel_calls import count_step
 from benchmarks.measure.on_gpu import kernels, waits

@@ -22,9 +22,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "results": ("files", "records", "forms", "statistics", "tables", "plots", "page", ""),
     "slurm": ("base", "processes", "jobs", "local_cluster", ""),
     "benchmarks": (
-        *("core", "install", "config", "cli", "data", "state", "evaluation", "engine", "trained", "launch", "tools"),
-        "measure",
-        "",
+        *("core", "install", "config", "cli", "data", "state", "computing", "evaluation", "engine", "trained"),
+        *("launch", "tools", "measure", ""),
     ),
     "ablations": ("profiling", "sweep", "study", ""),
 }

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import CfgNode
 
 from benchmarks.cli.progress import Progress, shown
+from benchmarks.computing.device import pick_device
 from benchmarks.config.label_space import check_also, scoring
 from benchmarks.config.protocol_file import protocols
 from benchmarks.config.sliding_window import sliding
@@ -15,7 +16,6 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import data_root
 from benchmarks.data.further_sets import further_sets
 from benchmarks.data.loader_workers import loader_workers
-from benchmarks.engine.device import pick_device
 from benchmarks.evaluation.elsewhere import score_elsewhere
 from benchmarks.state.lock import locked
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, with_place

@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 
 import datasets.streets
 from benchmarks.cli.progress import Progress, shown
+from benchmarks.computing.device import pick_device
 from benchmarks.config.label_space import Scoring, label_space, scoring
 from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.sliding_window import SlidingWindow, sliding
@@ -23,7 +24,6 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data import from_config as data
 from benchmarks.data.data_sets import allow_module, items
 from benchmarks.data.loader_workers import loader_workers
-from benchmarks.engine.device import pick_device
 from benchmarks.evaluation.evaluator import Evaluated, SegmentationEvaluator, with_classes
 from benchmarks.state.fingerprint import Listings, difference
 from benchmarks.state.provenance import hardware, versions

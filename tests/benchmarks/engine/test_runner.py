@@ -18,12 +18,12 @@ from scores import assert_scores
 
 import benchmarks.engine.hooks
 import benchmarks.engine.runner
+from benchmarks.computing import bf16
 from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.overrides import apply
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
 from benchmarks.core.errors import RunLocked
-from benchmarks.engine import bf16
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.state.lock import locked
@@ -269,28 +269,6 @@ def test_bf16_trains_and_is_said_to_be_slow_where_the_processor_lacks_it(
     assert record["id"] != run_id(small_config("dacs", overrides=small))
     told = [line.getMessage() for line in caplog.records if "bf16" in line.getMessage()]
     assert len(told) == 1 and "no bf16 instructions" in told[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "emulated"),
-    [
-        ("flags\t\t: fpu avx512f", True),
-        ("flags\t\t: fpu avx512_bf16 avx512f", False),
-        ("flags\t\t: fpu amx_bf16", False),
-        ("Features\t: fp asimd", True),
-        ("Features\t: fp asimd bf16", False),
-        ("processor\t: 0", False),
-        (None, False),
-    ],
-)
-def test_a_processor_that_lacks_bf16_is_known_by_its_flags(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, emulated: bool
-) -> None:
-    """What says nothing of itself is not suspected."""
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(f"model name\t: Some CPU\n{text}\n")
-    monkeypatch.setattr(bf16, "CPUINFO", tmp_path / "cpuinfo")
-    assert bf16.emulated_bf16() is emulated
 
 
 def test_mismatched_source_label_fails_the_run_in_one_line(

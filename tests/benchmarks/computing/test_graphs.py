@@ -12,8 +12,8 @@ from detectron2.config import CfgNode
 from tiny_trainer import tiny_steps, tiny_trainer, trained_state
 from torch import Tensor, nn
 
-from benchmarks.engine.captured_pass import NotCaptured, Replay
-from benchmarks.engine.graphs import Graphs, step_graphs
+from benchmarks.computing.captured_pass import NotCaptured, Replay
+from benchmarks.computing.graphs import Graphs, step_graphs
 from benchmarks.engine.trainer import Trainer
 from methods.networks.encoder import Encoder
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from benchmarks.engine.cast_weights import CastWeights, without_cache
+from benchmarks.computing.cast_weights import CastWeights, without_cache
 
 _WARM_UPS = 2  # kernels are chosen and workspaces made in the first
 _MOST_APART = 0.05  # relative, in L2: atomic sums come in another order each time, a wrong pass is off by far more

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_flatten
 
-from benchmarks.engine.captured_pass import CapturedPass, Layout, NotCaptured, Recorder, Replay
-from benchmarks.engine.cast_weights import CastWeights
+from benchmarks.computing.captured_pass import CapturedPass, Layout, NotCaptured, Recorder, Replay
+from benchmarks.computing.cast_weights import CastWeights
 from methods.networks import Segmentor
 from methods.networks.encoder import Encoder
 from methods.parts.rebuilder import Rebuilder

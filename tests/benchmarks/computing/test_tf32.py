@@ -9,9 +9,9 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 
+from benchmarks.computing.tf32 import check_tf32, products, tf32
 from benchmarks.config.run_id import run_id
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.tf32 import check_tf32, products, tf32
 
 MakeConfig = Callable[..., CfgNode]
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

@@ -11,9 +11,9 @@ from detectron2.config import CfgNode
 from tiny_trainer import tiny_steps, tiny_trainer
 from torch import nn
 
+from benchmarks.computing.compiled import check_compile, compile_parts
 from benchmarks.config.run_id import run_id
 from benchmarks.core.errors import ConfigError
-from benchmarks.engine.compiled import check_compile, compile_parts
 from methods.networks.mit import MixTransformer
 
 MakeConfig = Callable[..., CfgNode]

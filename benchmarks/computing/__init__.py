@@ -1,0 +1,1 @@
+"""How tensors are computed: device, precision, deterministic kernels, memory, CUDA graphs, torch.compile."""
