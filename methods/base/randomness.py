@@ -24,5 +24,14 @@ def keyed_generator(*key: int | str) -> torch.Generator:
 
 
 def seed_pass(*key: int | str) -> None:
-    """Seed torch's global generators before a network pass (dropout, drop path) or before a network is initialized."""
-    torch.manual_seed(key_seed(*key))
+    """Seed torch's global generators before a network pass (dropout, drop path) or before a network is initialized.
+
+    Those in use: `torch.manual_seed` takes a millisecond to tell each kind of device that is not there.
+    """
+    seed, accelerator = key_seed(*key), torch.accelerator.current_accelerator()
+    if accelerator is not None and accelerator.type != "cuda":
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # else nothing was drawn there, and the first pass on it is seeded when it is
+        torch.cuda.manual_seed_all(seed)
