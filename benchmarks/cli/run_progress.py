@@ -11,6 +11,7 @@ from benchmarks.cli.progress import Progress
 from benchmarks.cli.time_left import Work
 from benchmarks.core.core_wait import CoreWait
 
+PREPARED_SECONDS = 30.0  # for which what was done once is shown
 BUSY_SECONDS = 30.0  # over which it is judged whether the machine is busy
 # Of time without a core, from which fewer threads are faster (benchmarks/threads_speed.py): with one other process a
 # core it is 0.5 and two threads on two cores take as long as one, with two it is 0.63 and they take half as long again.
@@ -27,6 +28,7 @@ class RunProgress(Progress):
         self._current = 0
         self._losses: Mapping[str, float] = {}
         self._miou: float | None = None
+        self._prepared, self._prepared_at = "", 0.0
         self._cores: CoreWait | None = None
         self._judged = 0.0
         self._told_busy = False
@@ -37,7 +39,7 @@ class RunProgress(Progress):
         ``threads``: of the processor that compute it. Where they are several, a line says so once when the machine is
         so busy that fewer would be faster.
         """
-        self._current, self._miou, self._losses = index, miou, {}
+        self._current, self._miou, self._losses, self._prepared = index, miou, {}, ""
         self.works[index].begin(iteration)
         self._judged = time.monotonic()
         self._cores = CoreWait() if threads > 1 and not self._told_busy else None
@@ -49,6 +51,11 @@ class RunProgress(Progress):
         self.works[self._current].reach(done)
         self._show()
         self._say_if_busy()
+
+    def preparing(self, what: str) -> None:
+        """Show at once ``what`` the current run does once, or has done, as "captured 6 passes in 4.2 s"."""
+        self._prepared, self._prepared_at = what, time.monotonic()
+        self._show(force=True)
 
     def evaluating(self, done: int, images: int) -> None:
         """Note that ``done`` of the ``images`` that the current run is scored on have been seen."""
@@ -79,5 +86,7 @@ class RunProgress(Progress):
     def _show(self, evaluating: str = "", force: bool = False) -> None:
         losses = [f"{name.removeprefix('loss_')} {loss:.2f}" for name, loss in self._losses.items() if "loss" in name]
         score = evaluating or f"mIoU {'-' if self._miou is None else f'{self._miou:.1f}'}"
+        if time.monotonic() - self._prepared_at > PREPARED_SECONDS:
+            self._prepared = ""
         work = self.works[self._current]
-        self.show(work.label, work.done, work.total, "  ".join([*losses, score]), force)
+        self.show(work.label, work.done, work.total, "  ".join(filter(None, [self._prepared, *losses, score])), force)

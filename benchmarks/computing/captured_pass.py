@@ -14,7 +14,6 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from benchmarks.computing.cast_weights import CastWeights, without_cache
 
-_WARM_UPS = 2  # kernels are chosen and workspaces made in the first
 _MOST_APART = 0.05  # relative, in L2: atomic sums come in another order each time, a wrong pass is off by far more
 _GRADIENT = 1e-3  # what the recorded backward pass is tried with: in the range of float16
 
@@ -27,8 +26,8 @@ AddGradients = Callable[[Mapping[nn.Parameter, Tensor]], None]
 class Recorder(Protocol):
     """Records what is computed from memory that stays where it is: a stream of launches (`CudaRecorder`)."""
 
-    def warming_up(self) -> AbstractContextManager[None]:
-        """Run what is recorded afterwards for the first times within; refuses what cannot be recorded."""
+    def warming_up(self, last: bool) -> AbstractContextManager[None]:
+        """Run what is recorded afterwards for the first times within; the ``last`` refuses what cannot be recorded."""
 
     def record(self, compute: Callable[[], list[Tensor]]) -> tuple[Replay, list[Tensor]]:
         """What computes the same again, into the same memory, from what its inputs hold then; and that memory.
@@ -86,23 +85,22 @@ class CapturedPass:
         self._user: weakref.ref[_Use] | None = None
         self._anchor = self._inputs[0].new_zeros((), dtype=torch.float32).requires_grad_()
         device = self._inputs[0].device
-        with recorder.warming_up():
-            if torch.is_autocast_enabled(device.type):
-                with _put_back(module, device):
-                    weights.find(lambda: forward(*tree_unflatten(list(self._inputs), layout)))
-            for _ in range(_WARM_UPS):
-                with _put_back(module, device):
-                    drawn = torch.get_rng_state()
-                    expected = self._compute_forward()
-                    if device.type != "cpu" and not torch.equal(drawn, torch.get_rng_state()):
-                        raise NotCaptured("it draws from the generator of the CPU")
-                    self._differentiable = [each.requires_grad for each in self._live]
-                    self._output_gradients = [
-                        _laid_out(each, layouts.get(place)).fill_(_GRADIENT)
-                        for place, each in enumerate(self._live)
-                        if each.requires_grad
-                    ]
-                    expected_gradients = self._compute_backward() if self.trains else []
+        if torch.is_autocast_enabled(device.type):
+            with recorder.warming_up(last=False), _put_back(module, device):
+                weights.find(lambda: forward(*tree_unflatten(list(self._inputs), layout)))
+        for last in (False, True):  # in the first, kernels are compiled and chosen and workspaces made
+            with recorder.warming_up(last), _put_back(module, device):
+                drawn = torch.get_rng_state()
+                expected = self._compute_forward()
+                if device.type != "cpu" and not torch.equal(drawn, torch.get_rng_state()):
+                    raise NotCaptured("it draws from the generator of the CPU")
+                self._differentiable = [each.requires_grad for each in self._live]
+                self._output_gradients = [
+                    _laid_out(each, layouts.get(place)).fill_(_GRADIENT)
+                    for place, each in enumerate(self._live)
+                    if each.requires_grad
+                ]
+                expected_gradients = self._compute_backward() if self.trains else []
         with _put_back(module, device):
             self._replay_forward, self._outputs = recorder.record(self._compute_forward)
             self._replay_backward: Replay | None = None

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -46,14 +46,23 @@ def compile_parts(roots: Iterable[nn.Module]) -> None:
 
 
 class CompileCost(HookBase):
-    """Logs how long the first step took, in which torch compiled."""
+    """Tells, and logs, how long the first step took, in which torch compiled."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def before_step(self) -> None:
+        if self.trainer.iter == self.trainer.start_iter:
+            self._tell("torch compiles the encoder")
 
     def after_step(self) -> None:
         trainer = self.trainer
         if trainer.iter == trainer.start_iter:
             kinds = torch._dynamo.utils.counters["stats"]["unique_graphs"]
             seconds = trainer.progress.seconds[0]
-            _LOGGER.info("torch compiled %d kinds of parts; the first step took %.1f s", kinds, seconds)
+            told = f"torch compiled {kinds} kinds of parts; the first step took {seconds:.1f} s"
+            _LOGGER.info("%s", told)
+            self._tell(told)
 
 
 def check_compile(cfg: CfgNode, device: torch.device) -> None:

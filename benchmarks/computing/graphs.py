@@ -38,7 +38,11 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Graphs:
-    """The captured passes of a run; with no ``recorder`` none are, and nothing is changed."""
+    """The captured passes of a run; with no ``recorder`` none are, and nothing is changed.
+
+    Attributes:
+        tell: is told in words that a step captures, and afterwards what that took.
+    """
 
     def __init__(self, roots: Iterable[nn.Module] = (), recorder: Callable[[bool], Recorder] | None = None) -> None:
         """Cover the networks of ``roots``.
@@ -46,6 +50,7 @@ class Graphs:
         ``recorder`` makes what records one pass; it is told whether a backward pass follows.
         """
         self._recorder = recorder
+        self.tell: Callable[[str], None] = lambda what: None
         self._on = False
         self._modules = [_Covered(module, self) for module in _networks(roots)] if recorder is not None else []
         self._found: dict[nn.Parameter, Tensor] = {}  # gradients of the backward pass that is going on
@@ -73,7 +78,9 @@ class Graphs:
             self._on = False
             self._found.clear()
         if self._captured > before:
-            _LOGGER.info("captured %d passes in %.1f s", self._captured - before, self._seconds)
+            told = f"captured {self._captured - before} passes in {self._seconds:.1f} s"
+            _LOGGER.info("%s", told)
+            self.tell(told)
             self._seconds = 0.0
 
     def collect(self) -> None:
@@ -107,12 +114,14 @@ class Graphs:
         """Whether passes are replayed now."""
         return self._on
 
-    def capture(self, make: Callable[[Recorder], CapturedPass], name: str) -> CapturedPass | None:
-        """Capture a pass; None where that cannot be, after which nothing is captured any more."""
+    def capture(self, make: Callable[[Recorder], CapturedPass], name: str, backward: bool) -> CapturedPass | None:
+        """Capture a pass, with a ``backward`` pass or without; None where that cannot be: then no more are captured."""
         assert self._recorder is not None
+        if not self._seconds:
+            self.tell("capturing CUDA graphs")
         started, self._on = time.perf_counter(), False
         try:
-            captured = make(self._recorder(torch.is_grad_enabled()))
+            captured = make(self._recorder(backward))
         except NotCaptured as error:
             _LOGGER.warning("no CUDA graphs from here on: %s is not captured: %s", name, error)
             self._recorder = None
@@ -159,7 +168,9 @@ class _Covered:
         if self._channels_last:
             # Images come in either layout, as they were augmented or not; convolutions take them in their weights'.
             inputs = [each if each.requires_grad or each.dim() != 4 else _channels_last(each) for each in inputs]
-        mode = (str(layout), *self._mode(inputs))
+        # A frozen encoder has no backward pass, and makes the same for the student as for the teacher.
+        backward = torch.is_grad_enabled() and any(each.requires_grad for each in (*inputs, *self._parameters))
+        mode = (str(layout), *self._mode(inputs, backward))
         place = (self._passed, mode)
         self._passed += 1
         if place not in self._layouts:
@@ -176,6 +187,7 @@ class _Covered:
                     self._module, self._forward, inputs, layout, recorder, self.weights, self._graphs.add, layouts
                 ),
                 self._name,
+                backward,
             )
             if free is None:
                 return self._forward(*args)
@@ -193,13 +205,13 @@ class _Covered:
                 each.register_hook(partial(note, number))
         return outputs
 
-    def _mode(self, inputs: Sequence[Tensor]) -> tuple[Any, ...]:
+    def _mode(self, inputs: Sequence[Tensor], backward: bool) -> tuple[Any, ...]:
         """All that decides which kernels a pass is made of."""
-        grad, kind = torch.is_grad_enabled(), inputs[0].device.type
+        kind = inputs[0].device.type
         return (
-            grad,
+            backward,
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
-            tuple((each.shape, each.stride(), each.dtype, grad and each.requires_grad) for each in inputs),
+            tuple((each.shape, each.stride(), each.dtype, backward and each.requires_grad) for each in inputs),
             tuple(part.training for part in self._parts),
             tuple(norm.track_running_stats for norm in self._norms),
             tuple(each.requires_grad for each in self._parameters),
@@ -228,11 +240,12 @@ class CudaRecorder:
         return lambda backward: cls(device, stream, torch.cuda.graph_pool_handle() if backward else shared)
 
     @contextmanager
-    def warming_up(self) -> Iterator[None]:
+    def warming_up(self, last: bool) -> Iterator[None]:
         now, checked = torch.cuda.current_stream(self._device), torch.cuda.get_sync_debug_mode()
         self._stream.wait_stream(now)
         try:
-            torch.cuda.set_sync_debug_mode("error")  # what waits for the device cannot be recorded, and ends all graphs
+            if last:  # what waits for the device still then cannot be recorded, and ends all graphs
+                torch.cuda.set_sync_debug_mode("error")
             with torch.cuda.stream(self._stream):
                 yield
         except RuntimeError as error:

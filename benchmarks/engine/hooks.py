@@ -40,7 +40,9 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
-    """Who is told how the run goes."""
+    """Who is told how the run goes; ``preparing``: what it does once, in words, before and after."""
+
+    def preparing(self, what: str) -> None: ...
 
     def step(self, done: int, losses: Mapping[str, float]) -> None: ...
 
@@ -50,10 +52,15 @@ class Watcher(Protocol):
 
 
 class WatcherHook(HookBase):
-    """Tells the watcher after every step, with the losses as last read."""
+    """Tells the watcher after every step, with the losses as last read, and when CUDA graphs are captured."""
+
+    trainer: Trainer
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
+
+    def before_train(self) -> None:
+        self.trainer.graphs.tell = self._watcher.preparing
 
     def after_step(self) -> None:
         latest = self.trainer.storage.latest()
@@ -333,7 +340,7 @@ def run_hooks(
     metrics = MetricsHook(folder, cfg, name)
     return [
         *pictures,
-        *([CompileCost()] if cfg.SOLVER.COMPILE else []),
+        *([CompileCost(watcher.preparing)] if cfg.SOLVER.COMPILE else []),
         WatchedHook(),  # before the rates are those of the next step
         LogHook(),
         hooks.LRScheduler(trainer.optimizer, trainer.scheduler),

@@ -27,6 +27,9 @@ class _Watcher(RunWatcher):
         threads = torch.get_num_threads() if pick_device(self._run.cfg).type == "cpu" else 1
         self._progress.start(self._index, iteration, miou, threads)
 
+    def preparing(self, what: str) -> None:
+        self._progress.preparing(what)
+
     def step(self, done: int, losses: Mapping[str, float]) -> None:
         self._progress.step(done, losses)
 

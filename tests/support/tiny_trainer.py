@@ -75,6 +75,8 @@ def tiny_trainer(
     recipe, place = parse(cfg.METHOD), torch.device(device)
     seed_pass(0)
     student = Segmentor("tiny", TinyEncoder(), DAFormerDecoder(TinyEncoder.channels, 19, width=4))
+    if cfg.SOLVER.FREEZE_ENCODER:
+        student.encoder.freeze()
     if (resolutions := from_node(MultiResolution, cfg.HRDA)).enabled:
         width, height = cfg.INPUT.CROP
         student = MultiResolutionSegmentor(student, resolutions, (height, width))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.cli import progress
 from benchmarks.cli.progress import PLAIN_SECONDS, Progress
-from benchmarks.cli.run_progress import RunProgress
+from benchmarks.cli.run_progress import PREPARED_SECONDS, RunProgress
 from benchmarks.cli.time_left import Work, clock, seconds_left
 
 TWO = [("dacs seed 0", 100), ("dacs+mrm seed 0", 200)]
@@ -301,6 +301,22 @@ def test_a_long_evaluation_is_seen(time: Clock) -> None:
     assert ["evaluating 0/500" in line for line in shown.lines] == [False, True, False, False, False]
     assert "evaluating 2/500" in shown.lines[3]
     assert "mIoU 12.3" in shown.lines[4] and "evaluating" not in shown.lines[4]
+
+
+def test_what_is_done_once_is_shown_at_once_and_for_a_while(time: Clock) -> None:
+    shown = Shown(TWO)
+    shown.start(0, 0)
+    shown.preparing("capturing CUDA graphs")
+    shown.preparing("captured 6 passes in 4.2 s")
+    for wait in (PREPARED_SECONDS, 1.0):
+        time.now += wait
+        shown.step(1, {})
+        shown.evaluated(12.3)
+    shown.preparing("captured 2 passes in 1.0 s")
+    shown.start(1, 0)
+    told = [line for line in shown.lines if "captur" in line]
+    assert len(told) == 5 and "capturing" in told[0] and all("captured 6 passes in 4.2 s" in line for line in told[1:4])
+    assert "captur" not in shown.lines[-1]
 
 
 @pytest.mark.parametrize("work", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partialmethod
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from detectron2.config import CfgNode
 from tiny_trainer import tiny_steps, tiny_trainer
 from torch import nn
 
-from benchmarks.computing.compiled import check_compile, compile_parts
+from benchmarks.computing.compiled import CompileCost, check_compile, compile_parts
 from benchmarks.config.run_id import run_id
 from benchmarks.core.errors import ConfigError
 from methods.networks.mit import MixTransformer
@@ -42,6 +43,17 @@ def test_parts_of_mix_transformer_are_those_without_drop_path() -> None:
     assert len(compiled) == 2 * sum(encoder.depths)
     assert {name.rpartition(".")[2] for name in compiled} == {"attention", "mlp"}
     assert list(encoder.state_dict()) == names
+
+
+def test_the_first_step_is_told_before_and_after() -> None:
+    told: list[str] = []
+    hook = CompileCost(told.append)
+    hook.trainer = trainer = SimpleNamespace(start_iter=3, iter=3, progress=SimpleNamespace(seconds=[61.27]))
+    torch._dynamo.utils.counters["stats"]["unique_graphs"] = 4
+    for trainer.iter in (3, 4):
+        hook.before_step()
+        hook.after_step()
+    assert told == ["torch compiles the encoder", "torch compiled 4 kinds of parts; the first step took 61.3 s"]
 
 
 def test_where_it_cannot_be(small_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.computing.captured_pass import NotCaptured, Replay
 from benchmarks.computing.graphs import Graphs, step_graphs
+from benchmarks.engine.hooks import WatcherHook
+from benchmarks.engine.runner import RunWatcher
 from benchmarks.engine.trainer import Trainer
 from methods.networks.encoder import Encoder
 
@@ -30,7 +33,7 @@ class Rerun:
         self.recorded, self.backward, self.replayed, self.pending = 0, backward, replayed, False
 
     @contextmanager
-    def warming_up(self) -> Iterator[None]:
+    def warming_up(self, last: bool) -> Iterator[None]:
         yield
 
     def record(self, compute: Callable[[], list[Tensor]]) -> tuple[Replay, list[Tensor]]:
@@ -94,6 +97,33 @@ def test_replayed_steps_give_the_numbers_of_plain_ones(
     assert {"forward", "backward"} <= set(replayed)
 
 
+@pytest.mark.slow
+def test_compiled_parts_are_captured_too(small_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through all of torch.compile but the C++ compiler."""
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    both = {"SOLVER.COMPILE": True, "SOLVER.PRECISION": "bf16"}
+    compiled, captured = (tiny_trainer(small_config, "dacs+mrm", both) for _ in range(2))
+    torch._dynamo.utils.counters.clear()
+    replayed = with_graphs(captured)
+    assert tiny_steps(captured, 3) == tiny_steps(compiled, 3)
+    assert_same_state(captured, compiled)
+    assert replayed and torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def test_a_frozen_encoder_is_captured_once_for_student_and_teacher_without_a_backward_pass(
+    small_config: MakeConfig,
+) -> None:
+    plain, captured = (tiny_trainer(small_config, "dacs+mrm", {"SOLVER.FREEZE_ENCODER": True}) for _ in range(2))
+    replayed = with_graphs(captured)
+    assert tiny_steps(captured, 2) == tiny_steps(plain, 2)
+    assert captured.graphs.captured == 5  # encoder, Rebuilder, the student's decoder twice, the teacher's
+    replayed.clear()
+    assert tiny_steps(captured, 1) == tiny_steps(plain, 1)
+    assert_same_state(captured, plain)
+    # As below, but for two backward passes of the encoder.
+    assert (replayed.count("forward"), replayed.count("backward")) == (8, 4)
+
+
 @pytest.fixture
 def warmed_up(small_config: MakeConfig) -> tuple[Trainer, list[str]]:
     """A trainer of MRM, which decodes twice before a backward pass, all whose passes are captured; what it replays."""
@@ -137,7 +167,7 @@ def test_names_stay_and_what_is_loaded_is_what_is_replayed(small_config: MakeCon
 
 class Refusing(Rerun):
     @contextmanager
-    def warming_up(self) -> Iterator[None]:
+    def warming_up(self, last: bool) -> Iterator[None]:
         raise NotCaptured("it waits for the device")
         yield
 
@@ -163,13 +193,20 @@ def test_what_cannot_be_captured_is_computed_as_ever_and_the_log_says_why(
     assert told.startswith(f"no CUDA graphs from here on: TinyEncoder is not captured: {reason}")
 
 
-def test_the_log_says_what_was_captured(small_config: MakeConfig, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_and_progress_say_what_was_captured(small_config: MakeConfig, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    trainer = tiny_trainer(small_config, "dacs+mrm")
+    trainer, shown = tiny_trainer(small_config, "dacs+mrm"), list[str]()
     with_graphs(trainer)
+    watcher = RunWatcher()
+    watcher.preparing = shown.append  # type: ignore[method-assign]
+    hook = WatcherHook(watcher)
+    hook.trainer = trainer
+    hook.before_train()
     tiny_steps(trainer, 4)
-    told = [entry.getMessage().split(" in ")[0] for entry in caplog.records]
-    assert told == ["captured 6 passes"]  # encoder, Rebuilder, the decoder's two, the teacher's two
+    told = [entry.getMessage() for entry in caplog.records]
+    assert shown == ["capturing CUDA graphs", *told]
+    # Encoder, Rebuilder, the decoder's two, the teacher's two.
+    assert [each.split(" in ")[0] for each in told] == ["captured 6 passes"]
 
 
 class Scaling(Encoder):
