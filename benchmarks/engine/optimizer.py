@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
+from benchmarks.engine.eager_optimizers import SGD, AdamW
 from methods.framework.term import TERMS, Term
 from methods.networks import Encoder, Segmentor
 
@@ -22,8 +23,8 @@ def build_optimizer(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]
     """AdamW (betas 0.9, 0.999) or SGD. A term's parameters have its learning rate, or else the decoder's."""
     solver, groups = cfg.SOLVER, [group for _, group in parameter_groups(cfg, student, terms)]
     if solver.OPTIMIZER == "sgd":
-        return torch.optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)
-    return torch.optim.AdamW(groups, weight_decay=solver.WEIGHT_DECAY, fused=True)
+        return SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=True)
+    return AdamW(groups, weight_decay=solver.WEIGHT_DECAY, fused=True)
 
 
 def parameter_groups(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]]) -> list[tuple[str, Group]]:

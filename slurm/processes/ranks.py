@@ -180,11 +180,14 @@ def run_ranks(function: Callable[[T, Rank], R], job: T, ranks: int) -> R:
         RanksFailed: which one, and how.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    spawn = get_context("spawn")  # a fork of a process that has used CUDA, or threads, is of no use
-    call = pickle.dumps((function, job))
-    receive, send = spawn.Pipe(duplex=False)
+    # A fork of this process is of no use where it has used CUDA, or threads: a new one, which has done nothing but to
+    # import what all need, is forked for each rank. Torch is loaded once then, and not once a rank.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])
+    call = _Call(pickle.dumps((function, job)), dict(os.environ), max(1, torch.get_num_threads() // ranks))
+    receive, send = context.Pipe(duplex=False)
     processes = [
-        spawn.Process(
+        context.Process(
             target=_one, args=(call, Rank(k, ranks, k, "127.0.0.1", store.port, False), send), name=f"rank {k}"
         )
         for k in range(ranks)
@@ -198,13 +201,24 @@ def run_ranks(function: Callable[[T, Rank], R], job: T, ranks: int) -> R:
         _end(processes)
 
 
-def _one(call: bytes, rank: Rank, send: connection.Connection) -> None:
+@dataclass(frozen=True)
+class _Call:
+    """A function and its job, and what of the process that asks for it holds in a rank: variables, threads of each."""
+
+    payload: bytes
+    environment: dict[str, str]
+    threads: int
+
+
+def _one(call: _Call, rank: Rank, send: connection.Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()  # those of the first call, with which the process began that is forked
+    os.environ.update(call.environment)
     if sys.platform == "linux":  # names of laptops often lead to no address
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    torch.set_num_threads(max(1, torch.get_num_threads() // rank.ranks))
+    torch.set_num_threads(call.threads)
     store = dist.TCPStore(rank.host, rank.port, is_master=False, wait_for_workers=False)
-    function, job = pickle.loads(call)
+    function, job = pickle.loads(call.payload)
     try:
         result = function(job, rank)
     except Exception as error:
