@@ -42,6 +42,7 @@ class Graphs:
 
     Attributes:
         tell: is told in words that a step captures, and afterwards what that took.
+        refused: why nothing is captured any more; "" where nothing was refused.
     """
 
     def __init__(self, roots: Iterable[nn.Module] = (), recorder: Callable[[bool], Recorder] | None = None) -> None:
@@ -51,6 +52,7 @@ class Graphs:
         """
         self._recorder = recorder
         self.tell: Callable[[str], None] = lambda what: None
+        self.refused = ""
         self._on = False
         self._modules = [_Covered(module, self) for module in _networks(roots)] if recorder is not None else []
         self._found: dict[nn.Parameter, Tensor] = {}  # gradients of the backward pass that is going on
@@ -123,7 +125,8 @@ class Graphs:
         try:
             captured = make(self._recorder(backward))
         except NotCaptured as error:
-            _LOGGER.warning("no CUDA graphs from here on: %s is not captured: %s", name, error)
+            self.refused = f"{name} is not captured: {error}"
+            _LOGGER.warning("no CUDA graphs from here on: %s", self.refused)
             self._recorder = None
             for module in self._modules:
                 module.forget()

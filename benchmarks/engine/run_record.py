@@ -78,7 +78,7 @@ def measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
         "iterations": trainer.start_iter + len(seconds),
         "curve": trainer.progress.curve,
         "seconds_per_iteration": statistics.median(seconds) if seconds else None,
-        "peak_memory_mib": peak_mib(device),
+        "peak_memory_mib": peak_mib(device, trainer.graphs.captured > 0),
         "wall_seconds": trainer.progress.wall(),
     }
 

@@ -39,7 +39,7 @@ class WatchedHook(HookBase):
         values |= {
             f"{WATCHED}step_seconds": statistics.fmean(progress.seconds[self._told :]),
             f"{WATCHED}data_seconds": statistics.fmean(progress.waited[self._told :]),
-            f"{WATCHED}peak_memory_mib": peak_mib(trainer.device),
+            f"{WATCHED}peak_memory_mib": peak_mib(trainer.device, trainer.graphs.captured > 0),
         }
         if (left := seconds_left([self._work])) is not None:
             values[f"{WATCHED}seconds_left"] = left

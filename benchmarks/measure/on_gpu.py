@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from benchmarks.core.checkout import ROOT
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.replaced import replaced
 
+# As torch warns of each; when its first mode is set it says once that "synchronization debug mode is a prototype".
+_WAITS = "called a synchronizing CUDA operation"
+
 
 class Kernels(NamedTuple):
     """How many kernels and copies one step has, and the seconds in which at least one of them runs."""
@@ -22,20 +26,28 @@ class Kernels(NamedTuple):
     busy_seconds: float
 
 
-def kernels(trainer: Trainer, steps: int = 3) -> Kernels:
+def kernels(trainer: Trainer, steps: int = 2) -> Kernels:
     """Count and time the kernels of ``steps`` steps under torch's profiler, which makes launching slower, not them."""
     torch.cuda.synchronize(trainer.device)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
         for _ in range(steps):
             trainer.run_step()
         torch.cuda.synchronize(trainer.device)
-    # Operators are rows of their own, which have the time of their kernels once more.
-    spans = [
-        (event.time_range.start, event.time_range.end)
-        for event in found.events() or []
-        if event.device_type == torch.autograd.DeviceType.CUDA
-    ]
+    spans = spans_of_kernels(found.events() or [])
     return Kernels(len(spans) / steps, covered(spans) / 1e6 / steps)
+
+
+def spans_of_kernels(events: Iterable[Any]) -> list[tuple[float, float]]:
+    """The (start, end) of kernels and copies among a profile's events, in microseconds.
+
+    Operators are rows of their own, which have the time of their kernels once more; so has, on the device, what is
+    annotated, as each step of an optimizer, with the gaps between its kernels.
+    """
+    return [
+        (event.time_range.start, event.time_range.end)
+        for event in events
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+    ]
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
@@ -55,7 +67,7 @@ def waits(trainer: Trainer) -> list[str]:
     found: list[str] = []
 
     def heard(message: Any, *_: Any, **__: Any) -> None:
-        if "synchroniz" in str(message).lower():
+        if _WAITS in str(message):
             found.append(_place(traceback.extract_stack()[:-1]))
 
     torch.cuda.synchronize(trainer.device)

@@ -69,17 +69,21 @@ def command(*words: str) -> float:
     return seconds
 
 
-def first_step(method: str, network: str | None, values: dict[str, Any], folder: Path) -> float:
+def first_step(method: str, network: str | None, values: dict[str, Any], folder: Path, steps: int = 1) -> float:
     """Wall seconds from starting a process to the end of its run's first step; the run is left behind in ``folder``.
 
-    Raises ConfigError where it has none.
+    ``steps``: of the first so many. Raises ConfigError where it does not get there.
     """
     began = time.perf_counter()
-    process = started(method, network, values, folder, 1, subprocess.PIPE)
+    process = started(method, network, values, folder, steps, subprocess.PIPE)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    seconds = time.perf_counter() - began
-    _, said = process.communicate()
+    try:
+        line = process.stdout.readline()
+        seconds = time.perf_counter() - began
+        _, said = process.communicate()
+    finally:
+        process.kill()  # where the time for it was over
     if line.strip() != REACHED:
-        raise ConfigError(f"a cold run of {method} had no first step: {(said.strip().splitlines() or ['no word'])[-1]}")
+        last = (said.strip().splitlines() or ["no word"])[-1]
+        raise ConfigError(f"a cold run of {method} ended before step {steps}: {last}")
     return seconds

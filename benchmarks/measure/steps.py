@@ -73,6 +73,8 @@ class Measured:
             "parts": sorted(self.split, key=lambda parts: sum(parts.values()))[len(self.split) // 2],
             "floor_seconds": floor.as_json(),
             "to_floor": seconds.median / floor.median,
+            "captured": self.trainer.graphs.captured,
+            "not_captured": self.trainer.graphs.refused,
             "peak_mib": max(peaks) if peaks else None,
             **self.of_gpu,
         }

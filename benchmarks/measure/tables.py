@@ -18,7 +18,7 @@ def step_tables(rows: Sequence[Row]) -> str:
     shown = []
     for row in rows:
         kernels = row.get("kernels") or sum(row.get("kernel_calls", {}).values())
-        peak = row["peak_mib"] or row.get("counted_peak_mib")
+        peak = None if row["captured"] else row["peak_mib"] or row.get("counted_peak_mib")  # graphs keep more
         shown.append(
             [
                 *(row["method"], row["network"], row["precision"], f"{row['crop']}, {row['batch']}+{row['batch']}"),

@@ -21,6 +21,8 @@ def random_trainer(cfg: CfgNode, device: torch.device, learners: Learners | None
     they are given.
     """
     batch = random_batch(cfg)
+    if device.type == "cuda":  # as the loader's: else each copy to the device waits for it
+        batch = {domain: {name: each.pin_memory() for name, each in part.items()} for domain, part in batch.items()}
     trainer = Trainer(cfg, *(learners or build_learners(cfg, device)), lambda start: repeat(batch), device)
     trainer.before_train()
     return trainer

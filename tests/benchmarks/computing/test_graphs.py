@@ -190,7 +190,8 @@ def test_what_cannot_be_captured_is_computed_as_ever_and_the_log_says_why(
     assert tiny_steps(refused, 3) == tiny_steps(plain, 3)
     assert_same_state(refused, plain)
     (told,) = (entry.getMessage() for entry in caplog.records)
-    assert told.startswith(f"no CUDA graphs from here on: TinyEncoder is not captured: {reason}")
+    assert refused.graphs.refused.startswith(f"TinyEncoder is not captured: {reason}")
+    assert told == f"no CUDA graphs from here on: {refused.graphs.refused}"
 
 
 def test_log_and_progress_say_what_was_captured(small_config: MakeConfig, caplog: pytest.LogCaptureFixture) -> None:

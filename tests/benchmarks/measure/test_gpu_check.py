@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +17,12 @@ from detectron2.config import CfgNode
 from trained_runs import assert_one_line, call
 
 from benchmarks import gpu_check
+from benchmarks.engine.build import build_learners
 from benchmarks.engine.trainer import Trainer
 from benchmarks.measure import correctness, goals
 from benchmarks.measure.checklist import FAILED, NOT_MEASURED, OK, SHORT, Checklist, Found, Outcome
-from benchmarks.measure.on_gpu import covered
+from benchmarks.measure.on_gpu import covered, spans_of_kernels, waits
+from benchmarks.tools.random_step import random_trainer
 from methods.framework.recipes import parse
 
 ZERO = "integer division or modulo by zero"
@@ -65,7 +69,7 @@ def test_recipes_are_all_that_there_are() -> None:
 
 
 VALUES = {"WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.BATCH": 2, "LOG.PERIOD": 10**6}
-GIVEN: Any = (["source-only", "dacs"], NETWORK, VALUES, torch.device("cpu"))
+GIVEN: Any = (["source-only", "dacs"], correctness.SMALL_NETWORK, VALUES, torch.device("cpu"))
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor, CfgNode], Any]) -> None:
@@ -107,6 +111,62 @@ def test_ratios_and_shares_by_hand() -> None:
     assert steps.busy("a") == Found("90% (100 kernels, 270 ms)") and not steps.busy("b").reached
     assert steps.waits() == Found("2 in 2 steps", "b: x.py:1")
     assert steps.host() == Found("4.0%", reached=False)
+
+
+def test_what_is_said_of_steps_with_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"method": "dacs", "seconds": {"median": 0.1}, "peak_mib": 2048, "captured": 0, "not_captured": ""}
+    rows: list[dict[str, Any]] = []
+    monkeypatch.setattr(goals, "measure", lambda *_, **__: rows)
+    found = []
+    for change in ({}, {"captured": 8}, {"not_captured": "Decoder is not captured: no memory"}):
+        rows[:] = [row | change]
+        found.append(goals.Steps(goals.IN_SMALL).measured("a", NETWORK, ["dacs"], 0.2, "fp32", 1))
+    assert [each.value for each in found] == ["0.100 s, 2.0 GiB", "0.100 s, 8 passes captured", "0.100 s, 2.0 GiB"]
+    assert [each.fault for each in found] == ["", "", "dacs: Decoder is not captured: no memory"]
+
+
+def test_what_no_step_was_measured_of_is_not_right() -> None:
+    checks = Checklist(5)  # seconds: less than steps need
+    goals.make_all(goals.ON_GPU, checks)
+    assert {outcome.status for outcome in checks.outcomes} == {NOT_MEASURED} and len(checks.outcomes) == 14
+
+
+def test_what_is_annotated_is_no_kernel() -> None:
+    def event(kind: str, start: float, annotated: bool) -> SimpleNamespace:
+        device = getattr(torch.autograd.DeviceType, kind)
+        span = SimpleNamespace(start=start, end=start + 1)
+        return SimpleNamespace(device_type=device, time_range=span, is_user_annotation=annotated)
+
+    events = [event("CPU", 0, False), event("CUDA", 1, False), event("CUDA", 2, True), event("CUDA", 5, False)]
+    assert spans_of_kernels(events) == [(1, 2), (5, 6)]
+
+
+def test_waits_are_heard_and_what_torch_says_of_its_listening_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+
+    def listen(mode: str) -> None:
+        modes.append(mode)
+        warnings.warn("Synchronization debug mode is a prototype feature", stacklevel=2)
+
+    trainer: Any = SimpleNamespace(
+        device=None, run_step=lambda: warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+    )
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", listen)
+    (place,) = waits(trainer)
+    assert place.startswith("tests/benchmarks/measure/test_gpu_check.py:") and modes == ["warn", "default"]
+
+
+def test_random_images_for_a_gpu_are_pinned(
+    small_config: Callable[..., CfgNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of the loader are: a copy of others waits for the GPU."""
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    learners = build_learners(small_config("dacs"), torch.device("cpu"))
+    trainer = random_trainer(small_config("dacs"), torch.device("cuda"), learners)
+    batch = next(trainer.batches_from(0))
+    assert [id(each) for part in batch.values() for each in part.values()] == [id(each) for each in pinned]
 
 
 def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
