@@ -87,6 +87,7 @@ class Trainer(TrainerBase):
         if cfg.SOLVER.COMPILE:
             compile_parts(learners)
         self.graphs = step_graphs(cfg, device, learners)
+        self._parameters = [*student.parameters(), *self.terms.parameters()]  # once
         self.group_names = [name for name, _ in parameter_groups(cfg, student, terms)]
 
     def before_train(self) -> None:
@@ -161,7 +162,7 @@ class Trainer(TrainerBase):
         self.optimizer.zero_grad(set_to_none=True)
         with self._share.noise(), self.graphs.step():
             seen = self._backpropagate(step, around)
-        average_gradients([*self.student.parameters(), *self.terms.parameters()])
+        average_gradients(self._parameters)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.teacher is not None:

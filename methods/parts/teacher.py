@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator
 
 import torch
@@ -26,6 +27,9 @@ class Teacher(nn.Module):
         self.momentum = momentum
         shared = {id(encoder): encoder for encoder in _frozen(student)}  # what is not trained has no average
         self.segmentor = copy.deepcopy(student, shared).requires_grad_(False)
+        self._followed: weakref.ref[Segmentor] | None = None  # whose parameters are listed
+        self._averages: list[nn.Parameter] = []
+        self._averaged: list[nn.Parameter] = []
         self.train()
 
     def train(self, mode: bool = True) -> Teacher:
@@ -44,9 +48,13 @@ class Teacher(nn.Module):
         student, and the warm-up ends where 1 - 1 / (t + 1) passes alpha (DACS, section 3.1 and its code).
         """
         alpha = min(1 - 1 / (iteration + 2), self.momentum)
-        both = zip(self.segmentor.parameters(), student.parameters(), strict=True)
-        averages, parameters = zip(*(pair for pair in both if pair[0] is not pair[1]), strict=True)
-        torch._foreach_lerp_(averages, parameters, 1 - alpha)
+        if self._followed is None or self._followed() is not student:
+            # Once: walking through both networks takes ten milliseconds, in which a GPU has nothing to do.
+            both = zip(self.segmentor.parameters(), student.parameters(), strict=True)
+            trained = [pair for pair in both if pair[0] is not pair[1]]
+            self._averages, self._averaged = [own for own, _ in trained], [theirs for _, theirs in trained]
+            self._followed = weakref.ref(student)
+        torch._foreach_lerp_(self._averages, self._averaged, 1 - alpha)
 
     @torch.no_grad()
     def logits(self, images: torch.Tensor) -> torch.Tensor:

@@ -41,6 +41,15 @@ def test_teacher_follows_the_closed_form() -> None:
     assert teacher.segmentor.value.item() == pytest.approx(expected, rel=1e-6)  # type: ignore[union-attr, operator]
 
 
+def test_a_teacher_of_another_student_follows_that_one() -> None:
+    first, second = Tiny(), Tiny()
+    teacher = Teacher(first, momentum=0.5)  # type: ignore[arg-type]
+    for student, value in ((first, 4.0), (second, 8.0)):
+        student.value.data.fill_(value)
+        teacher.update(student, 0)  # type: ignore[arg-type]
+    assert teacher.segmentor.value.item() == (4 / 2 + 8) / 2  # type: ignore[union-attr, operator]
+
+
 def test_teacher_keeps_its_own_buffers_and_drops_nothing_out() -> None:
     student = Tiny()
     teacher = Teacher(student, momentum=0.9)  # type: ignore[arg-type]

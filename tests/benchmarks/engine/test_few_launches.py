@@ -48,3 +48,15 @@ def test_gradients_become_the_mean_of_all_processes(monkeypatch: pytest.MonkeyPa
     average_gradients([*weights, nn.Parameter(torch.rand(1))])
     for weight, gradient in zip(weights, before, strict=True):
         assert weight.grad is not None and torch.equal(weight.grad, gradient * 3 / 2)
+
+
+def test_a_step_walks_through_no_network(small_config: Callable[..., CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes milliseconds of the host for parameters that are the same in each step."""
+    trainer = tiny_trainer(small_config, "daformer+mic+mrm", {"TERMS.MIC.TEACHER": "own"})
+    tiny_steps(trainer, 1)
+
+    def walked(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a network's parameters or buffers are listed")
+
+    monkeypatch.setattr(nn.Module, "_named_members", walked)
+    tiny_steps(trainer, 1)
