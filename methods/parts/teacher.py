@@ -28,8 +28,8 @@ class Teacher(nn.Module):
         shared = {id(encoder): encoder for encoder in _frozen(student)}  # what is not trained has no average
         self.segmentor = copy.deepcopy(student, shared).requires_grad_(False)
         self._followed: weakref.ref[Segmentor] | None = None  # whose parameters are listed
-        self._averages: list[nn.Parameter] = []
-        self._averaged: list[nn.Parameter] = []
+        self._averages: list[torch.Tensor] = []
+        self._averaged: list[torch.Tensor] = []
         self.train()
 
     def train(self, mode: bool = True) -> Teacher:
