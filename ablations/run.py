@@ -59,7 +59,7 @@ def main() -> int:
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
-    from ablations.sweep.expand import expand
+    from ablations.sweep.expand import expand, names_of
     from ablations.sweep.grid import read_grid
     from ablations.sweep.report import report, write_report
     from benchmarks.cli.given import given_overrides, seeds
@@ -89,10 +89,7 @@ def main() -> int:
     )
     if runs_made.queued:
         return runs_made.code
-    cfg = rows[0].cfg
-    # What the grid varies is in its rows.
-    names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}
-    where = [cfg.PROTOCOL, *(name for key, name in names.items() if not grid.sets(key))]
+    where = names_of(grid, rows)  # what the grid varies is in its rows
     title = f"{grid.title}: {', '.join(where)}"
     if grid.cost:
         print("counting multiply-adds ...", flush=True)
@@ -102,7 +99,7 @@ def main() -> int:
         stem = arguments.output / "-".join([grid.name, *where, runs_digest(runs_made.folders)])
         width = WIDTHS[arguments.plot_width]
         csv, markdown, *plots = map(str, write_report(grid, rows, made, stem, formats, width))
-        return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {arguments.output / cfg.PROTOCOL}"
+        return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {arguments.output / where[0]}"
 
     write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
     return runs_made.code or int(made.failed)

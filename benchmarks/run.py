@@ -6,7 +6,6 @@ import argparse
 import sys
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
@@ -14,17 +13,6 @@ if __name__ == "__main__":
 
 from benchmarks.cli.run_options import add_launcher_options, add_training_options, import_named_plugins
 from benchmarks.core.command import exit_in_one_line
-from benchmarks.core.errors import ConfigError
-
-QUICK = {
-    "DATA.STREETS.SOURCE_IMAGES": 24,
-    "DATA.STREETS.TARGET_IMAGES": 24,
-    "DATA.STREETS.VAL_IMAGES": 12,
-    "SOLVER.ITERS": 20,
-    "SOLVER.BATCH": 2,
-    "SOLVER.WARMUP_ITERS": 2,
-    "TEST.PERIOD": 10,
-}
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -66,14 +54,14 @@ def main() -> int:
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
-    from benchmarks.cli.given import method_names, seeds
+    from benchmarks.cli.given import method_names, run_overrides, seeds
     from benchmarks.config.run import Run
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import compare_methods
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
 
-    launcher, overrides = read_launcher(arguments), overrides_of(arguments)
+    launcher, overrides = read_launcher(arguments), run_overrides(arguments)
     runs = [
         Run.of(RunSpec(arguments.protocol, method, arguments.network, seed, overrides), arguments.output)
         for method in method_names(arguments.methods)
@@ -85,15 +73,6 @@ def main() -> int:
     return compare_methods(
         runs, arguments.output, force=arguments.force, quick=arguments.quick, launcher=launcher
     )
-
-
-def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Config keys from the options and the KEY VALUE pairs; the pairs have the last word. ConfigError: --quick."""
-    from benchmarks.cli.given import given_overrides
-
-    if arguments.quick and arguments.protocol != "streets":
-        raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
-    return (QUICK if arguments.quick else {}) | given_overrides(arguments)
 
 
 if __name__ == "__main__":

@@ -100,10 +100,10 @@ class Recorder:
 
 
 def meta_trainer(cfg: CfgNode) -> Trainer:
-    """The trainer of ``cfg`` on the device meta, in fp32: nothing is computed."""
+    """The trainer of ``cfg`` on the device meta, in fp32: nothing is computed, and no weights are read."""
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.SOLVER.PRECISION = "fp32"
+    cfg.SOLVER.PRECISION, cfg.WEIGHTS = "fp32", "none"
     trainer = random_trainer(cfg, META)
     for group in trainer.optimizer.param_groups:
         group["fused"] = False  # the fused kernels refuse this device

@@ -97,6 +97,12 @@ def expand(
     return [row for group in dict.fromkeys(row.group for row in rows) for row in maker.with_reference(rows, group)]
 
 
+def names_of(grid: Grid, rows: Sequence[Row]) -> list[str]:
+    """What all rows are of: the protocol, and network and host where the grid does not set them itself."""
+    names = {"NETWORK": rows[0].cfg.NETWORK, "HOST": rows[0].host}
+    return [rows[0].cfg.PROTOCOL, *(name for key, name in names.items() if not grid.sets(key))]
+
+
 @dataclass(frozen=True)
 class _Maker:
     grid: Grid

@@ -10,7 +10,7 @@ import pandas as pd
 from detectron2.config import CfgNode
 from matplotlib.figure import Figure
 
-from ablations.sweep.expand import Row
+from ablations.sweep.expand import Row, names_of
 from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import CHOICES, label_of
 from benchmarks.config.deciding import PERIOD, idle_keys, used_values
@@ -115,8 +115,7 @@ def _is_published(grid: Grid, row: Row) -> bool:
 def title_of(grid: Grid, rows: Sequence[Row]) -> str:
     """What the plot is of: protocol, network and host, iterations, and what differs from the published setting."""
     cfg = rows[0].cfg
-    names = {"NETWORK": cfg.NETWORK, "HOST": rows[0].host}
-    told = [cfg.PROTOCOL, *(name for key, name in names.items() if not grid.sets(key))]
+    told = names_of(grid, rows)
     iterations = " or ".join(map(str, sorted({row.cfg.SOLVER.ITERS for row in rows})))
     told += [f"{cfg.TEST.CLASSES} classes", f"{iterations}\N{NO-BREAK SPACE}iterations"]  # on one line of the title
     others = other_than_published(grid, rows)

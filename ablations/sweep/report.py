@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -29,6 +29,9 @@ from results.tables.summary import all_scores, summarize
 from results.tables.summary_frame import frame_of
 from results.tables.summary_text import NONE, Shown, columns_of
 
+if TYPE_CHECKING:
+    from ablations.profiling.step_cost import CostCounter
+
 _NOT_STARTED, _DAMAGED = "not started", "damaged"
 _GIGA = 1e9
 
@@ -50,10 +53,13 @@ class Report:
     failed: bool
 
 
-def report(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str) -> Report:
+def report(
+    grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title: str, counter: CostCounter | None = None
+) -> Report:
     """Read the records of the rows' runs back; runs that are not there are counted as not started.
 
     Those whose record is damaged are counted as such, and named in the caption; a line on stderr says what is wrong.
+    ``counter``: has counted for other grids; what these have in common is not counted again.
 
     Returns:
         The columns of ``frame`` are ``setting``, one an axis, ``method``, ``network``, ``reference`` (whether it is
@@ -79,7 +85,7 @@ def report(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], title:
         }
     ).join(figures.assign(classes=[row.cfg.TEST.CLASSES for row in rows]))
     if grid.cost:
-        frame["target_image_macs"], frame["cost_ratio"] = _costs(rows)
+        frame["target_image_macs"], frame["cost_ratio"] = _costs(rows, counter)
     frame["runs"] = [" ".join(run.folder.name for run in row.runs) for row in rows]
     caption = _caption(grid, rows, overrides, title, said(runs)) + " " + sources(published)
     caption = caption.rstrip() + "".join(f" {line}." for line in remarks(row.cfg for row in rows))
@@ -115,11 +121,11 @@ def _measured(grid: Grid, row: Row, all_runs: pd.DataFrame) -> TableRow:
     return made
 
 
-def _costs(rows: Sequence[Row]) -> tuple[list[float], list[float | None]]:
+def _costs(rows: Sequence[Row], counter: CostCounter | None) -> tuple[list[float], list[float | None]]:
     """Counted multiply-adds of one target image, and their ratio to the host's."""
-    from ablations.profiling.step_cost import CostCounter
+    from ablations.profiling import step_cost
 
-    counter = CostCounter()
+    counter = counter or step_cost.CostCounter()
     costs = [counter.method(row.cfg) for row in rows]
     return [cost.target_image_macs for cost in costs], [cost.ratio for cost in costs]
 

@@ -8,6 +8,16 @@ from typing import Any
 from benchmarks.config.overrides import parse_pairs
 from benchmarks.core.errors import ConfigError
 
+QUICK = {
+    "DATA.STREETS.SOURCE_IMAGES": 24,
+    "DATA.STREETS.TARGET_IMAGES": 24,
+    "DATA.STREETS.VAL_IMAGES": 12,
+    "SOLVER.ITERS": 20,
+    "SOLVER.BATCH": 2,
+    "SOLVER.WARMUP_ITERS": 2,
+    "TEST.PERIOD": 10,
+}
+
 
 def method_names(text: str) -> list[str]:
     """The recipes of ``--methods``."""
@@ -44,3 +54,10 @@ def given_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
         "LOG.WRITERS": tuple(getattr(arguments, "writer", ())) or None,
     }
     return {key: value for key, value in options.items() if value is not None} | parse_pairs(arguments.overrides)
+
+
+def run_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """As `given_overrides`, above what ``--quick`` makes small. Raises ConfigError where that is not of streets."""
+    if arguments.quick and arguments.protocol != "streets":
+        raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
+    return (QUICK if arguments.quick else {}) | given_overrides(arguments)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from benchmarks.cli.run_options import SLURM
 from benchmarks.cli.time_left import clock
 from benchmarks.config.run import Run
+from benchmarks.launch.estimate import FinishedRuns
 from benchmarks.launch.here import miou_text
 from benchmarks.launch.launcher import Launcher
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.submissions import SubmittedRun
 from results.forms.cells import table_of
 from results.records.record import DIVERGED, FINISHED, RUNNING, record_or_none
-from results.tables.frame import collect
 from slurm.jobs.profile import Profile
 from slurm.jobs.scheduler import USUAL_ARRAY_SIZE, Scheduler, SchedulerSilent
 
@@ -24,14 +22,14 @@ from slurm.jobs.scheduler import USUAL_ARRAY_SIZE, Scheduler, SchedulerSilent
 def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -> str:
     """A line a run (with its label), with its id and state below ``output``, and the time that those to be made take.
 
-    The time of a run is the median of seconds an iteration, evaluation included, of finished runs of its protocol,
-    method and network, times its iterations; "unknown" where there is none. Of ``slurm`` it also gives what sbatch
-    would be given; nothing is written.
+    The time of a run is the median of seconds an iteration, evaluation included, of finished runs of its settings, or
+    else of its protocol, method and network, times its iterations; "unknown" where there is none. Of ``slurm`` it also
+    gives what sbatch would be given; nothing is written.
     """
     on_slurm = launcher.kind == SLURM
     queue, array_size, note = _asked(output) if on_slurm else ({}, 0, "")
     lines, ended, times = [], 0, list[float | None]()
-    paces, known, listings = _paces(output), set[Path](), Listings()
+    finished, known, listings = FinishedRuns(output), set[Path](), Listings()
     for label, run in runs:
         cfg, folder = run.cfg, run.folder
         listings.check(run)
@@ -44,7 +42,7 @@ def dry_run(runs: Sequence[tuple[str, Run]], output: Path, launcher: Launcher) -
         elif folder in queue:
             state = f"in the queue as job {queue[folder].job}"
         else:
-            times.append(_seconds(run, paces))
+            times.append(finished.seconds(cfg))
             shown = "unknown" if times[-1] is None else clock(times[-1])
         known.add(folder)
         lines.append((label, cfg.METHOD, cfg.NETWORK, cfg.SEED, folder.name, state, shown))
@@ -85,22 +83,6 @@ def _state(folder: Path) -> tuple[str, bool]:
     if record.status == FINISHED:
         return f"{FINISHED}, mIoU {miou_text(record)}", True
     return "begun" if record.status == RUNNING else str(record.status), record.status == DIVERGED
-
-
-def _paces(output: Path) -> pd.Series:
-    """Median seconds an iteration of finished runs, by protocol, method and network."""
-    if not output.is_dir():
-        return pd.Series(dtype=float)
-    runs = collect(output)
-    runs = runs[(runs["status"] == FINISHED) & (runs["iterations"] > 0)]
-    seconds = (runs["wall_seconds"].astype(float) / runs["iterations"].astype(float)).dropna()
-    return seconds.groupby([runs["protocol"], runs["method"], runs["network"]]).median()
-
-
-def _seconds(run: Run, paces: pd.Series) -> float | None:
-    cfg = run.cfg
-    names = (cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK)
-    return float(paces[names]) * cfg.SOLVER.ITERS if names in paces.index else None
 
 
 def _total(times: Sequence[float | None], parallel: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from results.files.text import one_line
 
@@ -17,7 +17,17 @@ _SPECIAL = {
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
     "λ": r"$\lambda$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
 }
+
+_BEGIN = r"""\documentclass{article}
+\usepackage[T1,OT1]{fontenc}
+\DeclareTextSymbolDefault{\textquotedbl}{T1}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=2cm]{geometry}
+\usepackage{booktabs,graphicx}
+"""  # OT1, whose fonts are outlines wherever LaTeX is; of T1 that one sign
 
 
 def escaped(text: str) -> str:
@@ -70,6 +80,28 @@ def typeset(columns: Mapping[str, Sequence[str]], ranked: Mapping[str, Sequence[
         r"\end{tabular}",
     ]
     return "% \\usepackage{booktabs}\n" + "\n".join(lines) + "\n"
+
+
+def document(title: str, parts: Iterable[tuple[str, str, str, str]]) -> str:
+    """A document that shows tables and pictures in their order, each part on pages of its own; it compiles as it is.
+
+    Args:
+        title: of all.
+        parts: of each its heading, its caption, and the names of the files of its table and its picture, "" for none.
+    """
+    head = rf"\title{{{escaped(title)}}}\author{{}}\date{{}}"
+    body = [r"\begin{document}\maketitle", *(_part(*part) for part in parts), r"\end{document}"]
+    return "\n".join([_BEGIN + head, *body, ""])
+
+
+def _part(heading: str, caption: str, table: str, picture: str) -> str:
+    lines = [rf"\section{{{escaped(heading)}}}"]
+    if table:
+        wide = rf"\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{\input{{{table}}}}}"
+        lines += [r"\begin{center}", wide, r"\end{center}"]
+    if picture:
+        lines += [r"\begin{center}", rf"\includegraphics{{{picture}}}", r"\end{center}"]
+    return "\n".join([*lines, rf"{{\small {escaped(caption)}\par}}", r"\clearpage", ""])
 
 
 def _cell(text: str) -> str:

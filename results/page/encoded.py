@@ -35,7 +35,7 @@ def _palette(values: np.ndarray, colors: Sequence[tuple[int, int, int]], transpa
     picture.putpalette([channel for color in colors for channel in color])
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True, **({} if transparent is None else {"transparency": transparent}))
-    return _address(file, "png")
+    return address(file.getvalue(), "png")
 
 
 def jpeg(pixels: np.ndarray) -> str:
@@ -44,8 +44,9 @@ def jpeg(pixels: np.ndarray) -> str:
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)
-    return _address(file, "jpeg")
+    return address(file.getvalue(), "jpeg")
 
 
-def _address(file: io.BytesIO, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+def address(content: bytes, kind: str) -> str:
+    """The address of a picture's file of a ``kind`` as png."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -28,8 +28,8 @@ _ON_DARK = {
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def rendered(context: Mapping[str, Any]) -> str:
-    """The page: what is in the context is text in it and never markup.
+def rendered(context: Mapping[str, Any], template: str = "page.html.jinja") -> str:
+    """The page of a template: what is in the context is text in it and never markup.
 
     Its policy lets no script run but its own, by digest, and nothing be loaded but what is in the file.
     """
@@ -45,4 +45,4 @@ def rendered(context: Mapping[str, Any]) -> str:
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     own = {"style": Markup(style), "script": Markup(script), "digest": digest}  # files of ours
-    return environment.get_template("page.html.jinja").render({**context, **own})
+    return environment.get_template(template).render({**context, **own})

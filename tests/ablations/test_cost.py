@@ -143,6 +143,11 @@ def test_parameters_by_part() -> None:
     assert counted.parameters == sum(part.parameters for part in counted.parts.values())
 
 
+def test_nothing_is_counted_of_weights_that_are_not_here() -> None:
+    cfg = RunSpec("streets", "source-only", overrides=SMALL | {"WEIGHTS": "gone.pth"}).resolve()
+    assert meta_trainer(cfg).student.encoder is not None and cfg.WEIGHTS == "gone.pth"
+
+
 @pytest.mark.slow
 def test_recording_ends_with_the_step() -> None:
     cfg = RunSpec("streets", "dacs+mrm", overrides=SMALL).resolve()

@@ -30,9 +30,9 @@ from methods.framework.recipes import parse
 NAMES = [
     *("masking-location", "mask-ratio", "lambda", "masking-strategy", "objective", "domain", "trained-part", "view"),
     *("rebuilder-blocks", "rebuilder-dim", "rebuilder-resolution", "mixup", "components", "architectures"),
-    *("ratio-by-lambda", "backbones"),
+    *("ratio-by-lambda", "backbones", "hosts"),
 ]
-OF_NETWORKS = ("architectures", "backbones")  # which set networks themselves
+OF_NETWORKS = ("architectures", "backbones", "hosts")  # which set networks themselves
 
 
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:

@@ -157,6 +157,11 @@ def _planned(words: Words) -> Words:
     return words if "--dry-run" in words else [*words, "--dry-run"]
 
 
+def _first_section(words: Words) -> Words:
+    """A list of two runs, planned."""
+    return words if "--list" in words else _planned([*words, "--only", "mask-only", "--seeds", "0"])
+
+
 def _first_method(words: Words) -> Words:
     """Counted for one method, on small crops."""
     if "--methods" not in words:
@@ -198,6 +203,7 @@ def _watched(words: Words) -> Words:
 MINIATURE: dict[str, Callable[[Words], Words]] = {
     "benchmarks/run.py": _trained,
     "ablations/run.py": _planned,
+    "ablations/paper.py": _first_section,
     "ablations/cost.py": _counted,
     "benchmarks/step_memory.py": _memory,
     "benchmarks/speed.py": _measured,

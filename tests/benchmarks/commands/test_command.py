@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 from full_disk import refuse_new_files
 from record_files import write_record
 
-from benchmarks.cli.given import method_names, seeds
+from benchmarks.cli.given import QUICK, method_names, run_overrides, seeds
 from benchmarks.config.run import Run
 from benchmarks.core.checkout import PACKAGES, ROOT, check_checkout
 from benchmarks.core.command import exit_in_one_line
@@ -286,9 +286,9 @@ def test_a_folder_without_init_is_not_in_the_way(monkeypatch: pytest.MonkeyPatch
 def test_options_and_pairs_become_keys_and_pairs_have_the_last_word(
     run: ModuleType, words: str, expected: dict[str, Any]
 ) -> None:
-    assert run.overrides_of(run.parse_arguments(words.split())) == expected
-    quick = run.overrides_of(run.parse_arguments(["--quick", *words.split()]))
-    assert quick == run.QUICK | expected
+    assert run_overrides(run.parse_arguments(words.split())) == expected
+    quick = run_overrides(run.parse_arguments(["--quick", *words.split()]))
+    assert quick == QUICK | expected
 
 
 def test_names_and_seeds() -> None:

@@ -18,6 +18,7 @@ from trained_runs import Command, assert_one_line, commands_in, copied, network,
 
 import benchmarks.publish
 import benchmarks.run
+from benchmarks.cli.given import run_overrides
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.trained import cleaned
@@ -101,7 +102,7 @@ def test_the_card_says_what_was_measured_and_how_to_make_it(published: Path) -> 
     assert "- `SOLVER.ITERS` `4` (usual: `350`)" in text
     (line,) = [line for line in text.splitlines() if "--seeds" in line]
     arguments = benchmarks.run.parse_arguments(shlex.split(line)[2:])
-    overrides = benchmarks.run.overrides_of(arguments)
+    overrides = run_overrides(arguments)
     spec = RunSpec(arguments.protocol, arguments.methods, arguments.network, int(arguments.seeds), overrides)
     assert run_id(spec.resolve()) == trained().name  # the command makes this run
 
