@@ -184,8 +184,8 @@ def _notes(planned: PlannedSection, made: Report, states: States) -> list[str]:
         for row, other in zip(rows, made.shown.get("not as published", []), strict=False):
             if other != NONE:
                 different.setdefault(other, []).append(row.label)
-        told = [f"{other} ({'; '.join(labels)})" for other, labels in different.items()]
-        notes += [f"Not as published: {', '.join(told)}."] if told else []
+        each = ", ".join(f"{other} ({'; '.join(labels)})" for other, labels in different.items())
+        notes += [f"Not as published: {each}."] if each else []
     with_mrm = [row.cfg for row in rows if "mrm" in parse(row.cfg.METHOD).terms]
     if with_mrm and not grid.sets("TERMS.MRM.VIEW"):
         views = " and ".join(dict.fromkeys(cfg.TERMS.MRM.VIEW for cfg in with_mrm))

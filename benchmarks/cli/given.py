@@ -57,7 +57,7 @@ def given_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """As `given_overrides`, above what ``--quick`` makes small. Raises ConfigError where that is not of streets."""
+    """Return `given_overrides` above what ``--quick`` makes small. Raises ConfigError where that is not of streets."""
     if arguments.quick and arguments.protocol != "streets":
         raise ConfigError(f"--quick runs on streets alone, not on {arguments.protocol}")
     return (QUICK if arguments.quick else {}) | given_overrides(arguments)

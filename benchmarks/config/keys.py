@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import Field, asdict
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
@@ -60,14 +60,20 @@ def get_config() -> CN:
     Protocols (``benchmarks/protocols/*.yaml``), recipes and ``KEY VALUE`` pairs change them, in this order; what a
     recipe makes of DATA it makes of the pairs' too.
     """
-    return _without_ranges(declared())
+    return _without_ranges(_declared_with(tuple(TERMS.items())))
+
+
+@lru_cache(maxsize=2)  # a grid of a hundred runs asks a thousand times
+def _declared_with(terms: tuple[tuple[str, type], ...]) -> _Section:
+    """Return what `declared` does; ``terms``: those that are registered by now, whose settings are keys."""
+    return declared()
 
 
 def _without_ranges(section: CN) -> CN:
     """The same keys in nodes that can be pickled; made so and not by ``CN(section)``, which copies all values twice."""
     node = CN()
     for name, value in section.items():
-        node[name] = _without_ranges(value) if isinstance(value, _Section) else value
+        node[name] = _without_ranges(value) if isinstance(value, CN) else value
     return node
 
 

@@ -47,8 +47,9 @@ class Likes:
         """How many GPUs such a run has; 0: the first was not made on one."""
         record = record_or_none(Path(self.runs["folder"].iloc[0]))
         hardware = record.content.get("hardware") if record else None
-        on_gpu = isinstance(hardware, dict) and hardware.get("device") == "cuda"
-        return int(hardware.get("processes", 1)) if on_gpu else 0
+        if not isinstance(hardware, dict) or hardware.get("device") != "cuda":
+            return 0
+        return int(hardware.get("processes", 1))
 
 
 class FinishedRuns:

@@ -164,7 +164,11 @@ def test_published_figures_stand_beside_runs_of_their_own_protocol_measured_or_n
     run = runs_of("ratio", "gta-cityscapes")["ratio 0.4, seed 0"]
     write_run(run.cfg, run.folder, 56.5)
     assert command(*words).code == 0
-    tables = page_of("gta-cityscapes").tables
+    page = page_of("gta-cityscapes")
+    tables = page.tables
+    heads = tables["hosts-table"][0]
+    assert heads.index("published") < heads.index("s/iteration") and "not as published" not in heads
+    assert "Not as published: iterations 40000 (250000) (DACS, none), training not stated there" in page.text
     assert column(tables["ratio-table"], "published") == ["52.1", "54.3", "55.9", "55.2", "54.1"]
     assert column(tables["ratio-table"], "vs published")[2] == "+0.6"
     hosts = [52.1, 55.9, 68.3, 70.3, 73.8, 75.4, 75.9, 77.5]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from detectron2.config import CfgNode
@@ -109,6 +110,15 @@ def other(key: str, value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     return value + 1
+
+
+def test_a_config_that_is_changed_changes_no_other_and_a_term_that_comes_later_is_in_it() -> None:
+    before, changed = flatten(get_config()), get_config()
+    changed.TERMS.MRM.RATIO, changed.SELF_TRAINING.THRESHOLD, changed.DATA.SOURCE.LAYOUT = 0.123, 0.123, "other"
+    assert flatten(get_config()) == before
+    with patch.dict(TERMS, {"late-term": TERMS["mrm"]}):
+        assert get_config().TERMS.LATE_TERM == get_config().TERMS.MRM
+    assert flatten(get_config()) == before
 
 
 @pytest.mark.parametrize("key", sorted(flatten(get_config())))
