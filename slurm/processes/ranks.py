@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from submitit.core.utils import environment_variables
 
 from slurm.base.errors import LauncherError
 
@@ -193,8 +194,9 @@ def run_ranks(function: Callable[[T, Rank], R], job: T, ranks: int) -> R:
         for k in range(ranks)
     ]
     try:
-        for process in processes:
-            process.start()
+        with environment_variables(PYTHONPATH=os.pathsep.join(filter(None, sys.path))):  # Python 3.11 hands none over
+            for process in processes:
+                process.start()
         result: R = _watched(processes, receive, store)
         return result
     finally:
