@@ -18,7 +18,7 @@ from results.files.errors import ResultsError
 from results.files.text import one_line
 from results.files.told import exit_code
 from results.records.record import write_text
-from results.records.scores import LOWER_IS_BETTER, STUDENT, TEACHER
+from results.records.scores import STUDENT, TEACHER, lower_is_better
 from results.tables.scores_by_seed import LAST, RULES
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
 
 def _ranked(metric: str, values: Sequence[float | None]) -> list[float | None]:
     """Values of which the highest is the best."""
-    return [-value if value is not None and metric in LOWER_IS_BETTER else value for value in values]
+    return [-value if value is not None and lower_is_better(metric) else value for value in values]
 
 
 def _formatted(

@@ -55,10 +55,18 @@ class MetricCounts:
         return {counted: _total(each) for counted, *each in zip(self._takes_logits, *parts, strict=True)}
 
 
+def summed(parts: Sequence[Counts]) -> Counts:
+    """The sums over all images of what `MetricCounts.total` gave of each part of them."""
+    return {counted: _total([part[counted] for part in parts]) for counted in parts[0]}
+
+
 def _total(parts: Sequence[np.ndarray | str | None]) -> np.ndarray | str:
     known = [part for part in parts if part is not None]  # a process may have no image
     said = [part for part in known if isinstance(part, str)]
-    return said[0] if said else reduce(_sum, [part for part in known if not isinstance(part, str)])
+    try:
+        return said[0] if said else reduce(_sum, [part for part in known if not isinstance(part, str)])
+    except NoValueError as error:
+        return why(error)
 
 
 def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:

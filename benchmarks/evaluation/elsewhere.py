@@ -37,24 +37,30 @@ def score_elsewhere(
     for each in sets:
         about: dict[str, Any] = {"images": len(each.images)}
         about |= {"short_side": each.short_side} if each.short_side else {}
+        several = len(set(each.conditions)) > 1  # of one alone its scores are those of the set
         try:
-            evaluated = evaluate_all(models, each.images, scoring, device, workers, windows, seen)
+            groups = each.conditions if several else ()
+            evaluated = evaluate_all(models, each.images, scoring, device, workers, windows, seen, groups=groups)
         except DataError as error:
             _LOGGER.warning("TEST.ALSO: %s: %s", each.name, error)
             found[each.name] = about | {"fault": str(error)}
             continue
         conditions = {
-            condition: _of_condition(evaluated, np.array(each.conditions) == condition, scoring)
-            for condition in dict.fromkeys(each.conditions)
-            if len(set(each.conditions)) > 1  # of one alone it is that of the set
+            condition: _of_condition(evaluated, each.conditions, condition, scoring)
+            for condition in dict.fromkeys(groups)
         }
         result = {model: scored.scores.as_json() for model, scored in evaluated.items()}
         found[each.name] = about | {"result": result} | ({"conditions": conditions} if conditions else {})
     return found
 
 
-def _of_condition(evaluated: Mapping[str, Evaluated], images: np.ndarray, scoring: Scoring) -> dict[str, Any]:
-    """The scores of some of the images, by model."""
-    square = (len(scoring.space.names),) * 2
-    counts = {model: scored.by_image[images].sum(axis=0) for model, scored in evaluated.items()}
-    return {model: score(np.asarray(of, np.int64).reshape(square), scoring).as_json() for model, of in counts.items()}
+def _of_condition(
+    evaluated: Mapping[str, Evaluated], conditions: Sequence[str], condition: str, scoring: Scoring
+) -> dict[str, Any]:
+    """The scores of the images of a condition, by model."""
+    images, square = np.array(conditions) == condition, (len(scoring.space.names),) * 2
+    found = {}
+    for model, scored in evaluated.items():
+        confusion = np.asarray(scored.by_image[images].sum(axis=0), np.int64).reshape(square)
+        found[model] = score(confusion, scoring, scored.counted[condition]).as_json()
+    return found

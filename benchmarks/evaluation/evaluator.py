@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, zip_longest
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ from scipy.sparse import csr_array, vstack
 
 from benchmarks.config import boundaries, calibration  # noqa: F401  # which are registered so
 from benchmarks.config.label_space import Scoring
-from benchmarks.config.metric_counts import MetricCounts
-from benchmarks.config.metrics import score
+from benchmarks.config.metric_counts import MetricCounts, summed
+from benchmarks.config.metrics import Counts, score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.evaluation.example_keeper import Each
 from benchmarks.evaluation.inference import predict_classes, predict_image
@@ -31,11 +32,14 @@ class Evaluated(NamedTuple):
     """The scores of a network, how many pixels the labels have of each class, by name, and the counts of each image.
 
     ``by_image``: (N, K²), sparse (`results.records.image_counts`), in the order of the data set.
+
+    ``counted``: by group of images what metrics count themselves; empty where there are no groups.
     """
 
     scores: Scores
     labelled_pixels: dict[str, int]
     by_image: csr_array
+    counted: Mapping[str, Counts] = MappingProxyType({})
 
 
 class SegmentationEvaluator(DatasetEvaluator):
@@ -47,23 +51,24 @@ class SegmentationEvaluator(DatasetEvaluator):
 
     _by_image: list[csr_array]
 
-    def __init__(self, scoring: Scoring, each: Each | None = None) -> None:
+    def __init__(self, scoring: Scoring, each: Each | None = None, groups: Sequence[str] = ()) -> None:
         """IoU is of the prediction among all classes, as published: a class set only says which of them count.
 
-        ``each`` is told of every item and its prediction.
+        ``each`` is told of every item and its prediction. ``groups``: that of each image of the data set, whose counts
+        are to be had apart (`Evaluated.counted`); items have their "index" then.
         """
-        self._scoring, self._each = scoring, each
+        self._scoring, self._each, self._groups = scoring, each, groups
         self.reset()
 
     @property
     def needs_logits(self) -> bool:
         """Whether a metric counts logits, which `process` is given beside the classes then."""
-        return self._counts.needs_logits
+        return next(iter(self._counts.values())).needs_logits
 
     def reset(self) -> None:
         self.confusion = np.zeros((len(self._scoring.space.names),) * 2, np.int64)
         self._by_image = []
-        self._counts = MetricCounts(self._scoring)
+        self._counts = {group: MetricCounts(self._scoring) for group in dict.fromkeys(self._groups or [""])}
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
         """inputs: with "label", uint8 (H, W). outputs: with "classes", uint8 (H, W), on any device.
@@ -74,7 +79,8 @@ class SegmentationEvaluator(DatasetEvaluator):
             prediction = output["classes"]
             label = item["label"].to(prediction.device)
             counts = confusion_matrix(label, prediction, len(self.confusion))
-            self._counts.add(label, prediction, output.get("logits"))
+            group = self._groups[item["index"]] if self._groups else ""
+            self._counts[group].add(label, prediction, output.get("logits"))
             self.confusion += counts
             self._by_image.append(sparse_counts([counts]))
             if self._each is not None:
@@ -88,8 +94,9 @@ class SegmentationEvaluator(DatasetEvaluator):
         by_image = vstack([image for image in images if image is not None], format="csr")
         pixels = map(int, self.confusion.sum(axis=1))
         names = self._scoring.space.names
-        scores = score(self.confusion, self._scoring, self._counts.total())
-        return Evaluated(scores, dict(zip(names, pixels, strict=True)), by_image)
+        counted = {group: counts.total() for group, counts in self._counts.items()}
+        scores = score(self.confusion, self._scoring, summed(list(counted.values())))
+        return Evaluated(scores, dict(zip(names, pixels, strict=True)), by_image, counted if self._groups else {})
 
 
 def with_classes(logits: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -135,15 +142,17 @@ def evaluate_all(
     windows: SlidingWindow | None = None,
     seen: Callable[[int, int], None] | None = None,
     each: Mapping[str, Each] | None = None,
+    groups: Sequence[str] = (),
 ) -> dict[str, Evaluated]:
     """Score segmentors in eval mode, by their names, on one reading of the images; modes are put back afterwards.
 
     Several processes share the images, and all get the scores of all: the counts are summed.
 
     ``seen(images, all of them)`` is told before each image how many have been scored, ``each`` of each prediction of
-    the segmentor of that name on this process's images, in the order of ``segmentors``.
+    the segmentor of that name on this process's images, in the order of ``segmentors``. ``groups`` of the images are
+    counted apart, too (`Evaluated.counted`).
     """
-    evaluators = {name: SegmentationEvaluator(scoring, (each or {}).get(name)) for name in segmentors}
+    evaluators = {name: SegmentationEvaluator(scoring, (each or {}).get(name), groups) for name in segmentors}
     with ExitStack() as modes:
         for segmentor in segmentors.values():
             modes.enter_context(eval_mode(segmentor))

@@ -11,9 +11,15 @@ from results.records.typed_json import Name, typed
 
 HEADLINE = "mIoU"  # the metric that runs are compared by
 CLASS_IOU = "IoU"
-LOWER_IS_BETTER = frozenset({"ECE"})
+_LOWER_IS_BETTER = frozenset({"ECE"})
 STUDENT, TEACHER = "student", "teacher"
 AT = "@"  # before the name of a further set: mIoU@acdc
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of a metric is better, on a further set too."""
+    return metric.partition(AT)[0] in _LOWER_IS_BETTER
+
 
 Means = dict[str, dict[int, "float | None"]]
 """By metric and size of the class set, which a metric has one value of; None for what could not be measured."""
@@ -121,21 +127,24 @@ class Elsewhere:
 
 
 def with_means_elsewhere(scores: Scores, also: Mapping[str, Elsewhere], model: str) -> Scores:
-    """A model's scores with its mIoU on further sets as metrics of their own: ``mIoU@acdc``, ``mIoU@acdc-fog``.
+    """A model's scores with those on further sets as metrics of their own: ``mIoU@acdc``, ``ECE@acdc-fog``.
 
     Of several sets there is their mean too, named by them: ``mIoU@acdc+bdd100k``.
     """
     found: Means = {}
+    by_metric: dict[str, dict[str, dict[int, float | None]]] = {}  # of sets as a whole
     for name, each in also.items():
         for part, result in {name: each.result, **{f"{name}-{key}": of for key, of in each.conditions.items()}}.items():
-            if means := result.of(model).means.get(HEADLINE):
-                found[f"{HEADLINE}{AT}{part}"] = means
-    sets = sorted(name for name in also if f"{HEADLINE}{AT}{name}" in found)
-    if len(sets) > 1:
-        each_set = [found[f"{HEADLINE}{AT}{name}"] for name in sets]
-        found[f"{HEADLINE}{AT}{'+'.join(sets)}"] = {
-            size: mean([means.get(size) for means in each_set]) for size in each_set[0]
-        }
+            for metric, means in result.of(model).means.items():
+                if means:
+                    found[f"{metric}{AT}{part}"] = means
+                    by_metric.setdefault(metric, {}).update({name: means} if part == name else {})
+    for metric, sets in by_metric.items():
+        if len(sets) > 1:
+            each_set = [sets[name] for name in sorted(sets)]
+            found[f"{metric}{AT}{'+'.join(sorted(sets))}"] = {
+                size: mean([means.get(size) for means in each_set]) for size in each_set[0]
+            }
     return replace(scores, means=scores.means | found) if found else scores
 
 

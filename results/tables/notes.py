@@ -56,8 +56,8 @@ def on_further_sets(columns: Iterable[object]) -> str:
     if not any(isinstance(key, ScoreKey) and AT in key.metric for key in columns):
         return ""
     return (
-        f"{HEADLINE}{AT} is of further test sets, over the classes that their labels have, with images scaled to the "
-        "short side of the protocol's test size"
+        f"{HEADLINE}{AT} and the like are of further test sets, over the classes that their labels have, with images "
+        "scaled to the short side of the protocol's test size"
     )
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from results.records.columns import ScoreKey
 from results.records.record import FINISHED
-from results.records.scores import HEADLINE, LOWER_IS_BETTER, STUDENT
+from results.records.scores import HEADLINE, STUDENT, lower_is_better
 from results.statistics.paired import Interval, PairedDifference, mean_and_deviation, paired_difference
 from results.tables.baselines import besides
 from results.tables.frame import say as tell
@@ -97,6 +97,12 @@ class Summary:
         told += [f"{count} {status}" for status, count in self.row.missing.items() if count]
         return ", ".join(told)
 
+    @cached_property
+    def target_labels(self) -> str:
+        """The target images whose labels were learned from, as "1/16 (186 of 2975)"; "" where no number is said."""
+        told = self.row.runs.get("target_labels", [])
+        return " or ".join(dict.fromkeys(each for each in told if is_known(each)))
+
     @property
     def n(self) -> int:
         """The number of seeds behind the first score."""
@@ -139,7 +145,7 @@ def summarize(
 
 
 def _difference(score: Score, own: Mapping[int, float], theirs: Mapping[int, float]) -> PairedDifference | None:
-    return paired_difference(own, theirs, score.metric in LOWER_IS_BETTER)
+    return paired_difference(own, theirs, lower_is_better(score.metric))
 
 
 def all_scores(rows: Sequence[Row]) -> list[Score]:

@@ -14,6 +14,7 @@ from record_files import write_record
 from tiny_files import acdc, message, save_grey, save_image
 
 from benchmarks.config.label_space import Scoring
+from benchmarks.config.metrics import METRICS, Metric
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import data_root, validation_set
@@ -26,7 +27,7 @@ from datasets.label_space import CITYSCAPES
 from datasets.layouts import LAYOUTS
 from methods.networks import Encoder, Segmentor
 from results.records.record import Record, read_record
-from results.records.scores import Scores
+from results.records.scores import Scores, lower_is_better
 from results.tables.frame import from_folders
 from results.tables.methods_table import methods_table
 
@@ -153,6 +154,37 @@ def test_scores_are_those_of_the_set_and_of_each_condition_alone(root: Path) -> 
     assert iou == {"fog": [0, 100], "night": [0, 0], "rain": [100, 0], "snow": [0, 0]}
 
 
+def test_optional_metrics_are_those_of_a_conditions_own_images(root: Path) -> None:
+    scoring = Scoring(CITYSCAPES, (19, 16), ("ECE", "BIoU", "mBIoU"))
+    (acdc_set,) = further_sets(resolved(["acdc"], **{"TEST.RESIZE": (96, 32)}), root)
+    models = {"student": always(0), "teacher": always(5)}
+    found = score_elsewhere(models, [acdc_set], scoring, CPU, 0)["acdc"]
+    items = acdc_set.images
+    values = set()
+    for condition in ("fog", "night", "rain", "snow"):
+        files = LAYOUTS["acdc"].scan(root / "acdc", "val", labelled=True, conditions=(condition,))
+        own = EvaluationSet(files, (96, 32), fit=by_short_side)
+        for model, segmentor in models.items():
+            expected = evaluate(segmentor, own, scoring, CPU, 0).scores.as_json()
+            assert found["conditions"][condition][model] == expected
+            assert set(expected["metrics"]) == {"ECE", "mBIoU"} and "BIoU" in expected["metrics_by_class"]
+            values.add(expected["metrics"]["ECE"]["19"])
+    whole = evaluate(models["student"], items, scoring, CPU, 0)
+    assert found["result"]["student"] == whole.scores.as_json() and whole.counted == {} and len(values) > 1
+
+
+def test_a_metric_that_fails_on_a_condition_takes_no_other_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shape(label: torch.Tensor, prediction: torch.Tensor, number: int) -> np.ndarray:
+        return np.ones(2 if int(label.min()) == 0 else 3)
+
+    monkeypatch.setitem(METRICS, "Shapes", Metric(lambda counts, ids: float(counts.sum()), False, shape))
+    (acdc_set,) = further_sets(resolved(["acdc"]), root)
+    found = score_elsewhere({"student": always(0)}, [acdc_set], ALL, CPU, 0)["acdc"]
+    assert "counted" in found["result"]["student"]["faults"]["Shapes"]
+    assert found["result"]["student"]["miou"] is not None
+    assert {len(of["student"]["metrics"]) for of in found["conditions"].values()} == {1}
+
+
 def test_a_set_that_cannot_be_scored_takes_no_other_away(root: Path) -> None:
     sets = further_sets(resolved(["bdd100k", "acdc"]), root)
     (root / "bdd100k/images/10k/val/a.jpg").write_bytes(b"damaged")
@@ -183,6 +215,15 @@ def test_tables_have_a_column_for_each_set_its_conditions_and_the_mean_of_sets(t
     assert first == {"miou@acdc_19": 40, "miou@acdc+bdd100k_19": 35, "miou@acdc-fog_19": 50, "miou@bdd100k_19": 30}
     assert [value == value and value for value in values["miou@bdd100k_19"]] == [30, 20, False]
     assert list(frame["miou"]) == [60, 60, 60]
+    further = {"metrics": {"ECE": {"19": 7.5}}}
+    acdc_set["conditions"]["fog"]["student"] |= further
+    both = also(bdd100k=30.0) | {"acdc": acdc_set}
+    for of in both.values():
+        of["result"]["student"] |= further
+    write_record(tmp_path / "one", content | {"also": both})
+    columns = [str(key) for key in from_folders([tmp_path / "one"]) if "ece" in str(key)]
+    assert columns == ["ece@acdc_19", "ece@acdc+bdd100k_19", "ece@acdc-fog_19", "ece@bdd100k_19"]
+    assert lower_is_better("ECE@acdc-fog") and not lower_is_better("mIoU@acdc")
     assert "images scaled to the short side" in methods_table(frame.iloc[:1]).notes
     assert "images scaled to the short side" not in methods_table(from_folders([tmp_path / "three"])).notes
 
