@@ -28,20 +28,30 @@ DRAWS = 20
 """Samples drawn for one place in a batch before sizes that disagree are an error."""
 
 
+class LabelledTarget(NamedTuple):
+    """Target images with their labels, and how many of them a batch has; `resized` as `PairedBatches` takes it."""
+
+    items: Sequence[dict[str, Any]]
+    view: Framing
+    batch_size: int
+    resized: ResizedFiles | None = None
+
+
 class PairedBatches(Dataset):
     """Source and target images, batch by batch: item t is all of iteration t's, whatever was asked for before.
 
         {"source": {"images": uint8 (B, 3, H, W), RGB 0..255; "labels": uint8 (B, H, W), train ids or 255},
-         "target": {"images": uint8 (B, 3, H, W); "valid": bool (B, H, W), False in the margins of the target's view}}
+         "target": {"images": uint8 (B, 3, H, W); "valid": bool (B, H, W), False in the margins of the target's view},
+         "labelled": as "source", of the target and with a B of its own}
 
-    without "target" where `target` is None, and without "valid" where the view has no margins. Within an epoch of a
-    domain each of its images comes once, in an order drawn per epoch; epochs run on across batches.
-    With `rare_classes` a source image is drawn for a class instead (`rare_classes.RareClassSampler`), and its crop is
-    drawn again while it shows too little of it. Source and target draw from generators of their own, keyed by (seed,
-    what is drawn, iteration, index), so that changing one domain leaves the other's samples as they are.
+    without "target" or "labelled" where `target` or `labelled` is None, and without "valid" where the view has no
+    margins. Within an epoch of a domain each of its images comes once, in an order drawn per epoch; epochs run on
+    across batches. With `rare_classes` a source image is drawn for a class instead (`rare_classes.RareClassSampler`),
+    and its crop is drawn again while it shows too little of it. Each domain draws from generators of its own, keyed by
+    (seed, what is drawn, iteration, index), so that changing one leaves the others' samples as they are.
 
-    A source image whose label has another size is skipped with one warning a file, and another sample takes its
-    place; where almost every one disagrees, that is a `DataError`. Target labels are never opened.
+    A labelled image whose label has another size is skipped with one warning a file, and another sample takes its
+    place; where almost every one disagrees, that is a `DataError`. Labels of `target` are never opened.
     """
 
     def __init__(
@@ -58,24 +68,22 @@ class PairedBatches(Dataset):
         rank: int = 0,
         ranks: int = 1,
         resized: tuple[ResizedFiles | None, ResizedFiles | None] = (None, None),
+        labelled: LabelledTarget | None = None,
     ) -> None:
-        """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each domain.
+        """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each of them.
 
         Of `ranks` processes that have a batch together the `rank`-th gets its images alone, in the batch's order.
 
         `cache_bytes` bounds the decoded and resized images kept in memory, over all workers; `resized` keeps those of
         source and target on disk, where it is given.
-        Raises `DataError` for an empty domain, a source image without label, a target without view, `rare_classes` of
+        Raises `DataError` for an empty domain, a labelled image without label, a target without view, `rare_classes` of
         another number of images, or a batch that is no multiple of `ranks`.
         """
-        if batch_size < 1:
-            raise DataError(f"batch_size: expected at least 1 image, found {batch_size}")
-        if batch_size % ranks:
-            raise DataError(f"batch_size: expected a multiple of the {ranks} processes, found {batch_size}")
-        places = _Places(batch_size, rank * batch_size // ranks, batch_size // ranks)
-        for item in source:
-            if "sem_seg_file_name" not in item:
-                raise DataError(f"{item['file_name']}: expected a label, as of every source image, found none")
+        places = _Places.of(batch_size, rank, ranks)
+        for domain, items in (("source", source), ("labelled target", labelled.items if labelled else [])):
+            for item in items:
+                if "sem_seg_file_name" not in item:
+                    raise DataError(f"{item['file_name']}: expected a label, as of every {domain} image, found none")
         if (target is None) != (target_view is None):
             raise DataError("target and target_view: expected both or neither")
         if rare_classes is not None and rare_classes.images != len(source):
@@ -87,6 +95,12 @@ class PairedBatches(Dataset):
         self._target = None
         if target is not None and target_view is not None:
             self._target = _Domain("target", target, target_view, places, seed, cache, False, resized=resized[1])
+        self._labelled = None
+        if labelled is not None:
+            of_it = _Places.of(labelled.batch_size, rank, ranks)
+            self._labelled = _Domain(
+                "labelled", labelled.items, labelled.view, of_it, seed, cache, True, resized=labelled.resized
+            )
         self._reported: set[str] = set()
 
     def __getitem__(self, iteration: int) -> Batch:
@@ -103,6 +117,8 @@ class PairedBatches(Dataset):
         batch = {"source": self._source.batch(iteration, skipped)}
         if self._target is not None:
             batch["target"] = self._target.batch(iteration, skipped)
+        if self._labelled is not None:
+            batch["labelled"] = self._labelled.batch(iteration, skipped)
         return batch, skipped
 
     def target_labels(self, items: Sequence[dict[str, Any]]) -> Callable[[int], torch.Tensor | None]:
@@ -145,6 +161,15 @@ class _Places(NamedTuple):
     batch: int
     first: int
     mine: int
+
+    @classmethod
+    def of(cls, batch_size: int, rank: int, ranks: int) -> _Places:
+        """Return those of the `rank`-th of `ranks` processes. Raises `DataError` for a batch that they cannot share."""
+        if batch_size < 1:
+            raise DataError(f"batch_size: expected at least 1 image, found {batch_size}")
+        if batch_size % ranks:
+            raise DataError(f"batch_size: expected a multiple of the {ranks} processes, found {batch_size}")
+        return cls(batch_size, rank * batch_size // ranks, batch_size // ranks)
 
 
 class _Domain:

@@ -18,7 +18,7 @@ from ablations.profiling.call_recorder import Call, meta_trainer, record_inferen
 from ablations.profiling.counting import Count, count
 from benchmarks.engine.trainer import Trainer
 from methods.framework.recipes import Recipe, parse
-from methods.framework.step import SOURCE
+from methods.framework.step import LABELLED, SOURCE
 
 GIGA = 1e9
 NETWORK_PARTS = ("encoder", "decoder", "attention")
@@ -42,7 +42,7 @@ class MethodCost:
         crop: (width, height) of training images in pixels. batch: images of a domain in a step.
         parts: by dotted name, in the order of first calls. Copies (teachers, frozen encoders) have no parameters here.
         target_image_macs: of one target image, as in Table 6 of arXiv 2509.13801: all passes of trained parts but those
-            of the source view; no copies, no backward pass. host_macs: what the host's own losses need of that.
+            of labelled images; no copies, no backward pass. host_macs: what the host's own losses need of that.
         passes: how often each part of the network is run on a target image, detail windows included.
         inference_macs, inference_passes: of one image of the crop's size.
         student_macs: of a step, of all that is trained. copies_macs: of teachers and frozen encoders.
@@ -164,8 +164,11 @@ class CostCounter:
 
 
 def _of_target(call: Call, recipe: Recipe) -> bool:
-    """Whether it is part of processing a target image; what an oracle is supervised on are target images."""
-    return call.trained and (call.view != SOURCE or recipe.host.labelled == "target")
+    """Whether it is part of processing a target image; what an oracle is supervised on are target images.
+
+    A labelled target image is another one than that which the published figures are of, as one of the source is.
+    """
+    return call.trained and (call.view not in (SOURCE, LABELLED) or recipe.host.labelled == "target")
 
 
 def _passes(calls: Iterator[Call], batch: int) -> dict[str, float]:

@@ -50,11 +50,15 @@ def used_values(cfg: CfgNode) -> dict[str, Any]:
 def idle_keys(cfg: CfgNode) -> set[str]:
     """Used keys that decide nothing in this run, whatever their value.
 
-    What a weight of 0, a warm-up of 0 iterations or a frozen encoder makes idle, labels of the target but for the
-    oracle, things without feature distance.
+    What a weight of 0, a warm-up of 0 iterations or a frozen encoder makes idle, labels of the target where none is
+    learned from, things without feature distance.
     """
     recipe = parse(cfg.METHOD)
-    idle = set() if recipe.oracle else {"DATA.TARGET.LABELS", "DATA.TARGET.IDS"}
+    idle = set() if recipe.oracle or recipe.few_labels else {"DATA.TARGET.LABELS", "DATA.TARGET.IDS"}
+    if not cfg.DATA.LABELLED_TARGET:
+        idle.add("DATA.LABELLED_SEED")
+    if not recipe.few_labels:
+        idle.add("SOLVER.LABELLED_BATCH")
     if _FEATURE_DISTANCE not in recipe.terms:
         idle.add("DATA.THINGS")
     if cfg.SOLVER.WARMUP_ITERS == 0:

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from detectron2.config import CfgNode as CN
 
-from benchmarks.config.ranges import pixels_at, several, size, workers
+from benchmarks.config.ranges import amount, pixels_at, several, size, workers
 from methods.base.ranges import Range, above_zero, at_least_one, at_least_zero, choice, ranges_of, share, within
 from methods.framework.shipped import import_methods
 from methods.framework.step import SelfTraining
@@ -141,8 +141,12 @@ def declared() -> _Section:
     # The folder that each FOLDER is below; empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE.
     cfg.DATA.ROOT = ""
     cfg.DATA.SOURCE = _data_set()  # labelled training images
-    cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only alone
+    cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only and LABELLED_TARGET alone
     cfg.DATA.VAL = _data_set()  # what mIoU is measured on
+    # How many images of TARGET are learned from with their labels, by a method with semi, or in place of all by
+    # target-only: a share as 1/16, rounded up, or a number. A smaller one's are the first of a larger one's.
+    cfg.DATA.LABELLED_TARGET = amount()
+    cfg.DATA.LABELLED_SEED = at_least_zero(0)  # decides which these are; the run's own seed does not
     # The embedded benchmark: drawn and cached where SOURCE_IMAGES is set, instead of read below ROOT.
     cfg.DATA.STREETS = _Section()
     cfg.DATA.STREETS.SIZE = size((256, 128))  # of the drawn images: width, height in pixels
@@ -183,6 +187,9 @@ def declared() -> _Section:
     cfg.SOLVER = _Section()
     cfg.SOLVER.ITERS = at_least_one(40000)  # training steps
     cfg.SOLVER.BATCH = at_least_one(2)  # images of each domain, of all GPUs of the run together
+    # Labelled target images of a step of methods with semi, of all GPUs of the run together; 0: as many as BATCH, so
+    # that one of them weighs as a source image does.
+    cfg.SOLVER.LABELLED_BATCH = at_least_zero(0)
     cfg.SOLVER.OPTIMIZER = choice("adamw", "sgd")  # adamw has betas 0.9 and 0.999
     cfg.SOLVER.MOMENTUM = share(0.9)  # momentum of sgd
     cfg.SOLVER.ENCODER_LR = at_least_zero(6e-5)  # learning rate of the encoder, after the warm-up
@@ -266,6 +273,10 @@ WORD_KEYS = {
 PATH_KEYS = {"WEIGHTS", "DATA.ROOT", "DATA.MODULE"} | {
     f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("FOLDER", "IMAGES", "LABELS")
 }
+
+
+AMOUNT_KEYS = {"DATA.LABELLED_TARGET"}
+"""Keys that hold a share as "1/16" or a number, both as text."""
 
 
 def _data_set() -> CN:

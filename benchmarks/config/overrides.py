@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from detectron2.config import CfgNode
 
-from benchmarks.config.keys import PATH_KEYS, WORD_KEYS, flatten, setting_type
+from benchmarks.config.keys import AMOUNT_KEYS, PATH_KEYS, WORD_KEYS, flatten, setting_type
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from results.files.bounded_yaml import load
@@ -82,6 +82,8 @@ def _convert(where: str, key: str, value: Any, default: Any) -> Any:
         if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
             return tuple(words)
         raise ConfigError(f"{where}: {key} is {value!r}, expected a list of words (in quotes where in doubt)")
+    if key in AMOUNT_KEYS and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     kinds = kinds_of(key, default)
     for kind in kinds:
         found = _as(kind, value, NoneType in kinds and str not in kinds)

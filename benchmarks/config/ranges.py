@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datasets.labelled_images import is_amount
 from methods.base.ranges import within
 
 
@@ -27,6 +28,11 @@ def several(*words: str) -> Any:
 def workers(default: int) -> Any:
     """A number of processes, or -1 for what the machine allows."""
     return within(default, "a finite number of at least 0, or -1", lambda value: value >= -1)
+
+
+def amount() -> Any:
+    """How many images, as a share or a number; by default nothing."""
+    return within("", 'a share as 1/16, a number of images, or ""', lambda value: not value or is_amount(value))
 
 
 def pixels_at(*places: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.few_labels import check_few_labels
 from benchmarks.config.former_ids import former_ids
 from benchmarks.config.label_space import Scoring, scoring
 from benchmarks.config.run_id import run_folder, run_id
@@ -44,6 +45,7 @@ class Run:
             ConfigError, DataError or MethodError: an unknown name or key, or a value out of range, in one line.
         """
         cfg = spec.resolve()
+        check_few_labels(cfg)
         return cls(spec, cfg, run_folder(output, cfg))
 
     @classmethod

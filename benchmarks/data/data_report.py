@@ -57,6 +57,8 @@ def _report(cfg: CfgNode, used: UsedSet, files: Sequence[FileReport], classes: i
     shown_sizes = ", ".join(f"{size} ({count})" for size, count in sizes.most_common(_SIZES_SHOWN))
     more = ", ..." if len(sizes) > _SIZES_SHOWN else ""
     what = "pairs of image and label" if labelled else "images"
+    if labelled and used.role == "TARGET" and cfg.DATA.LABELLED_TARGET:
+        what += f" (DATA.LABELLED_TARGET {cfg.DATA.LABELLED_TARGET})"
     lines = [f"{key}: {len(files)} {what}", f"  sizes: {shown_sizes}{more}"]
     problems = [problem for file in files for problem in file.problems]
     # Training skips a few labels of another size; nothing is left where all are.

@@ -18,6 +18,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 import datasets.streets
+from benchmarks.config.few_labels import KEY, check_few_labels, labelled_batch
 from benchmarks.config.label_space import label_space, reported
 from benchmarks.data.data_sets import Items, items
 from datasets.augmentation import Framing, fitted
@@ -26,7 +27,8 @@ from datasets.class_presence import absent_classes, ids_found, spread
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet, UnlabelledSet
 from datasets.file_checks import header_problems
-from datasets.pairs import PairedBatches
+from datasets.labelled_images import labelled_images
+from datasets.pairs import LabelledTarget, PairedBatches
 from datasets.rare_classes import RareClasses, RareClassSampler, of_label
 from datasets.reading import label_header
 from datasets.resized_files import Bytes, ResizedFiles
@@ -73,22 +75,21 @@ def _environment(variable: str) -> str:
 
 
 def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet) -> PairedBatches:
-    """The batches of a recipe: labelled images, and target images where the recipe has a teacher.
+    """The batches of a recipe: labelled images, target images where it has a teacher, labelled ones where it has semi.
 
     ``shown`` tells how the counting of class pixels goes, where rare class sampling needs it and it was not yet done.
     """
     crop, flip = tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP
     source_view = Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
     target_view = _target_view(cfg)
+    labelled_view = Framing(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
+    check_few_labels(cfg)
     if recipe.oracle:  # the target's labelled images take the source's place, at the target's own size
-        source_view = Framing(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
-    try:
-        source = items(cfg, "TARGET" if recipe.oracle else "SOURCE", root, labelled=True)
-    except DataError as error:
-        if not recipe.oracle:
-            raise
-        raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
+        source, source_view = labelled_target(cfg, recipe, root), labelled_view
+    else:
+        source = items(cfg, "SOURCE", root, labelled=True)
     source, _ = _held_out(cfg, source)
+    few = labelled_target(cfg, recipe, root) if recipe.few_labels else None
     target = items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None
     kept = (_kept_resized(cfg, source, source_view, 4), _kept_resized(cfg, target, target_view, 3) if target else None)
     return PairedBatches(
@@ -102,7 +103,24 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
         rank=comm.get_rank(),
         ranks=comm.get_world_size(),
         resized=kept,
+        labelled=LabelledTarget(few, labelled_view, labelled_batch(cfg), _kept_resized(cfg, few, labelled_view, 4))
+        if few
+        else None,
     )
+
+
+def labelled_target(cfg: CfgNode, recipe: Recipe, root: Path) -> Items:
+    """The target images that a recipe learns from with their labels: those of DATA.LABELLED_TARGET, or all.
+
+    Raises:
+        DataError: a label that is not there, or a data set without labels; or more images wanted than there are.
+    """
+    try:
+        found = items(cfg, "TARGET", root, labelled=True)
+    except DataError as error:
+        raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
+    amount = cfg.DATA.LABELLED_TARGET
+    return labelled_images(found, amount, cfg.DATA.LABELLED_SEED, KEY) if amount else found
 
 
 def _kept_resized(cfg: CfgNode, images: Items, view: Framing, channels: int) -> ResizedFiles | None:
@@ -223,24 +241,35 @@ def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
 
 @dataclass(frozen=True)
 class UsedSet:
-    """Images that a run opens: of DATA.<role>, with labels where it reads them. ``view``: that of training, if any."""
+    """Images that a run opens: of DATA.<role>, with labels where it reads them.
+
+    Attributes:
+        view: that of training, if any.
+        few: whether labels of other images show the same classes, so that these need not show all.
+    """
 
     role: str
     items: Items
     view: Framing | None
+    few: bool = False
 
 
-def used_roles(recipe: Recipe) -> tuple[bool, bool]:
-    """What of a recipe decides which images a run opens: whether target labels, and whether target images."""
-    return recipe.oracle, recipe.host.teacher
+def used_roles(recipe: Recipe) -> tuple[bool, bool, bool]:
+    """What of a recipe decides which images a run opens: labels of the target alone, target images, labels of some."""
+    return recipe.oracle, recipe.host.teacher, recipe.few_labels
 
 
 def used_sets(cfg: CfgNode, recipe: Recipe, root: Path) -> list[UsedSet]:
     """What a recipe learns from, and what it is scored on. Raises DataError for a folder or a label that is missing."""
     crop, target = tuple(cfg.INPUT.CROP), _target_view(cfg)
-    learned = "TARGET" if recipe.oracle else "SOURCE"
-    view = target if recipe.oracle else Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop)
-    found = [UsedSet(learned, items(cfg, learned, root, labelled=True), view)]
+    check_few_labels(cfg)
+    if recipe.oracle:
+        found = [UsedSet("TARGET", labelled_target(cfg, recipe, root), target)]
+    else:
+        view = Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop)
+        found = [UsedSet("SOURCE", items(cfg, "SOURCE", root, labelled=True), view)]
+    if recipe.few_labels:
+        found.append(UsedSet("TARGET", labelled_target(cfg, recipe, root), target, few=True))
     if recipe.host.teacher:
         found.append(UsedSet("TARGET", items(cfg, "TARGET", root, labelled=False), target))
     return [*found, UsedSet("VAL", items(cfg, "VAL", root, labelled=True), None)]
@@ -286,6 +315,8 @@ def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
             f"{key}: no pixel of {len(used.items)} labels is of a class (ids {found}), expected labels of "
             f"{', '.join(space.names)}: {key}.IDS says which id is which class"
         )
+    if used.few:
+        return
     what = "no mean counts them" if used.role == "VAL" else "they cannot be learned"
     names = ", ".join(space.names[train_id] for train_id in absent)
     _LOGGER.warning("%s: no label has a pixel of %s (ids %s): %s", key, names, found, what)

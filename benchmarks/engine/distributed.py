@@ -75,12 +75,14 @@ def check_ranks(cfg: CfgNode, ranks: int) -> None:
     """Check that so many processes can share a batch of this run. Raises ConfigError where they cannot."""
     if ranks == 1:
         return
-    if cfg.SOLVER.BATCH % ranks:
-        raise ConfigError(
-            f"SOLVER.BATCH is {cfg.SOLVER.BATCH}, which is shared by the {ranks} GPUs of a run: expected a multiple of "
-            f"{ranks}"
-        )
-    for part in parse(cfg.METHOD).parts:
+    recipe = parse(cfg.METHOD)
+    for key in ("BATCH", *(["LABELLED_BATCH"] if recipe.few_labels else [])):
+        if cfg.SOLVER[key] % ranks:
+            raise ConfigError(
+                f"SOLVER.{key} is {cfg.SOLVER[key]}, which is shared by the {ranks} GPUs of a run: expected a multiple "
+                f"of {ranks}"
+            )
+    for part in recipe.parts:
         if part.one_process:
             raise ConfigError(
                 f"method {cfg.METHOD}: {part.name} joins images of a batch, which one GPU must have: expected --gpus 1 "

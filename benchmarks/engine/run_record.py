@@ -15,6 +15,8 @@ from benchmarks.config.label_space import scoring
 from benchmarks.config.network_sizes import fitted_sizes
 from benchmarks.config.plugins import plugins
 from benchmarks.config.run import Run
+from benchmarks.data.data_sets import items
+from benchmarks.data.from_config import data_root, labelled_target
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.trainer import Trainer
 from methods.networks.published_folder import is_hub_address
@@ -46,6 +48,8 @@ def initial_record(run: Run) -> Record:
     } | ({PLUGINS: named} if (named := {plugin.digest: plugin.name for plugin in plugins()}) else {})
     if is_hub_address(cfg.WEIGHTS):
         content["weights"] = {"from": cfg.WEIGHTS, "sha256": file_sha256(weights_file(Path(cfg.WEIGHTS)))}
+    if cfg.DATA.LABELLED_TARGET:
+        content["labelled_target"] = {"amount": cfg.DATA.LABELLED_TARGET}
     if sizes := fitted_sizes([cfg]):
         content["sizes"] = sizes[0]
     return Record.of(content)
@@ -54,6 +58,18 @@ def initial_record(run: Run) -> Record:
 def _changed_settings(cfg: CfgNode) -> dict[str, Any] | None:
     changed = changed_keys(cfg)
     return None if changed is None else {key: value for key, (value, _) in changed.items()}
+
+
+def labelled(run: Run) -> dict[str, Any]:
+    """How many target images are learned from with their labels, of how many; nothing where that is not limited."""
+    cfg = run.cfg
+    if not cfg.DATA.LABELLED_TARGET:
+        return {}
+    root = data_root(cfg)
+    numbers = {
+        "images": len(labelled_target(cfg, run.recipe, root)), "of": len(items(cfg, "TARGET", root, labelled=False))
+    }
+    return {"labelled_target": {"amount": cfg.DATA.LABELLED_TARGET, **numbers}}
 
 
 def parameters(trainer: Trainer) -> dict[str, int]:

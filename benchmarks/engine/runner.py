@@ -33,7 +33,7 @@ from benchmarks.engine.checkpoint import checkpointer, remove_superseded, resume
 from benchmarks.engine.distributed import broadcast_parameters, check_ranks, from_rank_0
 from benchmarks.engine.hooks import Evaluation, Watcher, run_hooks
 from benchmarks.engine.run_log import log_file
-from benchmarks.engine.run_record import initial_record, measured, parameters, result, validation
+from benchmarks.engine.run_record import initial_record, labelled, measured, parameters, result, validation
 from benchmarks.engine.step_pictures import StepPictures
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.evaluation.target_free import Criteria
@@ -188,7 +188,7 @@ def _run(
         start_peak(device)
         trainer, evaluation = _prepare(run, folder, device, watcher, note)
         begun = {"resumed_at": trainer.start_iter, "session_began": time.time()}
-        record = record.changed(parameters=parameters(trainer), **begun)
+        record = record.changed(parameters=parameters(trainer), **labelled(run), **begun)
         note()  # of a resumed run: what its checkpoint knows
         watcher.started(trainer.start_iter, trainer.progress.curve[-1]["miou"] if trainer.progress.curve else None)
         trainer.train(trainer.start_iter, trainer.max_iter)

@@ -118,14 +118,14 @@ class Trainer(TrainerBase):
         ``move`` brings a tensor to where it is computed with: by default to the trainer's device.
         """
         move = move or (lambda tensor: tensor.to(self.device, non_blocking=True))
-        source, target = batch["source"], batch.get("target", {})
-        classes = [ids_in(label.numpy()) for label in source["labels"]]  # on the CPU: no wait for the device
+        target = batch.get("target", {})
         return TrainingStep(
             student=self.student,
             teacher=self.teacher,
-            source_batch=Source(_floats(move(source["images"])), move(source["labels"]).long(), classes),
+            source_batch=_labelled(batch["source"], move),
             target_images=_floats(move(target["images"])) if "images" in target else None,
             target_valid=move(target["valid"]) if "valid" in target else None,
+            labelled_target=_labelled(batch["labelled"], move) if "labelled" in batch else None,
             settings=self._settings,
             seed=self._seed,
             iteration=self.iter,
@@ -222,6 +222,11 @@ class Trainer(TrainerBase):
         if self.precision not in _AUTOCAST:
             return nullcontext()
         return torch.autocast(self.device.type, _AUTOCAST[self.precision], enabled=enabled)
+
+
+def _labelled(domain: Mapping[str, torch.Tensor], move: Move) -> Source:
+    classes = [ids_in(label.numpy()) for label in domain["labels"]]  # on the CPU: no wait for the device
+    return Source(_floats(move(domain["images"])), move(domain["labels"]).long(), classes)
 
 
 def _floats(images: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,8 @@ def _roles(run: Run) -> dict[str, bool]:
     """The data sets that a run uses, and whether their labels are read."""
     if run.recipe.oracle:
         return {"TARGET": True, "VAL": True}
-    target = {"TARGET": False} if run.recipe.host.teacher or run.cfg.TEST.CONFIDENCE_IMAGES else {}
+    labels = run.recipe.few_labels
+    target = {"TARGET": labels} if labels or run.recipe.host.teacher or run.cfg.TEST.CONFIDENCE_IMAGES else {}
     return {"SOURCE": True, **target, "VAL": True}
 
 

@@ -7,11 +7,13 @@ from itertools import repeat
 import torch
 from detectron2.config import CfgNode
 
+from benchmarks.config.few_labels import labelled_batch
 from benchmarks.config.label_space import label_space
 from benchmarks.engine.build import Learners, build_learners
 from benchmarks.engine.trainer import Trainer
 from datasets.labels import IGNORE
 from datasets.pairs import Batch
+from methods.framework.recipes import parse
 
 
 def random_trainer(cfg: CfgNode, device: torch.device, learners: Learners | None = None) -> Trainer:
@@ -29,13 +31,21 @@ def random_trainer(cfg: CfgNode, device: torch.device, learners: Learners | None
 
 
 def random_batch(cfg: CfgNode) -> Batch:
-    """Source and target images, uniformly random, with labels of squares of random classes; one row is ignored."""
+    """Images of each domain, uniformly random, with labels of squares of random classes; one row is ignored."""
     width, height = cfg.INPUT.CROP
     generator = torch.Generator().manual_seed(0)
-    size = (cfg.SOLVER.BATCH, 3, height, width)
-    source, target = (torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for _ in range(2))
     classes = len(label_space(cfg).names)
-    squares = torch.randint(0, classes, (cfg.SOLVER.BATCH, 1, 16, 16), generator=generator)
-    labels = torch.nn.functional.interpolate(squares.float(), (height, width), mode="nearest")[:, 0].to(torch.uint8)
-    labels[:, :1] = IGNORE
-    return {"source": {"images": source, "labels": labels}, "target": {"images": target}}
+
+    def images(number: int) -> torch.Tensor:
+        return torch.randint(0, 256, (number, 3, height, width), dtype=torch.uint8, generator=generator)
+
+    def labels(number: int) -> torch.Tensor:
+        squares = torch.randint(0, classes, (number, 1, 16, 16), generator=generator)
+        drawn = torch.nn.functional.interpolate(squares.float(), (height, width), mode="nearest")[:, 0].to(torch.uint8)
+        drawn[:, :1] = IGNORE
+        return drawn
+
+    batch, few = cfg.SOLVER.BATCH, labelled_batch(cfg) if parse(cfg.METHOD).few_labels else 0
+    source, target = images(batch), images(batch)
+    found = {"source": {"images": source, "labels": labels(batch)}, "target": {"images": target}}
+    return found | ({"labelled": {"images": images(few), "labels": labels(few)}} if few else {})

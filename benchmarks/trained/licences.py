@@ -49,7 +49,9 @@ def terms(cfg: CfgNode) -> list[str]:
 def _roles(cfg: CfgNode) -> list[str]:
     """What the run learns from."""
     recipe = parse(cfg.METHOD)
-    return ["TARGET"] if recipe.oracle else ["SOURCE", *(["TARGET"] if recipe.host.teacher else [])]
+    if recipe.oracle:
+        return ["TARGET"]
+    return ["SOURCE", *(["TARGET"] if recipe.host.teacher or recipe.few_labels else [])]
 
 
 def _of_data(cfg: CfgNode) -> Iterator[str]:

@@ -96,9 +96,13 @@ def _header(run: TrainedRun, record: Record, model: str, name: str) -> str:
 
 
 def _what(run: TrainedRun, record: Record, model: str) -> str:
-    learned = "the labels of the target, which adaptation does not have: an upper reference, no result of adaptation"
-    unlabelled = " and unlabelled images of the target" if run.recipe.host.teacher else ", and never saw the target"
-    data = learned if record.oracle else f"labelled source images{unlabelled}"
+    number = record.labelled_target.images or record.labelled_target.amount
+    labels = f"{number} images of the target" if number else "the target"
+    learned = f"the labels of {labels}, which adaptation does not have: an upper reference, no result of adaptation"
+    target = ["unlabelled images"] if run.recipe.host.teacher else []
+    target += [f"{number} labelled ones"] if number else []
+    seen = f"{' and '.join(['', *target])} of the target" if target else ", and never saw the target"
+    data = learned if record.oracle else f"labelled source images{seen}"
     return f"These are the weights of the {model} at the last iterate; it learned from {data}."
 
 

@@ -23,6 +23,8 @@ class MethodPart:
         host: whether it stands alone (``dacs``) or is added to a host (``mrm``).
         teacher: of a host: whether it has a teacher, pseudo-labels and target images.
         labelled: of a host: the data that the supervised loss learns from, ``source`` or ``target`` (the oracle).
+        pseudo_labels: of an add-on: whether it needs a host that makes them.
+        few_labels: of an add-on: whether it learns from target images that are labelled (DATA.LABELLED_TARGET).
         min_batch: the fewest images of each domain that it can be trained with.
         network: of a host: the network that its published figures are of; "" where there are none.
         one_process: whether its losses join images of a batch, so that one process must have all of it.
@@ -37,6 +39,8 @@ class MethodPart:
     host: bool = False
     teacher: bool = False
     labelled: str = "source"
+    pseudo_labels: bool = True
+    few_labels: bool = False
     min_batch: int = 1
     network: str = ""
     one_process: bool = False
@@ -80,6 +84,11 @@ class Recipe:
         """Whether it trains on target labels: an upper reference, not a UDA method."""
         return self.host.labelled == "target"
 
+    @property
+    def few_labels(self) -> bool:
+        """Whether it learns from labelled target images beside the source (DATA.LABELLED_TARGET)."""
+        return any(part.few_labels for part in self.add_ons)
+
 
 PARTS: dict[str, MethodPart] = {}
 
@@ -96,7 +105,8 @@ def parse(text: str) -> Recipe:
     """Read ``dacs+mrm``; an add-on without a host is added to ``dacs``.
 
     Raises:
-        MethodError: an unknown, repeated or misplaced name, or add-ons on a host that has no pseudo-labels.
+        MethodError: an unknown, repeated or misplaced name, add-ons that need pseudo-labels on a host that has none, or
+            further target labels beside the oracle's.
     """
     names = [name.strip() for name in text.split("+")]
     parts = [_part(name, text) for name in names]
@@ -108,11 +118,17 @@ def parse(text: str) -> Recipe:
         raise MethodError(f"method {text!r}: {hosts[0].name!r} and {hosts[1].name!r} are both hosts; name one")
     host = hosts[0] if hosts else PARTS[DEFAULT_HOST]
     add_ons = tuple(sorted((part for part in parts if not part.host), key=lambda part: part.name))
-    if add_ons and not host.teacher:
-        raise MethodError(
-            f"method {text!r}: {add_ons[0].name!r} needs pseudo-labels, which {host.name!r} does not make; "
-            f"add it to {_names(part.name for part in PARTS.values() if part.teacher)}"
-        )
+    for part in add_ons:
+        if part.pseudo_labels and not host.teacher:
+            raise MethodError(
+                f"method {text!r}: {part.name!r} needs pseudo-labels, which {host.name!r} does not make; "
+                f"add it to {_names(part.name for part in PARTS.values() if part.teacher)}"
+            )
+        if part.few_labels and host.labelled == "target":
+            raise MethodError(
+                f"method {text!r}: {part.name!r} learns from target labels, as {host.name!r} does alone: expected "
+                f"{host.name!r}, of which DATA.LABELLED_TARGET says how many"
+            )
     for index, part in enumerate(add_ons):
         for other in add_ons[:index]:
             if shared := set(part.terms) & set(other.terms):

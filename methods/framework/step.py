@@ -20,7 +20,7 @@ from methods.parts.pseudo_labels import PseudoLabels, pseudo_labels
 from methods.parts.strong_augmentation import StrongAugmentation
 from methods.parts.teacher import Teacher
 
-SOURCE, MIXED, TARGET = "source", "mixed", "target"
+SOURCE, MIXED, TARGET, LABELLED = "source", "mixed", "target", "labelled"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class SelfTraining:
 
 @dataclass(frozen=True)
 class Source:
-    """images: (B, 3, H, W) in [0, 1]. labels: (B, H, W) int64. classes: the train ids present in each label."""
+    """Labelled images, of the source or of the target.
+
+    images: (B, 3, H, W) in [0, 1]. labels: (B, H, W) int64. classes: the train ids present in each label.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -130,11 +133,14 @@ class TrainingStep:
         seed: int,
         iteration: int,
         target_valid: torch.Tensor | None = None,
+        labelled_target: Source | None = None,
         share: Share = ALONE,
     ) -> None:
         """Take one iteration's batches; nothing is computed yet.
 
         ``target_valid``: (B, H, W) bool, False where pseudo-labels count for nothing; None: True everywhere.
+
+        ``labelled_target``: target images with their labels, where the recipe learns from some; as many as it has.
 
         ``share``: of a batch that several processes have together, of which the images given are this one's.
         """
@@ -143,6 +149,7 @@ class TrainingStep:
         self.source_batch = source_batch
         self.target_images = target_images
         self.target_valid = target_valid
+        self.labelled_target = labelled_target
         self.settings = settings
         self.iteration = iteration
         self._share = share
@@ -219,6 +226,13 @@ class TrainingStep:
     def source(self) -> View:
         """The labelled source batch."""
         return self.view(SOURCE, self.source_batch.images, self.source_batch.labels, None)
+
+    @cached_property
+    def labelled(self) -> View:
+        """The labelled target batch."""
+        if self.labelled_target is None:
+            raise RuntimeError("a term asked for labelled target images, but the recipe loads none")
+        return self.view(LABELLED, self.labelled_target.images, self.labelled_target.labels, None)
 
     @cached_property
     def plain_target(self) -> torch.Tensor:

@@ -40,9 +40,9 @@ class Term(nn.Module, Generic[S]):
 
     Attributes:
         Settings: the dataclass of what can be set.
-        view: the shared view whose graph its losses live in (``source``, ``mixed``, ``target``) or ``own`` where the
-            term makes a view of its own. The trainer backpropagates the losses of one view together and frees its
-            graph before the next, so that a step holds one graph at a time.
+        view: the shared view whose graph its losses live in (``source``, ``labelled``, ``mixed``, ``target``) or
+            ``own`` where the term makes a view of its own. The trainer backpropagates the losses of one view together
+            and frees its graph before the next, so that a step holds one graph at a time.
         learning_rate: of the term's own parameters, where it has any; None: the decoder's.
     """
 

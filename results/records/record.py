@@ -72,6 +72,27 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class LabelledTarget:
+    """Which of the target's training images were learned from with their labels, where that is said.
+
+    Attributes:
+        amount: a share, as "1/16", or a number; "" where nothing limits them.
+        images: the number of them. of: that of all training images. None before they were looked for.
+    """
+
+    amount: str = ""
+    images: int | None = None
+    of: int | None = None
+
+    def __str__(self) -> str:
+        """Return what tables show: "1/16 (186 of 2975)"."""
+        if self.images is None or self.of is None:
+            return self.amount
+        counted = f"{self.images} of {self.of}"
+        return counted if self.amount == str(self.images) else f"{self.amount} ({counted})"
+
+
+@dataclass(frozen=True)
 class Point:
     """An evaluation on the way; scores in percent, the confidence in [0, 1], None where they were not measured."""
 
@@ -89,7 +110,8 @@ class Record:
         content: the object in the file, keys that this version does not know included: what is written again.
         status, reason: why it failed or diverged, or by what it was stopped.
         iterations, max_iterations: done and planned.
-        oracle: whether the method learns from target labels.
+        oracle: whether the method learns from target labels in place of the source's.
+        labelled_target: of how many target images, where not of all or none.
         classes: size of the class set of the headline.
         resumed_at, session_began: iteration and time (seconds since 1970) of the last start.
         data: fingerprints of what it was made of, by SOURCE, TARGET and VAL.
@@ -105,6 +127,7 @@ class Record:
     spec: Spec = Spec()
     reason: str = ""
     oracle: bool = False
+    labelled_target: LabelledTarget = LabelledTarget()
     classes: int = 0
     iterations: int = 0
     max_iterations: int = 0

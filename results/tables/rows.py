@@ -166,7 +166,8 @@ def _text(settings: Mapping[str, Any], key: str) -> str:
     if key not in settings:
         return UNKNOWN
     value = settings[key]
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text or repr(value)  # as [] and '', which are nothing to be seen
 
 
 def check_seeds(row: Row) -> None:

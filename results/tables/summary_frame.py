@@ -21,8 +21,9 @@ def frame_of(
 
     The columns are those that rows are named by, ``setting``, and
 
-    - ``oracle`` (whether a method learns from target labels), ``classes`` (size of the class set of the columns that
-      name none), ``counted`` (how many of them the means are over);
+    - ``oracle`` (whether a method learns from target labels in place of the source's), ``target_labels`` (of how many
+      images, where a row says so), ``classes`` (size of the class set of the columns that name none), ``counted`` (how
+      many of them the means are over);
     - ``miou`` (mean over finished seeds, percent), ``deviation`` (sample, n - 1; missing for one seed), ``n``;
     - ``difference`` to the baseline (mean over the seeds that both have, each against that of its own seed),
       ``difference_deviation``, ``difference_n``, ``better`` (seeds), the 95% intervals ``low``, ``high`` (seeds) and
@@ -58,6 +59,7 @@ def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
     ]
     return {
         "oracle": summary.row.is_oracle,
+        **({"target_labels": summary.target_labels} if summary.target_labels else {}),
         "classes": int(runs["classes"][0]) if runs["classes"] else None,
         "counted": counted_of(summary, None),
         **means[0],

@@ -12,7 +12,7 @@ from results.tables.beside_published import Beside, not_as_published
 from results.tables.scores_by_seed import Score
 from results.tables.summary import Mean, Summary, Versus
 
-NONE = "-"
+NONE, ALL = "-", "all"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], show: Show
     found = {head: [named(summary, head) for summary in summaries] for head in summaries[0].row.names}
     if any(summary.row.setting for summary in summaries):
         found["setting"] = [setting_text(summary) or NONE for summary in summaries]
+    if any(summary.target_labels for summary in summaries):
+        found["target labels"] = [labels_text(summary) for summary in summaries]
     for place, score in enumerate(scores):
         found[title(summaries, score)] = [mean_text(summary.means[place], summary.n) for summary in summaries]
     if any(summary.n > 1 for summary in summaries):
@@ -68,6 +70,11 @@ def named(summary: Summary, head: str) -> str:
 def setting_text(summary: Summary) -> str:
     """The keys that tell a row from others of its names, and their values; "" where none does."""
     return ", ".join(f"{key} {value}" for key, value in summary.row.setting.items())
+
+
+def labels_text(summary: Summary) -> str:
+    """How many target images a row learns from with their labels, beside rows that say so."""
+    return summary.target_labels or (ALL if summary.row.is_oracle else NONE)
 
 
 def title(summaries: Sequence[Summary], score: Score) -> str:

@@ -24,7 +24,7 @@ from datasets.cache import ArrayCache
 from datasets.errors import DataError
 from datasets.labels import LABEL_IDS
 from datasets.layouts import LAYOUTS
-from datasets.pairs import Batch, PairedBatches, Skipped, batches
+from datasets.pairs import Batch, LabelledTarget, PairedBatches, Skipped, batches
 from datasets.rare_classes import RareClasses, RareClassSampler
 
 Items = list[dict[str, Any]]
@@ -134,6 +134,36 @@ def test_changing_one_domain_leaves_the_other(source: Items, target: Items) -> N
         for dataset in (alone, other_target):
             assert same({"source": both[t]["source"]}, {"source": dataset[t]["source"]})
         assert same({"target": both[t]["target"]}, {"target": other_source[t]["target"]})
+
+
+def test_labelled_target_images_are_a_batch_of_their_own(source: Items, target: Items, tmp_path: Path) -> None:
+    of_target = LAYOUTS["gta"].scan(tmp_path / "target", "train", labelled=True)
+
+    def with_labelled(batch_size: int, rank: int = 0, ranks: int = 1, size: int = 4) -> PairedBatches:
+        labelled = LabelledTarget(of_target[:3], WHOLE, batch_size)
+        return paired(source, target, WHOLE, batch_size=size, rank=rank, ranks=ranks, labelled=labelled)
+
+    dataset, without = with_labelled(2), paired(source, target, WHOLE, batch_size=4)
+    for t in range(6):
+        batch = dataset[t]
+        for domain in ("source", "target"):
+            assert same({domain: batch[domain]}, {domain: without[t][domain]})
+        assert batch["labelled"]["images"].shape[0] == batch["labelled"]["labels"].shape[0] == 2
+        halves = [with_labelled(2, rank, 2)[t]["labelled"]["images"] for rank in range(2)]
+        assert torch.equal(torch.cat(halves), batch["labelled"]["images"])
+    drawn = numbers(dataset, "labelled", 9)
+    assert all(sorted(drawn[i : i + 3]) == [100, 101, 102] for i in range(0, 18, 3))
+    assert drawn != numbers(paired(source, target, WHOLE, labelled=LabelledTarget(of_target[:3], WHOLE, 2), seed=1),
+                            "labelled", 9)  # fmt: skip
+    image = int(drawn[0]) - 100
+    label = np.asarray(Image.open(of_target[image]["sem_seg_file_name"]))
+    assert np.array_equal(dataset[0]["labelled"]["labels"][0] != 255, LABEL_IDS.table[label] != 255)
+    for wrong, line in (({"batch_size": 3, "ranks": 2}, "expected a multiple of the 2 processes, found 3"),
+                        ({"batch_size": 0}, "expected at least 1 image")):  # fmt: skip
+        with pytest.raises(DataError, match=line):
+            with_labelled(**wrong)
+    with pytest.raises(DataError, match="expected a label, as of every labelled target image, found none"):
+        paired(source, target, labelled=LabelledTarget(target, WHOLE, 2))
 
 
 def test_domains_draw_apart_even_of_the_same_images(source: Items) -> None:

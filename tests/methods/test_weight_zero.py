@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from detectron2.config import CfgNode
+from few_labels import few_labels
 
 from benchmarks.config.keys import config_name
 from benchmarks.data.from_config import data_root, training_set
@@ -61,7 +62,8 @@ def test_add_on_of_weight_0(small_config: MakeConfig, hosts: dict[str, Any], hos
     if host not in hosts:
         hosts[host] = steps(small_config(host))
     term = config_name(PARTS[add_on].terms[0])
-    assert_equal(steps(small_config(f"{host}+{add_on}", overrides={f"TERMS.{term}.WEIGHT": 0.0})), hosts[host])
+    overrides = {f"TERMS.{term}.WEIGHT": 0.0, **few_labels(add_on)}
+    assert_equal(steps(small_config(f"{host}+{add_on}", overrides=overrides)), hosts[host])
 
 
 @pytest.mark.slow
@@ -78,7 +80,7 @@ def test_add_on_draws_nothing_of_the_hosts(small_config: MakeConfig, hosts: dict
     """In the first step, before its gradient counts, an add-on leaves the host's losses as they are."""
     if "dacs" not in hosts:
         hosts["dacs"] = steps(small_config("dacs"))
-    first = steps(small_config(f"dacs+{add_on}"))[0][0]
+    first = steps(small_config(f"dacs+{add_on}", overrides=few_labels(add_on)))[0][0]
     assert first.items() > hosts["dacs"][0][0].items()
 
 

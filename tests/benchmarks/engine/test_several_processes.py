@@ -26,6 +26,7 @@ from slurm.processes.ranks import run_ranks
 # norms with random weights magnify the rounding of a sum to percents of the gradient, so Mix Transformer it is.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "lite": ("source-only", {"TERMS.SUPERVISED.LABELLED_MEAN": True}),
+    "labels": ("source-only+semi", {"DATA.LABELLED_TARGET": "1/2", "SOLVER.LABELLED_BATCH": 2}),
     "dacs": ("dacs", {"TEST.CONFIDENCE_IMAGES": 3, "TEST.SOURCE_IMAGES": 1, "SOLVER.ACTIVATION_CHECKPOINTING": True}),
     "daformer": ("daformer", {"TERMS.FEATURE_DISTANCE.MIN_SHARE": 0.3}),
     "hrda": ("hrda+mic+mrm", {"TERMS.FEATURE_DISTANCE.WEIGHT": 0.0, "SELF_TRAINING.THRESHOLD": 0.0}),
@@ -54,7 +55,7 @@ def config(name: str, **more: Any) -> CfgNode:
     network = "daformer-lite0" if name == "lite" else SMALL_MIT
     sizes = SMALL | {"NETWORK": network, "SOLVER.BATCH": 4, "SOLVER.ITERS": STEPS, "TEST.PERIOD": 5, "NUM_WORKERS": 0}
     # A random teacher is sure of nothing, and weights of 0 would hide the rest.
-    sure = {} if method == "source-only" else {"SELF_TRAINING.THRESHOLD": 0.0545}
+    sure = {} if method.startswith("source-only") else {"SELF_TRAINING.THRESHOLD": 0.0545}
     return RunSpec("streets", method, None, 0, sizes | sure | keys | more).resolve()
 
 

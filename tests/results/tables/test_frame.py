@@ -35,6 +35,7 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
     content["result"]["teacher"]["miou"] = 62.5
     content["validation"] = {"labelled_pixels": {"road": 9, "train": 0}, "left_out": {"16": ["train"]}}
     content["result"]["criteria"] = {"source_miou": 41.5, "confidence": 0.875}
+    content["labelled_target"] = {"amount": "1/16", "images": 186, "of": 2975}
     expected = {
         "run": "target-only-3",
         "protocol": "streets",
@@ -44,6 +45,7 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "status": "finished",
         "reason": "",
         "oracle": True,
+        "target_labels": "1/16 (186 of 2975)",
         "classes": 16,
         "counted": 15,
         "left_out": "train",
