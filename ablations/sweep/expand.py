@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ablations.sweep.grid import Grid, Point
+from ablations.sweep.grid import Grid, Point, changes_of
 from ablations.sweep.grid_checks import HOST
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
@@ -29,8 +28,9 @@ class Row:
         labels: one an axis; of the reference alone its own label, and "" for a second axis.
         values: the numbers that the labels stand for, None where they are none.
         host: the canonical recipe that the row's reference runs.
+        group: rows of one group have one reference: host and network, or the label of the first axis.
         runs: one a seed.
-        is_reference: whether the rows of its host and network are compared with it.
+        is_reference: whether the rows of its group are compared with it.
         is_pure: whether nothing of the method is set but what the labels say, as in published figures of the grid.
         is_default: whether nothing of the method is set at all: published figures of the recipe are its own.
     """
@@ -38,6 +38,7 @@ class Row:
     labels: tuple[str, ...]
     values: tuple[float | None, ...]
     host: str
+    group: tuple[str, ...]
     runs: tuple[Run, ...]
     is_reference: bool
     is_pure: bool
@@ -47,11 +48,6 @@ class Row:
     def cfg(self) -> CfgNode:
         """The config of the first seed."""
         return self.runs[0].cfg
-
-    @property
-    def group(self) -> tuple[str, str]:
-        """Host and network: rows of one group have one reference."""
-        return self.host, self.cfg.NETWORK
 
     @property
     def label(self) -> str:
@@ -67,7 +63,7 @@ def expand(
     overrides: Mapping[str, Any],
     output: Path,
 ) -> list[Row]:
-    """The rows of a grid under a protocol; each group of rows of one host and network begins with its reference.
+    """The rows of a grid under a protocol; each group of rows (`Row.group`) begins with its reference.
 
     A reference that is one of the settings is that row; otherwise it is a row of its own. What a setting sets beside a
     network or host is of both: the reference has it too.
@@ -93,7 +89,7 @@ def expand(
     host = parse(host or "dacs").name
     RunSpec(protocol, host, network, seeds[0], overrides).resolve()  # what is wrong here is not the grid's
     maker = _Maker(grid, protocol, network, host, seeds, overrides, output)
-    rows = [maker.row(points) for points in itertools.product(*(axis.points for axis in grid.axes))]
+    rows = [maker.row(points) for points in grid.settings]
     return [row for group in dict.fromkeys(row.group for row in rows) for row in maker.with_reference(rows, group)]
 
 
@@ -114,19 +110,21 @@ class _Maker:
     output: Path
     ids: dict[str, str] = field(default_factory=dict)  # most settings ask for the same few runs
     # By host and network what their settings set beside them, such as rates of their own: their reference has it too.
-    beside: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    beside: dict[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
 
     def row(self, points: Sequence[Point]) -> Row:
-        changes = {key: value for point in points for key, value in point.changes.items()}
+        changes = changes_of(points)
         where = f"{self.grid.path}: {', '.join(point.label for point in points)}"
         host = parse(changes.pop("HOST", self.host)).name
         network = changes.pop("NETWORK", self.network)
         method = changes.pop("METHOD", self.grid.method)
+        runs, labels = self._runs(method, host, network, changes, where), tuple(point.label for point in points)
         row = Row(
-            tuple(point.label for point in points),
+            labels,
             tuple(point.value for point in points),
             host,
-            runs := self._runs(method, host, network, changes, where),
+            labels[:1] if self.grid.reference.among else (host, runs[0].cfg.NETWORK),
+            runs,
             is_reference=False,
             is_pure=self._has_alone(runs[0], changes),
             is_default=self._has_alone(runs[0], {}),
@@ -137,11 +135,14 @@ class _Maker:
         )
         return row
 
-    def with_reference(self, rows: Sequence[Row], group: tuple[str, str]) -> list[Row]:
+    def with_reference(self, rows: Sequence[Row], group: tuple[str, ...]) -> list[Row]:
         """The rows of the group after their reference, or among them where it is one of them."""
         rows = [row for row in rows if row.group == group]
-        host, network = group
         reference, beside = self.grid.reference, self.beside[group]
+        if reference.among:  # a row that is alone in its group is compared with none
+            first = next((row for row in rows if row.labels[1] == reference.among), rows[0])
+            return [replace(first, is_reference=True), *(row for row in rows if row is not first)]
+        host, network = group
         runs = self._runs(reference.method, host, network, beside, f"{self.grid.path}: reference")
         same = [row for row in rows if row.runs[0].id == runs[0].id]
         if same:
@@ -149,7 +150,7 @@ class _Maker:
         axes = len(self.grid.axes)
         labels, values = (reference.label, *[""] * (axes - 1)), (reference.value, *[None] * (axes - 1))
         pure, usual = self._has_alone(runs[0], beside), self._has_alone(runs[0], {})
-        return [Row(labels, values, host, runs, is_reference=True, is_pure=pure, is_default=usual), *rows]
+        return [Row(labels, values, host, group, runs, is_reference=True, is_pure=pure, is_default=usual), *rows]
 
     def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""

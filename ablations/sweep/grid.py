@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,11 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.core.yaml_file import read_yaml
 from methods.framework.recipes import parse
 
-_KEYS = {"title", "method", "fixed", "axes", "reference", "published", "cost"}
+_KEYS = {"title", "method", "fixed", "axes", "settings", "reference", "published", "cost"}
 # Columns of a report that an axis cannot be called.
 _RESERVED = {"setting", "method", "network", "reference", "classes", "miou", "n", "difference", "iterations", "runs"}
 _AXIS_KEYS = {"name", "key", "values", "scale"}
-_REFERENCE_KEYS = {"label", "method", "value"}
+_REFERENCE_KEYS = {"label", "method", "value", "among"}
 _PUBLISHED_KEYS = {"source", "protocol", "network", "host", "classes", "reference", "miou", "difference"}
 
 
@@ -63,12 +64,14 @@ class Axis:
 class Reference:
     """The run that others are compared with: a recipe without any value of the axes.
 
-    ``value`` is its place on the axis where it has one, as the host alone is lambda 0.
+    ``value`` is its place on the axis where it has one, as the host alone is lambda 0. ``among``: a label of the second
+    axis, whose settings are the references instead, each of those with its label of the first.
     """
 
     label: str
     method: str = HOST
     value: float | None = None
+    among: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Grid:
         name: of the file, without its ending.
         method: recipe of all rows whose values name none.
         fixed: config keys that are held, in all rows.
+        pairs: of two axes, the pairs of points that are settings, where the file says them; else all are.
         cost: whether the table has counted multiply-adds.
     """
 
@@ -111,10 +115,26 @@ class Grid:
     reference: Reference
     published: tuple[Published, ...]
     cost: bool = False
+    pairs: tuple[tuple[Point, ...], ...] = ()
+
+    @property
+    def settings(self) -> tuple[tuple[Point, ...], ...]:
+        """A point of each axis for each setting."""
+        return self.pairs or tuple(itertools.product(*(axis.points for axis in self.axes)))
 
     def sets(self, key: str) -> bool:
-        """Whether an axis varies ``key``: a config key, or METHOD, NETWORK or HOST."""
-        return any(key in point.changes for axis in self.axes for point in axis.points)
+        """Whether a setting has ``key`` of its own: a config key, or METHOD, NETWORK or HOST."""
+        return key in self.varied
+
+    @property
+    def varied(self) -> set[str]:
+        """The keys that settings have of their own."""
+        return {key for points in self.settings for key in changes_of(points)}
+
+
+def changes_of(points: Sequence[Point]) -> dict[str, Any]:
+    """What the points of a setting change together."""
+    return {key: value for point in points for key, value in point.changes.items()}
 
 
 def read_grid(name: str) -> Grid:
@@ -137,10 +157,15 @@ def read_grid(name: str) -> Grid:
     axes = content["axes"]
     if not isinstance(axes, list) or len(axes) not in (1, 2):
         raise ConfigError(f"{path}: axes is {axes!r:.60}, expected a list of one or two")
-    read = tuple(_axis(axis, f"{path}: axes") for axis in axes)
-    varied = [{key for point in axis.points for key in point.changes} for axis in read]
-    if len(read) == 2 and (twice := varied[0] & varied[1]):
-        raise ConfigError(f"{path}: axes: {min(twice)} is varied by both, expected one of them to")
+    pairs: tuple[tuple[Point, ...], ...] = ()
+    if "settings" in content:
+        read, pairs = _settings(content["settings"], axes, str(path))
+        varied = [{key for pair in pairs for key in changes_of(pair)}]
+    else:
+        read = tuple(_axis(axis, f"{path}: axes") for axis in axes)
+        varied = [{key for point in axis.points for key in point.changes} for axis in read]
+        if len(read) == 2 and (twice := varied[0] & varied[1]):
+            raise ConfigError(f"{path}: axes: {min(twice)} is varied by both, expected one of them to")
     fixed = content.get("fixed") or {}
     check_keys(fixed, f"{path}: fixed")
     if both := set(fixed) & set().union(*varied):
@@ -155,9 +180,10 @@ def read_grid(name: str) -> Grid:
         recipe_of(content.get("method", HOST), f"{path}: method"),
         fixed,
         read,
-        _reference(content.get("reference") or {}, f"{path}: reference"),
+        _reference(content.get("reference") or {}, read, f"{path}: reference"),
         _published(content.get("published") or [], read, f"{path}: published"),
         cost,
+        pairs,
     )
 
 
@@ -189,15 +215,37 @@ def _axis(content: Any, where: str) -> Axis:
     return axis
 
 
-def _reference(content: Any, where: str) -> Reference:
+def _settings(
+    content: Any, names: Sequence[Any], where: str
+) -> tuple[tuple[Axis, ...], tuple[tuple[Point, ...], ...]]:
+    """Two axes and their settings, where not all pairs are one: the second point of a setting has what it changes."""
+    if len(names) != 2 or not all(isinstance(name, str) and name not in _RESERVED for name in names):
+        raise ConfigError(f"{where}: axes is {names!r:.60}, expected two names, as the file has settings")
+    if not (isinstance(content, dict) and content and all(isinstance(row, dict) and row for row in content.values())):
+        expected = f"labels of {names[0]}, each with some of {names[1]}"
+        raise ConfigError(f"{where}: settings is {content!r:.60}, expected {expected}")
+    pairs = []
+    for first, row in content.items():
+        for second, changes in row.items():
+            check_keys(changes, f"{where}: settings: {label_of(first)}: {label_of(second)}", CHOICES)
+            pairs.append((Point(label_of(first), None, {}), Point(label_of(second), None, changes)))
+    points = [tuple({pair[place].label: pair[place] for pair in pairs}.values()) for place in range(2)]
+    return (Axis(names[0], points[0]), Axis(names[1], points[1])), tuple(pairs)
+
+
+def _reference(content: Any, axes: Sequence[Axis], where: str) -> Reference:
     content = keys_of(content, where, _REFERENCE_KEYS)
-    value = content.get("value")
+    value, among = content.get("value"), content.get("among", "")
+    if among and (len(axes) < 2 or among not in (known := [point.label for point in axes[1].points])):
+        hint = nearest(str(among), known) if len(axes) > 1 else "expected a second axis"
+        raise ConfigError(f"{where}: among is {among!r}, which is no label of a second axis; {hint}")
     if value is not None and not is_number(value):
         raise ConfigError(f"{where}: value is {value!r}, expected its number on the axis")
     return Reference(
-        label_of(content.get("label", "host alone")),
+        label_of(content.get("label", among or "host alone")),
         recipe_of(content.get("method", HOST), f"{where}: method"),
         None if value is None else float(value),
+        among,
     )
 
 

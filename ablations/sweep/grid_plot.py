@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from matplotlib.figure import Figure
 
 from ablations.sweep.expand import Row, names_of
-from ablations.sweep.grid import Grid
+from ablations.sweep.grid import Grid, changes_of
 from ablations.sweep.grid_checks import CHOICES, label_of
 from benchmarks.config.deciding import PERIOD, idle_keys, used_values
 from benchmarks.config.spec import RunSpec
@@ -92,9 +92,7 @@ def _defaults(cfg: CfgNode) -> dict[str, Any]:
 
 def _changes(grid: Grid, row: Row) -> dict[str, Any]:
     """What the axes set in a row; nothing in a reference that is none of the settings."""
-    chosen = zip(grid.axes, row.labels, strict=True)
-    points = [point for axis, label in chosen for point in axis.points if point.label == label]
-    return {key: value for point in points for key, value in point.changes.items()}
+    return next((changes_of(each) for each in grid.settings if tuple(p.label for p in each) == row.labels), {})
 
 
 def _is_published(grid: Grid, row: Row) -> bool:
@@ -132,7 +130,7 @@ def other_than_published(grid: Grid, rows: Sequence[Row]) -> list[str]:
     figures = read_published()
     known = [(names.protocol, names.network) for names in figures]
     known += [(block.protocol, block.network) for block in grid.published]
-    told = {key for axis in grid.axes for point in axis.points for key in point.changes} | {PERIOD, "SEED", "NUMERICS"}
+    told = grid.varied | {PERIOD, "SEED", "NUMERICS"}
     found: dict[str, None] = {}
     stated: dict[str, dict[str, None]] = {}
     for cfg in (row.cfg for row in rows):

@@ -18,7 +18,7 @@ def beside(grid: Grid, rows: Sequence[Row], measured: Sequence[TableRow]) -> lis
     Figures of the grid's own file come first, then those of ``results/published.csv`` for recipes as they stand.
     """
     known = read_published()
-    references: dict[tuple[str, str], float | None] = {}
+    references: dict[tuple[str, ...], float | None] = {}
     found = []
     for row, of_row in zip(rows, measured, strict=True):  # the reference of a group comes first
         block = next((block for block in grid.published if _is_of(block, row)), None)

@@ -30,9 +30,10 @@ from methods.framework.recipes import parse
 NAMES = [
     *("masking-location", "mask-ratio", "lambda", "masking-strategy", "objective", "domain", "trained-part", "view"),
     *("rebuilder-blocks", "rebuilder-dim", "rebuilder-resolution", "mixup", "components", "architectures"),
-    *("ratio-by-lambda", "backbones", "hosts"),
+    *("ratio-by-lambda", "backbones", "hosts", "labels"),
 ]
 OF_NETWORKS = ("architectures", "backbones", "hosts")  # which set networks themselves
+NOT_OF_MRM = (*OF_NETWORKS, "labels")  # whose runs are no other grid's
 
 
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
@@ -120,6 +121,25 @@ def test_a_grid_of_backbones_has_a_source_only_each_at_its_own_rates() -> None:
         assert rates[row.cfg.NETWORK] == (row.cfg.SOLVER.ENCODER_LR, row.cfg.SOLVER.LAYER_DECAY)
 
 
+def test_a_grid_of_labels_compares_methods_at_equal_shares() -> None:
+    rows = rows_of("labels", "gta-cityscapes", host="daformer")
+    found = {row.labels: (row.cfg.METHOD, row.cfg.DATA.LABELLED_TARGET, row.is_reference) for row in rows}
+    assert list(found)[:4] == [("0", "no adaptation"), ("0", "host"), ("0", "host and MRM"), ("1/32", "no adaptation")]
+    for share in ("1/32", "1/16", "1/8", "1/4"):
+        assert {label: each for (of, label), each in found.items() if of == share} == {
+            "no adaptation": ("source-only+semi", share, True),
+            "host": ("daformer+semi", share, False),
+            "host and MRM": ("daformer+mrm+semi", share, False),
+            "labels alone": ("target-only", share, False),
+        }
+    assert found["0", "no adaptation"] == ("source-only", "", True)
+    assert found["1", "labels alone"] == ("target-only", "", True)  # alone in its group
+    assert len(rows) == 3 + 4 * 4 + 1 and len({row.group for row in rows}) == 6
+    assert run_id(rows[1].cfg) == run_id(RunSpec("gta-cityscapes", "daformer").resolve())
+    with pytest.raises(ConfigError, match=r"DATA\.LABELLED_TARGET is varied by the grid labels"):
+        rows_of("labels", overrides={"DATA.LABELLED_TARGET": "1/3"})
+
+
 def test_two_axes_are_all_pairs() -> None:
     rows = rows_of("ratio-by-lambda")
     assert len(rows) == 1 + 4 * 5
@@ -146,7 +166,7 @@ def test_grids_share_their_runs_with_each_other_and_with_the_comparison_of_metho
             rows = by_label(rows_of(name, seeds=[seed]))
             assert run_id(rows[label].cfg) == own, name
             assert run_id(next(iter(rows.values())).cfg) == run_id(RunSpec("streets", "dacs", None, seed).resolve())
-    ids = [run_id(row.cfg) for name in NAMES if name not in OF_NETWORKS for row in rows_of(name)]
+    ids = [run_id(row.cfg) for name in NAMES if name not in NOT_OF_MRM for row in rows_of(name)]
     # Host and MRM as published; other ratios, lambdas, pairs of both; of the Rebuilder; other forms; other terms.
     distinct = 2 + (8 + 4 + 12) + (3 + 3 + 3) + (3 + 4 + 2 + 2 + 1) + (1 + 2 + 1 + 1)
     assert (len(ids), len(set(ids))) == (88, distinct)
@@ -239,7 +259,7 @@ def test_a_file_of_ones_own_is_a_grid(tmp_path: Path) -> None:
 
 def test_the_example_in_the_docs_is_a_grid(tmp_path: Path) -> None:
     blocks = (ROOT / "docs" / "ablations.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
-    whole, part = (block.split("```")[0] for block in blocks)
+    whole, part, pairs = (block.split("```")[0] for block in blocks)
     rows = rows_of(written(tmp_path, whole))
     assert [row.label for row in rows] == ["host alone", "0.9", "0.95", "0.968", "0.99"]
     rows = rows_of(written(tmp_path, f"title: T\n{part}"))
@@ -249,6 +269,44 @@ def test_the_example_in_the_docs_is_a_grid(tmp_path: Path) -> None:
         ("host alone", "daformer-mitb0", True),
         ("other network", "daformer-mitb0", False),
     ]
+    rows = rows_of(written(tmp_path, pairs))
+    assert [row.label for row in rows if row.is_reference] == ["plain, usual", "masked, usual", "untrained, usual"]
+
+
+PAIRS = MINE.partition("axes:")[0] + """
+axes: [one, two]
+settings:
+  a: {x: {SELF_TRAINING.THRESHOLD: 0.9}, y: {SELF_TRAINING.THRESHOLD: 0.95}}
+  b: {y: {SELF_TRAINING.THRESHOLD: 0.8}}
+reference: {among: x}
+"""
+
+
+def test_a_file_can_have_some_pairs_of_two_axes_alone(tmp_path: Path) -> None:
+    rows = rows_of(written(tmp_path, PAIRS), overrides=SMALL)
+    assert [(row.labels, row.is_reference, row.cfg.SELF_TRAINING.THRESHOLD) for row in rows] == [
+        (("a", "x"), True, 0.9),
+        (("a", "y"), False, 0.95),
+        (("b", "y"), True, 0.8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("[one, two]", "[one]", "axes is ['one'], expected two names, as the file has settings"),
+        ("[one, two]", "[one, {name: two}]", "expected two names, as the file has settings"),
+        ("  b: {y: {SELF_TRAINING.THRESHOLD: 0.8}}", "  b: {}", "expected labels of one, each with some of two"),
+        ("b: {y: {SELF_TRAINING.T", "b: {y: {SELF_TRAINING.TR", "settings: b: y: unknown key SELF_TRAINING.TRHRES"),
+        ("among: x", "among: z", "reference: among is 'z', which is no label of a second axis"),
+    ],
+)
+def test_bad_pairs_are_told_in_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:
+    assert old in PAIRS
+    path = written(tmp_path, PAIRS.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        read_grid(path)
+    assert line in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
 PUBLISHED = "\npublished: [{source: X, protocol: p, network: n, host: dacs, classes: 19, "
