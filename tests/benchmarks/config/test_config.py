@@ -267,11 +267,19 @@ def test_the_shipped_names_are_there() -> None:
         "gta-cityscapes",
         "gta-cityscapes-vfm",
         "streets",
+        "streets-long",
         "streets-night",
         "streets-rain",
         "synthia-cityscapes",
     ]
     assert {"source-only", "target-only", "dacs", "mic", "mrm"} <= set(PARTS)
+
+
+def test_streets_at_length_is_streets_with_more_iterations() -> None:
+    short, long = (flatten(resolved(protocol=name)) for name in ("streets", "streets-long"))
+    differing = {key for key in short if short[key] != long[key]}
+    assert differing == {"PROTOCOL", "DESCRIPTION", "SOLVER.ITERS", "TEST.PERIOD", "CHECKPOINT_PERIOD"}
+    assert long["SOLVER.ITERS"] == 4000 and long["SOLVER.ITERS"] % long["TEST.PERIOD"] == 0
 
 
 def test_published_protocols_have_the_published_sizes_and_class_sets() -> None:

@@ -79,7 +79,7 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
     return RunSpec(protocol, recipe, network, overrides={**SMALL, **sizes, **few_labels(recipe)}).resolve()
 
 
-# Protocols that are another but for how its target is drawn, as streets-night, need one recipe.
+# Protocols that are streets but for how its target is drawn, or how long is trained, need one recipe.
 CONDITIONS = [name for name in protocols() if name.startswith("streets-")]
 EACH = [(recipe, protocol) for protocol in [*protocols(), OWN] if protocol not in CONDITIONS for recipe in RECIPES]
 
