@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from detectron2.config import CfgNode  # noqa: E402
 
-pytest_plugins = ["slurm_fixture"]
+pytest_plugins = ["slurm_fixture", "command_fixtures"]
 
 
 MOST_WORKERS = 8  # each takes a gigabyte

@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from killed_runs import make
 from own_files import Own
 from tiny_files import save_grey
-from trained_runs import Command, assert_one_line, commands_in
+from trained_runs import Command, assert_one_line
 
 import benchmarks.run
 from benchmarks.config.run_id import run_id
@@ -30,11 +30,6 @@ WORDS += ["DATA.STREETS.SIZE", "128x64", "INPUT.CROP", "64x64"]
 
 def id_of(method: str = "dacs", **overrides: Any) -> str:
     return run_id(RunSpec("streets", method, None, 0, SMALL | overrides).resolve())
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from fake_runs import EVALUATIONS, FakePool, write
 from own_files import ONE_STEP, Own
 from record_files import read_record, write_record
 from tiny_files import save_grey, save_image
-from trained_runs import Command, assert_one_line, commands_in
+from trained_runs import Command, assert_one_line
 
 import ablations.run
 import benchmarks.run
@@ -42,11 +42,6 @@ from results.records.record import DATA, DIVERGED, FAILED, FINISHED, PENDING, RU
 @pytest.fixture
 def own(tmp_path: Path) -> Own:
     return Own(tmp_path / "data")
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def made(own: Own, output: Path, status: str = FINISHED, method: str = "dacs", **overrides: Any) -> Path:

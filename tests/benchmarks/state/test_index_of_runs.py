@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from detectron2.config import CfgNode
 from record_files import read_record, write_record
-from trained_runs import Command, commands_in, trained
+from trained_runs import Command, trained
 
 import benchmarks.status
 from benchmarks.config.run import Run
@@ -25,11 +25,6 @@ from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.outcome import mark_lost
 from results.tables.run_index import INDEX
 from slurm.jobs.profile import Profile
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def line(output: Path, run: str) -> dict[str, str]:

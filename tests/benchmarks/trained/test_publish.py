@@ -14,7 +14,7 @@ from conftest import NETWORK
 from full_disk import largest_file
 from huggingface_hub import ModelCard
 from record_files import read_record, write_record
-from trained_runs import Command, assert_one_line, commands_in, copied, network, trained
+from trained_runs import Command, assert_one_line, copied, network, trained
 
 import benchmarks.publish
 import benchmarks.run
@@ -30,20 +30,6 @@ FILES = {
     *("NOTICE.md", "README.md", "SHA256SUMS", "config.yaml", "counts-student.npz", "counts-teacher.npz", "log.txt"),
     *("model.safetensors", "record.json"),
 }
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a published run."""
-    out = tmp_path_factory.mktemp("published")
-    publish([str(trained())], Path("runs"), out, "student")
-    (folder,) = out.iterdir()
-    return folder
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from fake_hub import COMMIT, NAME, FakeHub, fake_hub
 from huggingface_hub import errors
 from record_files import read_record
 from tiny_files import save_image
-from trained_runs import Command, assert_one_line, commands_in, network, trained
+from trained_runs import Command, assert_one_line, network, trained
 
 import benchmarks.evaluate
 import benchmarks.export
@@ -26,18 +26,9 @@ from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.build import build_student
 from benchmarks.engine.run_record import initial_record
-from benchmarks.trained.publishing import publish
 from methods.base.errors import MethodError
 from methods.networks import build_segmentor
 from methods.networks.published_weights import file_sha256
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("published")
-    publish([str(trained())], Path("runs"), out, "student")
-    (folder,) = out.iterdir()
-    return folder
 
 
 @pytest.fixture
@@ -49,11 +40,6 @@ def folder(published: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     return fake_hub(published, tmp_path / "hub", monkeypatch)
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def student(weights: str) -> dict[str, torch.Tensor]:
