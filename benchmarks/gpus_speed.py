@@ -46,23 +46,27 @@ def main() -> int:
     import_named_plugins(arguments)
     from benchmarks.cli.given import given_overrides, method_names, whole_numbers
     from benchmarks.cli.run_options import LOCAL
+    from benchmarks.config.run import Run
     from benchmarks.config.spec import RunSpec
     from benchmarks.launch.compare import make_runs
     from benchmarks.launch.launcher import Launcher
     from results.forms.cells import table_of
     from results.records.record import FINISHED, read_record
+    from results.tables.notes import SHARED_WITH
+    from results.tables.summary_text import SHARED
 
     numbers = whole_numbers("--gpus", arguments.gpus, 1, "1,2")
     values = {"TEST.PERIOD": arguments.iters, "CHECKPOINT_PERIOD": arguments.iters} | given_overrides(arguments)
-    configs = [
-        RunSpec(arguments.protocol, method, arguments.network, 0, values).resolve()
-        for method in method_names(arguments.methods)
+    specs = [
+        RunSpec(arguments.protocol, method, arguments.network, 0, values) for method in method_names(arguments.methods)
     ]
     rows: list[tuple[Any, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         first: dict[str, float] = {}
         for gpus in numbers:
-            made = make_runs(configs, Path(folder, str(gpus)), launcher=Launcher(LOCAL, parallel=1, gpus=gpus))
+            output = Path(folder, str(gpus))
+            runs = [Run.of(spec, output) for spec in specs]
+            made = make_runs(runs, output, launcher=Launcher(LOCAL, parallel=1, gpus=gpus))
             for run in made.folders:
                 record = read_record(run)
                 if record is None or record.status != FINISHED:
@@ -70,10 +74,13 @@ def main() -> int:
                 method, seconds = record.spec.method, record.seconds_per_iteration or math.nan
                 share = first.setdefault(method, seconds) / seconds
                 memory = f"{record.peak_memory_mib or math.nan:.0f}"
-                rows.append((method, gpus, record.hardware.name, f"{seconds:.3f}", f"{share:.2f}", memory))
+                mark = SHARED if record.shared and record.shared.part else ""
+                rows.append((method, gpus, record.hardware.name, f"{seconds:.3f}{mark}", f"{share:.2f}", memory))
     heads = ["method", "GPUs", "of", "s/iteration", f"times as fast as {numbers[0]}", "MiB a process"]
     rows.sort(key=lambda row: str(row[0]))
     print(table_of(heads, rows, right=True))
+    if any(SHARED in row[3] for row in rows):
+        print(f"{SHARED_WITH}.")
     return 0
 
 

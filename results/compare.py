@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from results.files.errors import ResultsError
 from results.files.text import one_line
 from results.files.told import exit_code
-from results.records.record import write_text
+from results.records.record import Records, write_text
 from results.records.scores import STUDENT, TEACHER, lower_is_better
 from results.tables.scores_by_seed import LAST, RULES
 
@@ -40,7 +40,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--columns",
         help="class sets (19), classes (road), metrics (fwIoU) and cost, in place of all class sets and metrics of the "
-        "runs; differences are of the first",
+        "runs; differences are of the first, those of the others in brackets",
     )
     parser.add_argument(
         "--keys", action="append", default=[], metavar="KEY", help="a column of this config key, as TERMS.MRM.RATIO"
@@ -84,17 +84,19 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     from results.tables.baselines import baselines_by_method
     from results.tables.beside_published import beside_published
     from results.tables.by_class import by_class, class_columns, class_frame
-    from results.tables.notes import notes_on, sources
-    from results.tables.rows import rows_of
+    from results.tables.notes import notes_on, on_shared, sources
+    from results.tables.rows import lower_metrics, rows_of
     from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected, with_keys
     from results.tables.summary import all_scores, summarize
     from results.tables.summary_frame import frame_of
     from results.tables.summary_text import Shown, columns_of, means, title
 
     by, baseline, model, rule = named("--by", arguments.by, BY), arguments.baseline, arguments.model, arguments.rule
-    made_of = MadeOf()
-    runs = selected(read_runs(arguments.runs, say, made_of), arguments.where, say)
-    rows = rows_of(over_common_classes(runs), by, say)
+    # Of what the table of all runs does not have: classes, the best iterate, and what was set.
+    beyond = arguments.columns or arguments.classes or arguments.published or rule != LAST
+    made_of, records = MadeOf(), Records() if beyond else None
+    runs = selected(read_runs(arguments.runs, say, made_of, records), arguments.where, say)
+    rows = rows_of(over_common_classes(runs), by, say, records)
     rows.sort(key=lambda row: {*row.runs["method"]} != {baseline})  # the baseline comes first
     baselines = baselines_by_method(rows, baseline) if baseline else ()
     rows = with_keys(rows, arguments.keys)
@@ -105,7 +107,7 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     scores, has_cost = named_scores(arguments.columns, rows, model) if arguments.columns else (all_scores(rows), False)
     if rule != LAST and not arguments.columns:
         scores = scores[:1]  # records keep no other on the way
-    summaries = summarize(rows, scores, baselines, model, rule, say)
+    summaries = summarize(rows, scores, baselines, model, rule, say, every=bool(arguments.columns))
     for summary in summaries:
         if summary.why_none:
             print(one_line(f"{summary.row.label}: no difference to {baseline}, {summary.why_none}"), file=sys.stderr)
@@ -113,7 +115,12 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
             print(one_line(f"{summary.row.label}: {baseline} has other {keys}, not the method alone"), file=sys.stderr)
     published = beside_published(rows, baselines) if arguments.published else ()
     notes += f"\n{line}" if (line := sources(published)) else ""
-    ranked = {title(summaries, score): _ranked(score.metric, means(summaries, at)) for at, score in enumerate(scores)}
+    notes += f"\n{line}." if has_cost and (line := on_shared(summaries)) else ""
+    lower = lower_metrics(rows)
+    ranked = {
+        title(summaries, score): _ranked(means(summaries, at), lower_is_better(score.metric, lower))
+        for at, score in enumerate(scores)
+    }
     columns = columns_of(summaries, scores, Shown(baseline or "", has_cost, published))
     return _formatted(
         arguments,
@@ -124,9 +131,9 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     )
 
 
-def _ranked(metric: str, values: Sequence[float | None]) -> list[float | None]:
+def _ranked(values: Sequence[float | None], lower: bool) -> list[float | None]:
     """Values of which the highest is the best."""
-    return [-value if value is not None and lower_is_better(metric) else value for value in values]
+    return [-value if value is not None and lower else value for value in values]
 
 
 def _formatted(

@@ -17,7 +17,7 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
-from results.tables.beside_published import METHOD_KEYS
+from results.tables.beside_published import METHOD_KEYS, UNSTATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,11 @@ class _Maker:
 
     def _has_alone(self, run: Run, changes: Mapping[str, Any]) -> bool:
         """Whether, of the keys that make a method, ``changes`` alone decide the run."""
-        others = {key: value for key, value in self.overrides.items() if not key.startswith(METHOD_KEYS)}
+        others = {
+            key: value
+            for key, value in self.overrides.items()
+            if not key.startswith(METHOD_KEYS) or key in UNSTATED  # published figures may be of any value
+        }
         alone = replace(run.spec, overrides={**changes, **others})
         return alone == run.spec or self._id(alone) == run.id
 

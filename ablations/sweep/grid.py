@@ -24,7 +24,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.core.yaml_file import read_yaml
 from methods.framework.recipes import parse
 
-_KEYS = {"title", "method", "fixed", "axes", "settings", "reference", "published", "cost"}
+_KEYS = {"title", "method", "fixed", "axes", "settings", "reference", "published", "cost", "stability"}
 # Columns of a report that an axis cannot be called.
 _RESERVED = {"setting", "method", "network", "reference", "classes", "miou", "n", "difference", "iterations", "runs"}
 _AXIS_KEYS = {"name", "key", "values", "scale"}
@@ -104,6 +104,7 @@ class Grid:
         fixed: config keys that are held, in all rows.
         pairs: of two axes, the pairs of points that are settings, where the file says them; else all are.
         cost: whether the table has counted multiply-adds.
+        stability: whether it counts runs that diverged, and has the norms of gradients.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Grid:
     reference: Reference
     published: tuple[Published, ...]
     cost: bool = False
+    stability: bool = False
     pairs: tuple[tuple[Point, ...], ...] = ()
 
     @property
@@ -170,9 +172,9 @@ def read_grid(name: str) -> Grid:
     check_keys(fixed, f"{path}: fixed")
     if both := set(fixed) & set().union(*varied):
         raise ConfigError(f"{path}: {min(both)} is fixed and varied, expected one of them")
-    cost = content.get("cost", False)
-    if not isinstance(cost, bool):
-        raise ConfigError(f"{path}: cost is {cost!r:.60}, expected true or false")
+    for key in ("cost", "stability"):
+        if not isinstance(content.get(key, False), bool):
+            raise ConfigError(f"{path}: {key} is {content[key]!r:.60}, expected true or false")
     return Grid(
         path.stem,
         path,
@@ -182,7 +184,8 @@ def read_grid(name: str) -> Grid:
         read,
         _reference(content.get("reference") or {}, read, f"{path}: reference"),
         _published(content.get("published") or [], read, f"{path}: published"),
-        cost,
+        content.get("cost", False),
+        content.get("stability", False),
         pairs,
     )
 

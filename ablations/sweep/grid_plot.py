@@ -22,7 +22,7 @@ from results.plots.marks import Mark
 from results.plots.points import points
 from results.plots.style import COLUMN
 from results.records.published import SETTING, Names, read_published
-from results.tables.beside_published import METHOD_KEYS
+from results.tables.beside_published import METHOD_KEYS, UNSTATED
 
 
 def plot_grid(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, width: float = COLUMN) -> Figure:
@@ -102,7 +102,7 @@ def _is_published(grid: Grid, row: Row) -> bool:
     """
     changes = _changes(grid, row)
     keys = [key for key in changes if key not in CHOICES]
-    if row.is_reference or not all(key.startswith(METHOD_KEYS) for key in keys):
+    if row.is_reference or not all(key.startswith(METHOD_KEYS) and key not in UNSTATED for key in keys):
         return False
     if "METHOD" in changes and "mrm" not in parse(row.cfg.METHOD).terms:
         return False
@@ -149,7 +149,8 @@ def other_than_published(grid: Grid, rows: Sequence[Row]) -> list[str]:
         for key, value in used_values(cfg).items():
             if value != defaults.get(key) and key not in {*told, *idle_keys(cfg)}:
                 of = f"{value} of {defaults[key]} iterations"
-                found[of if key == SETTING["iterations"] else f"{key} {_text(value)}"] = None
+                set_to = f"{key} {_text(value)}" + (" (not stated)" if key in UNSTATED else "")
+                found[of if key == SETTING["iterations"] else set_to] = None
     return list(found)
 
 

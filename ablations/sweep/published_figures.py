@@ -8,7 +8,7 @@ from dataclasses import replace
 from ablations.sweep.expand import Row
 from ablations.sweep.grid import Grid, Published
 from results.records.published import Names, read_published
-from results.tables.beside_published import Beside, beside_names
+from results.tables.beside_published import Beside, beside_names, unstated
 from results.tables.rows import Row as TableRow
 
 
@@ -28,7 +28,8 @@ def beside(grid: Grid, rows: Sequence[Row], measured: Sequence[TableRow]) -> lis
             miou, note = (None, figure) if isinstance(figure, str) else (figure, "")
             difference = block.difference.get(row.labels)
             if figure is not None or difference is not None:
-                own = Beside(miou, difference, note, block.source)
+                other = ", ".join(unstated(row.cfg.METHOD, of_row))
+                own = Beside(miou, difference, note, block.source, other)
         if own.miou is None and not own.note and row.is_default:
             cfg = row.cfg
             recipe = beside_names(of_row, Names(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, cfg.TEST.CLASSES), known)

@@ -14,6 +14,7 @@ from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import label_of
 from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import beside
+from ablations.sweep.stability import CAPTION, Stability, stability_columns
 from benchmarks.config.keys import flatten
 from benchmarks.config.remarks import remarks
 from results.forms.written import write_tables
@@ -22,7 +23,7 @@ from results.plots.style import COLUMN
 from results.records.images import about_images
 from results.tables.class_means import over_the_same_classes, said
 from results.tables.frame import damaged, from_folders
-from results.tables.notes import SELECTION, on_differences, sources
+from results.tables.notes import SELECTION, on_differences, on_shared, sources
 from results.tables.rows import Row as TableRow
 from results.tables.rows import check_seeds, runs_of
 from results.tables.summary import all_scores, summarize
@@ -64,8 +65,8 @@ def report(
     Returns:
         The columns of ``frame`` are ``setting``, one an axis, ``method``, ``network``, ``reference`` (whether it is
         one), those of `results.tables.summary_frame.frame_of` from ``oracle`` on (differences to the reference of the
-        same host and network, seed by seed), ``target_image_macs`` (multiply-adds) and ``cost_ratio`` (to the host)
-        where the grid asks for them, and ``runs`` (ids).
+        same host and network, seed by seed), ``target_image_macs`` (multiply-adds) and ``cost_ratio`` (to the host),
+        and those of `ablations.sweep.stability.Stability` where the grid asks for them, and ``runs`` (ids).
     """
     runs = from_folders((run.folder for row in rows for run in row.runs), say=lambda line: None)  # said below
     measured = [_measured(grid, row, runs) for row in rows]
@@ -86,14 +87,20 @@ def report(
     ).join(figures.assign(classes=[row.cfg.TEST.CLASSES for row in rows]))
     if grid.cost:
         frame["target_image_macs"], frame["cost_ratio"] = _costs(rows, counter)
+    stable = [Stability.of(row) for row in measured] if grid.stability else []
+    if stable:
+        frame = frame.join(pd.DataFrame([each.figures for each in stable]))
     frame["runs"] = [" ".join(run.folder.name for run in row.runs) for row in rows]
     caption = _caption(grid, rows, overrides, title, said(runs)) + " " + sources(published)
-    caption = caption.rstrip() + "".join(f" {line}." for line in remarks(row.cfg for row in rows))
+    caption = caption.rstrip() + (f" {shared}." if (shared := on_shared(summaries)) else "")
+    caption += "".join(f" {line}." for line in remarks(row.cfg for row in rows))
     folders = [run.folder for row in rows for run in row.runs]
     if left_out := damaged(folders, runs):
         caption += f" Left out, since their records are damaged: {', '.join(folder.name for folder in left_out)}."
     caption += about_images(folders, unrecorded=not rows[0].cfg.DATA.STREETS.SOURCE_IMAGES)
     columns = columns_of(summaries, scores, Shown(_reference_label(grid, rows), True, published))
+    if stable:
+        columns |= stability_columns(stable)
     return Report(frame, _shown(grid, frame, columns), caption, bool(frame["unfinished"].any()))
 
 
@@ -167,6 +174,8 @@ def _caption(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], titl
         sentences.append(
             "Multiply-adds: forward passes of one target image, counted, and their ratio to the host (docs/cost.md)"
         )
+    if grid.stability:
+        sentences.append(CAPTION)
     return ". ".join(sentences) + "."
 
 

@@ -131,7 +131,11 @@ def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -
         default=usual,
         help=f"{first}several at a time on this machine (local), or as jobs of SLURM (default: {usual})",
     )
-    group.add_argument("--parallel", type=int, help="runs at a time, of local (default: the GPUs, or cores up to 4)")
+    group.add_argument(
+        "--parallel",
+        type=int,
+        help="runs at a time, of local (default: the GPUs, or cores up to 4); more than there are GPUs share them",
+    )
     group.add_argument("--gpus", type=int, help="GPUs of one run, on each node (default: 1, or the profile's)")
     slurm = add_profile_options(parser, "of --launcher slurm: a profile, and what replaces its keys")
     if usual == INLINE:

@@ -36,7 +36,7 @@ def confidence_counts(label: torch.Tensor, logits: torch.Tensor, number: int) ->
     return np.stack([each.astype(np.int64) for each in sums], axis=-1).reshape(number, BINS, 3)
 
 
-@metric("ECE", counted=confidence_counts, logits=True, optional=True)
+@metric("ECE", counted=confidence_counts, logits=True, optional=True, lower_is_better=True)
 def expected_calibration_error(counts: np.ndarray, classes: Sequence[int]) -> float:
     """Σ_b (n_b / n) |accuracy_b - confidence_b| in percent, of the pixels that are labelled with one of ``classes``.
 

@@ -16,7 +16,7 @@ from benchmarks.core.errors import ConfigError
 from datasets.errors import unknown_name
 from results.files.text import one_line
 from results.records.columns import COUNTED, DEVIATION, N
-from results.records.scores import CLASS_IOU, HEADLINE, Scores
+from results.records.scores import CLASS_IOU, HEADLINE, LOWER_IS_BETTER, Scores
 
 _NAME = re.compile("[A-Za-z][A-Za-z0-9]*")
 _RESERVED = f"{DEVIATION}, {N} and {COUNTED}"  # which begin headings of columns
@@ -38,13 +38,20 @@ class Metric:
     counted: Counted | None = None
     logits: bool = False
     optional: bool = False
+    lower_is_better: bool = False
 
 
 METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    name: str, *, by_class: bool = False, counted: Counted | None = None, logits: bool = False, optional: bool = False
+    name: str,
+    *,
+    by_class: bool = False,
+    counted: Counted | None = None,
+    logits: bool = False,
+    optional: bool = False,
+    lower_is_better: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the metric ``name``, which records and tables have then.
 
@@ -61,6 +68,7 @@ def metric(
             of the network. None: pixels by label and prediction, int64 (K, K), rows label.
         logits: whether ``counted`` takes logits, float32 (K, H, W), in place of the prediction.
         optional: whether it is had only where TEST.METRICS names it.
+        lower_is_better: whether less of it is better, as of an error: tables then mark the lowest as the best.
 
     Raises:
         ValueError: the name is taken, whatever its case, or is not of letters and digits.
@@ -71,7 +79,7 @@ def metric(
             raise ValueError(f"a metric is called {name!r}, expected a word of letters and digits, none of {_RESERVED}")
         if same := next((known for known in METRICS if known.lower() == name.lower()), None):
             raise ValueError(f"two metrics are called {same!r}")
-        METRICS[name] = Metric(function, by_class, counted, logits, optional)
+        METRICS[name] = Metric(function, by_class, counted, logits, optional, lower_is_better)
         return function
 
     return register
@@ -134,7 +142,8 @@ def score(confusion: np.ndarray, scoring: Scoring, counted: Counts | None = None
                 means[name] = {size: _number(each.function(counts, ids), confusion, ids) for size, ids in sets.items()}
         except (Exception, SystemExit) as error:  # a user's code: what was trained is not lost for it
             faults[name] = one_line(f"metric {name} {why(error)}")
-    return Scores(means[HEADLINE][scoring.class_sets[0]], means, by_class, faults)
+    lower = [name for name in means if METRICS[name].lower_is_better and name not in LOWER_IS_BETTER]
+    return Scores(means[HEADLINE][scoring.class_sets[0]], means, by_class, faults, lower)
 
 
 class NoValueError(Exception):

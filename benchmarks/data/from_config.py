@@ -46,7 +46,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
     streets = cfg.DATA.STREETS
     if streets.SOURCE_IMAGES:
         return datasets.streets.cached(
-            _cache(),
+            cache_folder(),
             size=tuple(streets.SIZE),
             source_images=streets.SOURCE_IMAGES,
             target_images=streets.TARGET_IMAGES,
@@ -62,7 +62,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
     return Path(root)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """$SEGSHIFT_CACHE, else segshift/ in the user's cache folder."""
     if own := _environment("SEGSHIFT_CACHE"):
         return Path(own)
@@ -139,7 +139,7 @@ def _resized_files(cfg: CfgNode, images: Items, rule: str, size: Bytes) -> Resiz
         return None
     above = os.path.commonpath([Path(item["file_name"]).parent.absolute() for item in images])
     digest = hashlib.sha256(f"{above} {rule}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    kept = ResizedFiles(_cache() / "resized" / f"{Path(above).name}-{rule.replace(' ', '-')}-{digest}", rule)
+    kept = ResizedFiles(cache_folder() / "resized" / f"{Path(above).name}-{rule.replace(' ', '-')}-{digest}", rule)
     _LOGGER.info("%s", kept.told(images, size, f"resized images of {above}"))
     return kept
 
@@ -193,7 +193,7 @@ def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> R
     names, area = label_space(cfg).names, _label_area(source)
     least = of_label(sampling.MIN_PIXELS, area) if sampling.BY_AREA else sampling.MIN_PIXELS
     settings = RareClasses(sampling.TEMPERATURE, least, sampling.MIN_CROP_PIXELS)
-    return RareClassSampler(settings, class_pixels(source, len(names), cache=_cache(), shown=shown), names, area)
+    return RareClassSampler(settings, class_pixels(source, len(names), cache=cache_folder(), shown=shown), names, area)
 
 
 def _label_area(source: Items) -> float:
@@ -306,7 +306,7 @@ def _check_headers(used: UsedSet) -> None:
 def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
     space, key = label_space(cfg), f"DATA.{used.role}"
     wanted = sorted({train_id for number in reported(cfg) for train_id in space.class_sets[number]})
-    absent = absent_classes(used.items, wanted, len(space.names), cache=_cache(), shown=shown)
+    absent = absent_classes(used.items, wanted, len(space.names), cache=cache_folder(), shown=shown)
     if not absent:
         return
     found = ids_found(used.items)

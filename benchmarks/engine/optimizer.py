@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from benchmarks.engine.eager_optimizers import SGD, AdamW
 from methods.framework.term import TERMS, Term
 from methods.networks import Encoder, Segmentor
+from results.records.metrics import GRADIENT_NORM
+from results.records.scores import STUDENT
 
 Group = dict[str, Any]
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -40,6 +43,18 @@ def parameter_groups(cfg: CfgNode, student: Segmentor, terms: Sequence[Term[Any]
         name = next((name for name, cls in TERMS.items() if cls is type(term)), type(term).__name__)
         groups.append((name, {"params": trained, "lr": rate}))
     return [(name, group) for name, group in groups if group["params"]]
+
+
+def gradient_norms(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """L2 norms of the gradients by name, scalars on their device: ``gradient_norm/student``, ``gradient_norm/mrm``.
+
+    ``names``: of the optimizer's groups, as `parameter_groups` has them.
+    """
+    gradients = defaultdict[str, list[torch.Tensor]](list)
+    for name, group in zip(names, optimizer.param_groups, strict=True):
+        of = STUDENT if name.startswith(("encoder", "decoder")) else name
+        gradients[of] += [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+    return {f"{GRADIENT_NORM}{of}": nn.utils.get_total_norm(found) for of, found in gradients.items() if found}
 
 
 def _encoder_groups(solver: CfgNode, encoder: Encoder) -> Iterator[tuple[str, Group]]:

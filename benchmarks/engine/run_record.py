@@ -19,6 +19,7 @@ from benchmarks.data.data_sets import items
 from benchmarks.data.from_config import data_root, labelled_target
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.trainer import Trainer
+from benchmarks.state.neighbours import Neighbours
 from methods.networks.published_folder import is_hub_address
 from methods.networks.published_weights import file_sha256
 from methods.networks.weights import weights_file
@@ -87,8 +88,8 @@ def parameters(trainer: Trainer) -> dict[str, int]:
     }
 
 
-def measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
-    """What is known of a run that goes on: iterations, curve, seconds, memory."""
+def measured(trainer: Trainer, device: torch.device, neighbours: Neighbours) -> dict[str, Any]:
+    """What is known of a run that goes on: iterations, curve, seconds, memory, and what these were measured beside."""
     seconds = trainer.progress.seconds
     return {
         "iterations": trainer.start_iter + len(seconds),
@@ -96,6 +97,7 @@ def measured(trainer: Trainer, device: torch.device) -> dict[str, Any]:
         "seconds_per_iteration": statistics.median(seconds) if seconds else None,
         "peak_memory_mib": peak_mib(device, trainer.graphs.captured > 0),
         "wall_seconds": trainer.progress.wall(),
+        **neighbours.as_record(),
     }
 
 

@@ -25,7 +25,7 @@ from benchmarks.config.run import Run
 from benchmarks.config.spec import numerics
 from benchmarks.config.stored_config import stored
 from benchmarks.core.errors import ConfigError, RunLeftOut, RunLocked, RunRefused
-from benchmarks.data.from_config import data_root, target_labels, training_set, validation_set
+from benchmarks.data.from_config import cache_folder, data_root, target_labels, training_set, validation_set
 from benchmarks.data.further_sets import further_sets
 from benchmarks.data.loader_workers import loader_workers, own_cores
 from benchmarks.engine.build import build_learners
@@ -36,10 +36,12 @@ from benchmarks.engine.run_log import log_file
 from benchmarks.engine.run_record import initial_record, labelled, measured, parameters, result, validation
 from benchmarks.engine.step_pictures import StepPictures
 from benchmarks.engine.trainer import Diverged, Trainer
+from benchmarks.engine.watched import NeighboursHook
 from benchmarks.evaluation.target_free import Criteria
 from benchmarks.state import again
 from benchmarks.state.fingerprint import Listings
 from benchmarks.state.lock import locked
+from benchmarks.state.neighbours import Neighbours, Place
 from benchmarks.state.provenance import code_state, hardware, job_id, versions
 from benchmarks.state.run_files import unfit_file
 from datasets.pairs import batches
@@ -63,7 +65,7 @@ from slurm.processes.ranks import failure_of_another, is_loss_of_another
 
 _LOGGER = logging.getLogger(__name__)
 
-_MEASURED = ("iterations", "curve", "seconds_per_iteration", "peak_memory_mib", "wall_seconds")  # in a record, so far
+_MEASURED = ("iterations", "curve", "seconds_per_iteration", "peak_memory_mib", "wall_seconds", "shared")  # in a record
 
 
 class RunWatcher(Watcher):
@@ -174,10 +176,11 @@ def _run(
     record = initial_record(run).changed(status=RUNNING, data=data, **measured_before, **made_by)
     trainer: Trainer | None = None
     outcome: dict[str, Any]
+    neighbours = Neighbours(cache_folder(), run.folder, Place.of(device))
 
     def note() -> None:
         assert trainer is not None
-        _write(folder, record.changed(**measured(trainer, device)))
+        _write(folder, record.changed(**measured(trainer, device, neighbours)))
 
     try:
         if comm.is_main_process():
@@ -187,6 +190,7 @@ def _run(
         _write(folder, record)
         start_peak(device)
         trainer, evaluation = _prepare(run, folder, device, watcher, note)
+        trainer.register_hooks([NeighboursHook(neighbours)])
         begun = {"resumed_at": trainer.start_iter, "session_began": time.time()}
         record = record.changed(parameters=parameters(trainer), **labelled(run), **begun)
         note()  # of a resumed run: what its checkpoint knows
@@ -211,7 +215,9 @@ def _run(
             if other or not is_loss_of_another(error):
                 _write(folder, record.changed(**outcome))
             raise
-    record = record.changed(**(measured(trainer, device) if trainer is not None else {}), **outcome)
+    finally:
+        neighbours.leave()
+    record = record.changed(**(measured(trainer, device, neighbours) if trainer is not None else {}), **outcome)
     try:
         _write(folder, record)
     except OSError as error:  # a full disk: what can be told is told here

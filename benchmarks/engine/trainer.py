@@ -17,7 +17,7 @@ from benchmarks.computing.compiled import compile_parts
 from benchmarks.computing.graphs import step_graphs
 from benchmarks.config.keys import from_node
 from benchmarks.engine.distributed import average_gradients
-from benchmarks.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
+from benchmarks.engine.optimizer import build_optimizer, build_scheduler, gradient_norms, parameter_groups
 from datasets.labels import ids_in
 from datasets.pairs import Batch
 from methods.base.batch_share import Share
@@ -25,6 +25,7 @@ from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.framework.term import OWN, Pictures, Term
 from methods.networks import Segmentor
 from methods.parts.teacher import Teacher
+from results.records.metrics import GRADIENT_NORM
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -157,12 +158,16 @@ class Trainer(TrainerBase):
             around: called with each view, term and what makes the term's losses in that view; returns them.
 
         Returns:
-            The weighted losses by name, scalars without gradient, of this process's share of the batch.
+            The weighted losses by name, scalars without gradient, of this process's share of the batch; and the norms
+            of the gradients where the losses are looked at.
         """
         self.optimizer.zero_grad(set_to_none=True)
         with self._share.noise(), self.graphs.step():
             seen = self._backpropagate(step, around)
         average_gradients(self._parameters)
+        if self.is_looked_at(self.iter):
+            for name, norm in gradient_norms(self.optimizer, self.group_names).items():
+                seen[name] = norm / self.scaler.scale(torch.ones_like(norm))  # gradients are of scaled losses
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.teacher is not None:
@@ -213,7 +218,8 @@ class Trainer(TrainerBase):
             of_all = self._share.mean(torch.stack(list(losses.values())))
             values = dict(zip(losses, of_all.tolist(), strict=True))
             for name, value in values.items():
-                if not math.isfinite(value):
+                # A gradient that overflows is fp16's to skip, and else shows in the next loss.
+                if not math.isfinite(value) and not name.startswith(GRADIENT_NORM):
                     raise Diverged(name, value, iteration)
         self._unread.clear()
         return values

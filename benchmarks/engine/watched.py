@@ -9,6 +9,7 @@ from detectron2.engine import HookBase
 from benchmarks.cli.time_left import Work, seconds_left
 from benchmarks.computing.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
+from benchmarks.state.neighbours import Neighbours
 
 WATCHED = "watched/"
 """What these scalars' names begin with: writers show them, but for metrics.json, which is the same for the same run."""
@@ -45,3 +46,13 @@ class WatchedHook(HookBase):
             values[f"{WATCHED}seconds_left"] = left
         self._told = len(progress.seconds)
         trainer.storage.put_scalars(smoothing_hint=False, **values)
+
+
+class NeighboursHook(HookBase):
+    """Notes beside how many other runs an iteration was done, of which a record tells with its seconds."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
+    def after_step(self) -> None:
+        self._neighbours.step()

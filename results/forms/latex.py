@@ -16,6 +16,7 @@ _SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
+    "†": r"\textdagger{}",
     "λ": r"$\lambda$",
     "×": r"$\times$",
     "→": r"$\rightarrow$",

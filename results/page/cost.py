@@ -17,7 +17,7 @@ COSTS = {"seconds_per_iteration": ("seconds an iteration", 3), "peak_memory_mib"
 
 
 def cost_figures(compared: Compared) -> list[Figure]:
-    """mIoU over seconds an iteration and over memory, a figure for each protocol, network and hardware.
+    """mIoU over seconds an iteration and over memory, a figure for each protocol, network and hardware, shared or not.
 
     Rows are their medians over finished runs. An oracle learns from labels that others do not have: it is drawn hollow
     and is on no front.
@@ -80,4 +80,8 @@ def _cost(summary: Summary, hardware: str, column: str) -> float | None:
 
 
 def _where(runs: Runs) -> list[str]:
-    return [f"{name}, {precision}" for name, precision in zip(runs["hardware"], runs["precision"], strict=True)]
+    """Hardware, precision, and whether it was shared, of each run."""
+    return [
+        f"{name}, {precision}" + (", shared with other runs" if is_known(part) and part > 0 else "")
+        for name, precision, part in zip(runs["hardware"], runs["precision"], runs["shared"], strict=True)
+    ]

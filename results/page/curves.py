@@ -1,4 +1,4 @@
-"""Curves over iterations, with what seeds make of them: mIoU, and what is known of pseudo-labels."""
+"""Curves over iterations, with what seeds make of them: mIoU, and what is known of pseudo-labels and gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from results.page.compared import Compared
 from results.page.figure import Figure, Point, Series
 from results.page.table import NOTHING, Table
 from results.plots.style import Look
-from results.records.metrics import read_metrics
+from results.records.metrics import GRADIENT_NORM, read_metrics
 from results.tables.rows import Row
 from results.tables.summary import Mean
 from results.tables.summary_text import mean_text
@@ -42,8 +42,8 @@ def miou_curves(compared: Compared) -> list[Figure]:
     return figures
 
 
-def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[Figure]:
-    """What metrics.json says of pseudo-labels, a figure for each protocol, network and measure."""
+def training_curves(compared: Compared, say: Callable[[str], None]) -> list[Figure]:
+    """What metrics.json says of pseudo-labels and gradients, a figure for each protocol, network and measure."""
     figures = []
     for place, members in compared.by_place():
         known = {
@@ -53,7 +53,8 @@ def pseudo_label_curves(compared: Compared, say: Callable[[str], None]) -> list[
         names = dict.fromkeys(name for curves in known.values() for curve in curves for name in curve)
         for name in names:
             curves = {label: [curve.get(name, {}) for curve in each] for label, each in known.items()}
-            title = name.replace("pseudo_label", "pseudo-label").replace("_", " ").capitalize()
+            title = name.replace("pseudo_label", "pseudo-label").replace("_norm/", " norm of ").replace("_", " ")
+            title = title.capitalize()
             figures += _figure(f"{title}: {place}", title, compared.looks, curves, 3, _MEANINGS.get(name, ""))
     return figures
 
@@ -66,9 +67,9 @@ def _finished(row: Row) -> list[tuple[Path, int]]:
 def _binned(folder: Path, most: int, say: Callable[[str], None]) -> dict[str, Curve]:
     """Means over equal parts of the run's iterations, by name."""
     try:
-        metrics = read_metrics(folder, PSEUDO_LABELS)
+        metrics = read_metrics(folder, PSEUDO_LABELS, GRADIENT_NORM)
     except ResultsError as error:
-        say(f"no curves of pseudo-labels: {error}")
+        say(f"no curves of pseudo-labels and gradients: {error}")
         return {}
     width = max(1, math.ceil(most / _BINS))
     found = {}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from results.files.errors import ResultsError
@@ -12,16 +11,16 @@ from results.page.ablation import ablation_figures
 from results.page.classes import class_table
 from results.page.compared import Compared
 from results.page.cost import cost_figures
-from results.page.curves import miou_curves, pseudo_label_curves
+from results.page.curves import miou_curves, training_curves
 from results.page.pictures import galleries
 from results.page.runs import MOST_RUNS, commands, made_with, run_table, settings_of, unfinished
 from results.page.table import Table, shortened
 from results.records.images import MadeOf
-from results.records.record import Record, record_or_none
+from results.records.record import Records
 from results.tables.baselines import baselines_by_method
 from results.tables.beside_published import beside_published
-from results.tables.notes import notes_on, sources
-from results.tables.rows import Row, rows_of
+from results.tables.notes import notes_on, on_shared, sources
+from results.tables.rows import rows_of
 from results.tables.scores_by_seed import LAST
 from results.tables.selection import over_common_classes, read_runs, selected
 from results.tables.summary import all_scores, summarize
@@ -55,16 +54,15 @@ def gather(
         damaged.append(shortened(line))
         say(line)
 
-    made_of = MadeOf()
-    runs = over_common_classes(selected(read_runs(folders, tell, made_of), where, tell))
+    made_of, records = MadeOf(), Records(whole=True)
+    runs = over_common_classes(selected(read_runs(folders, tell, made_of, records), where, tell))
     by = ["method", *(name for name in ("network", "protocol") if runs[name].nunique() > 1)]
-    rows = rows_of(runs, by, tell)
+    rows = rows_of(runs, by, tell, records)
     rows.sort(key=lambda row: {*row.runs["method"]} != {baseline})
     baselines = baselines_by_method(rows, baseline) if baseline else []
     scores = all_scores(rows)[: None if rule == LAST else 1]  # records keep no other on the way
     summaries = summarize(rows, scores, baselines, model, rule, tell)
     published = beside_published(rows, baselines)
-    records = {folder: record for row in rows for folder, record in _records(row)}
     shown = Shown(baseline or "", cost=True, published=published)
     compared = Compared(runs, summaries, records, baseline, baselines, model, rule)
     try:
@@ -78,7 +76,11 @@ def gather(
         "all_rows": len(rows),
         "baseline": baseline,
         "methods": Table.of("Methods over their seeds", columns_of(summaries, scores, shown)),
-        "notes": [*notes_on(runs, made_of, model, rule, baseline).splitlines(), *sources(published).splitlines()],
+        "notes": [
+            *notes_on(runs, made_of, model, rule, baseline).splitlines(),
+            *sources(published).splitlines(),
+            *([f"{shared}."] if (shared := on_shared(summaries)) else []),
+        ],
         "why_none": [
             f"{each.row.label}: no difference to {baseline}, {each.why_none}" for each in summaries if each.why_none
         ],
@@ -93,7 +95,7 @@ def gather(
         "ablations": ablation_figures(compared),
         "costs": cost_figures(compared),
         "galleries": galleries(compared, tell),
-        "pseudo_labels": pseudo_label_curves(compared, tell),
+        "training": training_curves(compared, tell),
         "settings": settings_of(compared),
         "runs": run_table(compared),
         "all_runs": len(runs),
@@ -103,14 +105,6 @@ def gather(
         "unfinished": unfinished(compared),
         "damaged": damaged,
     }
-
-
-def _records(row: Row) -> Iterator[tuple[str, Record]]:
-    """The records of a row's runs by folder."""
-    finished = dict(zip(row.finished["folder"], row.records.values(), strict=True))
-    for folder in row.runs["folder"]:
-        if (record := finished.get(folder) or record_or_none(Path(folder))) is not None:
-            yield folder, record
 
 
 def command_of(words: Sequence[str]) -> str:

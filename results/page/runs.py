@@ -9,7 +9,8 @@ from results.files.bounded_yaml import as_word
 from results.page.compared import Compared
 from results.page.table import NOTHING, Table, shortened
 from results.records.record import FINISHED, Record
-from results.tables.rows import Row
+from results.tables.rows import Row, is_known
+from results.tables.summary_text import SHARED
 
 MOST_RUNS = 1000  # listed one by one
 _LONGEST_COMMAND = 5000  # characters
@@ -57,15 +58,16 @@ def run_table(compared: Compared) -> Table:
             run = dict(zip(row.runs, values, strict=True))
             done, planned = run["iterations"], run["max_iterations"]
             miou = _number(run["miou"], 1) if run["status"] == FINISHED else NOTHING
-            cost = _number(run["seconds_per_iteration"], 3), _number(run["peak_memory_mib"], 0)
+            mark = SHARED if is_known(run["shared"]) and run["shared"] > 0 else ""
+            cost = _number(run["seconds_per_iteration"], 3, mark), _number(run["peak_memory_mib"], 0, mark)
             iterations = f"{done}" if done == planned else f"{done} of {planned}"
             lines.append((row.label, run["seed"], run["status"], miou, iterations, *cost, run["run"], run["folder"]))
     heads = ["row", "seed", "status", "mIoU", "iterations", "s/iteration", "peak MiB", "id", "folder"]
     return Table.of_rows("Runs", heads, lines[:MOST_RUNS])
 
 
-def _number(value: float, digits: int) -> str:
-    return NOTHING if value is None or value != value else f"{value:.{digits}f}"
+def _number(value: float, digits: int, mark: str = "") -> str:
+    return f"{value:.{digits}f}{mark}" if is_known(value) else NOTHING
 
 
 def made_with(compared: Compared) -> Table:

@@ -10,10 +10,12 @@ from results.files.errors import ResultsError
 from results.files.plain_file import read_plain_text
 
 FILE = "metrics.json"
+GRADIENT_NORM = "gradient_norm/"
+"""Begins the names of L2 norms of gradients: ``gradient_norm/student``, ``gradient_norm/mrm``."""
 
 
-def read_metrics(folder: Path, prefix: str) -> dict[str, dict[int, float]]:
-    """The values by iteration, from 0, of each name that begins with ``prefix``; none where there is no such file.
+def read_metrics(folder: Path, *prefixes: str) -> dict[str, dict[int, float]]:
+    """The values by iteration, from 0, of each name that begins with a prefix; none where there is no such file.
 
     Of an iteration that was made twice, as a killed run goes on from its checkpoint, the last counts. A line that is
     cut, as the last may be, is left out.
@@ -30,7 +32,7 @@ def read_metrics(folder: Path, prefix: str) -> dict[str, dict[int, float]]:
         raise ResultsError(f"{path}: expected lines of JSON ({error})") from None
     found: dict[str, dict[int, float]] = {}
     for line in text.split("\n"):
-        if f'"{prefix}' not in line:
+        if not any(f'"{prefix}' in line for prefix in prefixes):
             continue  # most have losses and rates alone
         try:
             values = json.loads(line)
@@ -39,6 +41,6 @@ def read_metrics(folder: Path, prefix: str) -> dict[str, dict[int, float]]:
         iteration = values.get("iteration") if isinstance(values, dict) else None
         if isinstance(iteration, int):
             for name, value in values.items():
-                if name.startswith(prefix) and isinstance(value, (int, float)) and math.isfinite(value):
+                if name.startswith(prefixes) and isinstance(value, (int, float)) and math.isfinite(value):
                     found.setdefault(name, {})[iteration] = float(value)
     return found

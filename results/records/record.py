@@ -47,6 +47,17 @@ LOST = "lost: "  # begins the reason of a failed run whose process is gone
 _DEEPEST = 50  # levels
 
 
+class Records(dict[str, "Record"]):
+    """Records by run folder, kept while a table of runs is made of them: none is read twice.
+
+    ``whole``: with `Record.content` and `Record.data`, which tables do without and take long between processes.
+    """
+
+    def __init__(self, whole: bool = False) -> None:
+        super().__init__()
+        self.whole = whole
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a run is of."""
@@ -62,6 +73,26 @@ class Hardware:
     """What a run was made on."""
 
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Other runs on a run's GPU, or on the cores of one without: in how many iterations, and the most at a time.
+
+    Attributes:
+        iterations: with another run there, among the iterations that seconds are of.
+        of: how many these are: those since the run was last started.
+        others: runs.
+    """
+
+    iterations: int = 0
+    of: int = 0
+    others: int = 0
+
+    @property
+    def part(self) -> float:
+        """The part of the iterations with another run, from 0 to 1."""
+        return self.iterations / self.of if self.of else 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +145,7 @@ class Record:
         labelled_target: of how many target images, where not of all or none.
         classes: size of the class set of the headline.
         resumed_at, session_began: iteration and time (seconds since 1970) of the last start.
+        shared: other runs on its GPU or cores; None where the record does not say.
         data: fingerprints of what it was made of, by SOURCE, TARGET and VAL.
         validation: what the validation labels lack; None where the record does not say.
         changed_settings: config keys that a user set to something else than protocol and recipe do; None where the
@@ -136,6 +168,7 @@ class Record:
     seconds_per_iteration: float | None = None
     peak_memory_mib: float | None = None
     wall_seconds: float | None = None
+    shared: Shared | None = None
     precision: str = ""
     hardware: Hardware = Hardware()
     parameters: Parameters = Parameters()

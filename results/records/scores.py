@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,15 @@ from results.records.typed_json import Name, typed
 
 HEADLINE = "mIoU"  # the metric that runs are compared by
 CLASS_IOU = "IoU"
-_LOWER_IS_BETTER = frozenset({"ECE"})
+LOWER_IS_BETTER = frozenset({"ECE"})  # of the suite's own metrics; of others a record says it
 STUDENT, TEACHER = "student", "teacher"
 AT = "@"  # before the name of a further set: mIoU@acdc
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of a metric is better, on a further set too."""
-    return metric.partition(AT)[0] in _LOWER_IS_BETTER
+def lower_is_better(metric: str, others: Collection[str] = ()) -> bool:
+    """Whether less of a metric is better, on a further set too; ``others``: of those that are none of the suite's."""
+    name = metric.partition(AT)[0]
+    return name in LOWER_IS_BETTER or name in others
 
 
 Means = dict[str, dict[int, "float | None"]]
@@ -34,12 +35,14 @@ class Scores:
     Attributes:
         headline: HEADLINE's over the class set that comes first.
         faults: why a metric has no value, by its name.
+        lower_is_better: metrics beside `LOWER_IS_BETTER` of which less is better.
     """
 
     headline: float | None = None
     means: Means = field(default_factory=dict)
     by_class: ByClass = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    lower_is_better: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], name: Name = "") -> Scores:
@@ -51,7 +54,8 @@ class Scores:
         file = typed(_InFile, content, name)
         means = {HEADLINE: file.miou_by_classes} if file.miou_by_classes else {}
         by_class = {CLASS_IOU: file.iou} if file.iou else {}
-        return cls(file.miou, means | file.metrics, by_class | file.metrics_by_class, file.faults)
+        scores = means | file.metrics, by_class | file.metrics_by_class
+        return cls(file.miou, *scores, file.faults, file.lower_is_better)
 
     def scalars(self) -> dict[str, float]:
         """The scores by names of metrics.json: ``mIoU`` for the first class set, ``mIoU-16``, ``IoU-road``."""
@@ -72,6 +76,7 @@ class Scores:
             "metrics": {name: {str(size): each for size, each in values.items()} for name, values in means.items()},
             "metrics_by_class": by_class,
             "faults": self.faults,
+            "lower_is_better": self.lower_is_better,
         }
         return found | {key: value for key, value in further.items() if value}
 
@@ -84,6 +89,7 @@ class _InFile:
     metrics: dict[str, dict[int, float | None]] = field(default_factory=dict)
     metrics_by_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    lower_is_better: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

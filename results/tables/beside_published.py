@@ -12,6 +12,8 @@ from results.tables.rows import OF_NO_ROW, Row
 
 # Where keys of these sections are set, a method is another than the published one.
 METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
+UNSTATED = {"TERMS.MRM.VIEW": "mrm"}
+"""Keys of a method's part whose published value nobody knows: figures stand beside any, and the value is told."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def beside_published(rows: Sequence[Row], baselines: Sequence[Row | str] = ()) -
     """What was published of each row's method, network, protocol and class set, and against its baseline.
 
     A row whose runs set keys of the method, as TERMS.MRM.RATIO, has nothing beside it: what was published is of the
-    defaults. Other settings (iterations, batch, crop, precision, whatever else was set) are told in `Beside.other`.
+    defaults, but for `UNSTATED` keys, of which it may be of any value. Other settings (iterations, batch, crop,
+    precision, whatever else was set) are told in `Beside.other`.
     """
     known = read_published()
     found = []
@@ -54,9 +57,17 @@ def beside_names(row: Row, names: Names | None, known: Mapping[Names, Figure]) -
     records = list(row.records.values())
     figure = known.get(names) if names is not None else None
     changed = {key: value for each in records for key, value in (each.changed_settings or {}).items()}
-    if figure is None or any(key.startswith(METHOD_KEYS) for key in changed):
+    if figure is None or any(key.startswith(METHOD_KEYS) and key not in UNSTATED for key in changed):
         return Beside()
-    return Beside(figure.miou, None, "", figure.source, _other(row, records, changed, figure))
+    assert names is not None
+    told = [*_other(row, records, changed, figure), *unstated(names.method, row)]
+    return Beside(figure.miou, None, "", figure.source, ", ".join(told))
+
+
+def unstated(method: str, row: Row) -> list[str]:
+    """The values that a row's runs have of `UNSTATED` keys of their method, as they are told."""
+    parts, config = method.split("+"), row.config
+    return [f"{key} {config[key]} (not stated)" for key, part in UNSTATED.items() if part in parts and key in config]
 
 
 def not_as_published(published: Sequence[Beside]) -> list[str]:
@@ -71,18 +82,19 @@ def _names(row: Row) -> Names | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _other(row: Row, records: Sequence[Record], changed: Mapping[str, Any], figure: Figure) -> str:
+def _other(row: Row, records: Sequence[Record], changed: Mapping[str, Any], figure: Figure) -> list[str]:
     told = []
     for name, key in SETTING.items():
         stated, measured = figure.setting.get(name), _text(row.config.get(key, "not known"))
         if stated is not None and measured != stated:
             told.append(f"{name} {measured} ({stated})")
-    told += [f"{key} {_text(value)}" for key, value in changed.items() if key not in {*SETTING.values(), *OF_NO_ROW}]
+    known = {*SETTING.values(), *OF_NO_ROW, *UNSTATED}
+    told += [f"{key} {_text(value)}" for key, value in changed.items() if key not in known]
     if not figure.setting:
         told.append("training not stated there")
     if any(each.changed_settings is None for each in records):
         told.append("settings not in the records")
-    return ", ".join(told)
+    return told
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from results.files.text import one_line
 from results.records.columns import COLUMNS, COUNTED, ScoreKey
 from results.records.folders import run_folders
 from results.records.images import Images, MadeOf
-from results.records.record import FILE, Record, read_record
+from results.records.record import FILE, Record, Records, read_record
 from results.records.scores import HEADLINE, STUDENT, TEACHER
 from results.tables.class_means import SEPARATOR, left_out
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_FOLDER = list(COLUMNS).index("folder")
 _key = lru_cache(ScoreKey)  # the same for all runs
 
 
@@ -46,7 +48,10 @@ def collect(path: str | Path, say: Callable[[str], None] = say) -> pd.DataFrame:
 
 
 def from_folders(
-    folders: Iterable[Path], say: Callable[[str], None] = say, made_of: MadeOf | None = None
+    folders: Iterable[Path],
+    say: Callable[[str], None] = say,
+    made_of: MadeOf | None = None,
+    records: Records | None = None,
 ) -> pd.DataFrame:
     """The records of these run folders, in this order; a folder without a record is left out.
 
@@ -55,9 +60,9 @@ def from_folders(
     The columns are ``COLUMNS``, and a `ScoreKey` for each metric and class set that a record has scores of, the
     headline's too: those of the student, missing where the run was not scored so; of the teacher the metrics beside
     mIoU over the run's first class set; and how many classes of a further set count, where a run counted fewer.
-    ``made_of`` learns of what images the runs are.
+    ``made_of`` learns of what images the runs are, ``records`` takes the records of all rows.
     """
-    found = mapped(_read, list(folders))
+    found = mapped(partial(_read, keep=records is not None, whole=records is not None and records.whole), list(folders))
     import pandas as pd  # here: `--help` does not wait for it
 
     rows, further = list[tuple[Any, ...]](), list[dict[ScoreKey, Any]]()
@@ -65,8 +70,10 @@ def from_folders(
         if isinstance(each, ResultsError):
             say(f"left out: {each}")
         elif each is not None:
-            row, scores, images = each
+            row, scores, images, record = each
             rows.append(row)
+            if records is not None and record is not None:
+                records[row[_FOLDER]] = record
             further.append(scores)
             if made_of is not None:
                 made_of.add(images)
@@ -83,11 +90,16 @@ def damaged(folders: Iterable[Path], runs: pd.DataFrame) -> list[Path]:
     return [folder for folder in folders if str(folder) not in read and os.path.lexists(folder / FILE)]
 
 
-def _read(folder: Path) -> tuple[tuple[Any, ...], dict[ScoreKey, Any], Images | None] | ResultsError | None:
-    """A run's values of COLUMNS, its scores of each class set, and its images; None without a record."""
+def _read(
+    folder: Path, keep: bool, whole: bool
+) -> tuple[tuple[Any, ...], dict[ScoreKey, Any], Images | None, Record | None] | ResultsError | None:
+    """A run's values of COLUMNS, its scores of each class set, its images, and the record to keep; None without one."""
     try:
         record = read_record(folder)
-        return None if record is None else (*_row(folder, record), Images.of(record))
+        if record is None:
+            return None
+        kept = (record if whole else replace(record, content={}, data={})) if keep else None
+        return *_row(folder, record), Images.of(record), kept
     except ResultsError as error:
         return error
 
@@ -111,6 +123,7 @@ def _row(folder: Path, record: Record) -> tuple[tuple[Any, ...], dict[ScoreKey, 
         "classes": classes,
         "counted": None if without is None else classes - len(without),
         "left_out": None if without is None else SEPARATOR.join(without),
+        "lower_is_better": SEPARATOR.join(result.student.lower_is_better),
         "miou": result.student.headline,
         "teacher_miou": result.teacher.headline,
         **vars(result.criteria),
@@ -118,6 +131,8 @@ def _row(folder: Path, record: Record) -> tuple[tuple[Any, ...], dict[ScoreKey, 
         "max_iterations": record.max_iterations,
         "seconds_per_iteration": record.seconds_per_iteration,
         "peak_memory_mib": record.peak_memory_mib,
+        "shared": record.shared and record.shared.part,
+        "others": record.shared and record.shared.others,
         "wall_seconds": record.wall_seconds,
         "parameters": record.parameters.inference,
         "hardware": record.hardware.name,

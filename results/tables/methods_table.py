@@ -11,7 +11,7 @@ from results.files.errors import ResultsError
 from results.tables.baselines import baselines_by_method
 from results.tables.class_means import over_the_same_classes
 from results.tables.frame import say as tell
-from results.tables.notes import SELECTION, on_differences, on_further_sets
+from results.tables.notes import SELECTION, on_differences, on_further_sets, on_shared
 from results.tables.rows import rows_of
 from results.tables.summary import all_scores, summarize
 from results.tables.summary_frame import frame_of
@@ -54,5 +54,6 @@ def methods_table(runs: pd.DataFrame, say: Callable[[str], None] = tell) -> Meth
         frame_of(summaries, scores, setting=any(row.setting for row in rows)),
         f"{SELECTION}."
         + (f" {on_differences(baseline)}." if has_differences else "")
-        + (f" {elsewhere}." if (elsewhere := on_further_sets(runs.columns)) else ""),
+        + (f" {elsewhere}." if (elsewhere := on_further_sets(runs.columns)) else "")
+        + (f" {shared}." if (shared := on_shared(summaries)) else ""),
     )

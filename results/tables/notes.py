@@ -14,8 +14,11 @@ from results.records.scores import AT, HEADLINE, STUDENT
 from results.tables.beside_published import Beside, not_as_published
 from results.tables.class_means import said
 from results.tables.scores_by_seed import LAST, RULES
+from results.tables.summary import Summary
+from results.tables.summary_text import SHARED
 
 SELECTION = f"mIoU in percent of the {STUDENT} {RULES[LAST]}"
+SHARED_WITH = f"{SHARED.strip()} With other runs on the same GPU or cores: not to be compared with those of runs alone"
 _REASONS = 5  # of runs that are not finished, named
 
 
@@ -49,6 +52,13 @@ def on_differences(baseline: str) -> str:
         f"Differences to {baseline} are paired by seed, and ± is theirs; 95% (seeds) is Student's t of "
         "them; 95% (images, seeds), where all runs left counts of their images, a bootstrap of both"
     )
+
+
+def on_shared(summaries: Iterable[Summary]) -> str:
+    """What the mark of shared seconds and memory says; "" where none has it."""
+    if not any(each.cost.shared for each in summaries):
+        return ""
+    return SHARED_WITH
 
 
 def on_further_sets(columns: Iterable[object]) -> str:

@@ -12,6 +12,7 @@ from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
 from results.records.record import FINISHED, Record, read_record
 from results.records.settings import Settings, settings_of
+from results.tables.class_means import SEPARATOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ class Row:
         runs: whatever their status.
         config: the keys of the first run's config.yaml that decide numbers, but for the seed.
         missing: runs that are not in ``runs``, by what they are: "not started".
+        read: records by folder that were read already.
     """
 
     names: dict[str, str]
@@ -58,6 +60,7 @@ class Row:
     runs: Runs
     config: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    read: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -84,13 +87,21 @@ class Row:
         """The records of finished runs by seed, read once."""
         found = {}
         for seed, folder in zip(self.finished["seed"], self.finished["folder"], strict=True):
-            record = read_record(Path(folder))
+            record = self.read.get(folder) or read_record(Path(folder))
             assert record is not None
             found[int(seed)] = record
         return found
 
 
-def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -> list[Row]:
+def lower_metrics(rows: Iterable[Row]) -> set[str]:
+    """The metrics of plug-ins of which less is better, as runs say."""
+    told = {text for row in rows for text in row.finished.get("lower_is_better", [])}
+    return {name for text in told for name in text.split(SEPARATOR)}
+
+
+def rows_of(
+    runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None], records: Mapping[str, Record] | None = None
+) -> list[Row]:
     """The rows that runs make, in the order of their first runs.
 
     Runs of the same names whose config.yaml differs, but for seed and place, are rows of their own, told apart by the
@@ -101,6 +112,7 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
         runs: rows of `results.tables.frame`.
         by: its columns that rows are named by.
         say: gets the line of a config that cannot be read; its run counts as one without a config.
+        records: those that are read already, by folder.
 
     Raises:
         ResultsError: two finished runs of one seed in a row.
@@ -117,6 +129,7 @@ def rows_of(runs: pd.DataFrame, by: Sequence[str], say: Callable[[str], None]) -
                 dict(zip(differing, values, strict=True)) if len(parts) > 1 else {},
                 _at(every, [group[member] for member in members]),
                 configs[members[0]],
+                read=records or {},
             )
             check_seeds(row)
             found[group[members[0]]] = row

@@ -85,6 +85,11 @@ def runs_table(runs: pd.DataFrame, form: str, keys: Sequence[str] = ()) -> str:
     ]
     shown["s/iteration"] = [_number(value, ".3f") for value in runs["seconds_per_iteration"]]
     shown["peak MiB"] = [_number(value, ".0f") for value in runs["peak_memory_mib"]]
+    if (runs["shared"] > 0).any():
+        shown["shared"] = [
+            f"{part:.0%}, with {others:.0f}" if part > 0 else "-"
+            for part, others in zip(runs["shared"], runs["others"], strict=True)
+        ]
     return render_table(shown, form)
 
 

@@ -13,6 +13,7 @@ from results.files.errors import ResultsError
 from results.records.columns import ScoreKey
 from results.records.folders import run_folders
 from results.records.images import MadeOf
+from results.records.record import Records
 from results.records.scores import CLASS_IOU, HEADLINE
 from results.tables.class_means import over_the_same_classes
 from results.tables.frame import from_folders
@@ -23,8 +24,12 @@ from results.tables.scores_by_seed import Score, classes_of
 NONE = "-"
 
 
-def read_runs(folders: Sequence[str], say: Callable[[str], None], made_of: MadeOf) -> pd.DataFrame:
+def read_runs(
+    folders: Sequence[str], say: Callable[[str], None], made_of: MadeOf, records: Records | None = None
+) -> pd.DataFrame:
     """The runs below all folders, each once; ``say`` gets a line for each damaged record, ``made_of`` their images.
+
+    ``records`` takes their records, for who needs more of them than the table has.
 
     Raises:
         ResultsError: a folder that is not there, or no run.
@@ -36,7 +41,7 @@ def read_runs(folders: Sequence[str], say: Callable[[str], None], made_of: MadeO
             print(below.left_out, file=sys.stderr)
         for path in below.folders:
             found.setdefault(path.resolve() if len(folders) > 1 else path, path)
-    runs = from_folders(found.values(), say, made_of)
+    runs = from_folders(found.values(), say, made_of, records)
     if runs.empty:
         raise ResultsError(f"{', '.join(folders)}: no run there, expected run folders with a record.json")
     return runs

@@ -15,7 +15,7 @@ from results.statistics.paired import Interval, PairedDifference, mean_and_devia
 from results.tables.baselines import besides
 from results.tables.frame import say as tell
 from results.tables.image_intervals import ImageIntervals
-from results.tables.rows import Row, is_known
+from results.tables.rows import Row, is_known, lower_metrics
 from results.tables.scores_by_seed import LAST, Score, scores
 
 
@@ -37,26 +37,32 @@ class Mean:
 
 @dataclass(frozen=True)
 class Versus:
-    """A row against its baseline in the first score.
+    """A row against its baseline, in the first score where nothing else is said.
 
     Attributes:
         difference: paired by seed.
         by_image: the interval over images and seeds together; None of one seed, and where the runs left no counts.
         besides: config keys in which the two differ and that no method sets.
+        others: the differences in the further scores, where they were asked for; None where no seed has both.
     """
 
     difference: PairedDifference
     by_image: Interval | None
     besides: tuple[str, ...] = ()
+    others: Sequence[Versus | None] = ()
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row's finished runs took: iterations, and medians of seconds an iteration and of MiB; None: unknown."""
+    """What a row's finished runs took: iterations, and medians of seconds an iteration and of MiB; None: unknown.
+
+    ``shared``: how many of the runs had others on their GPU or cores.
+    """
 
     iterations: int | None = None
     seconds: float | None = None
     memory: float | None = None
+    shared: int = 0
 
     @classmethod
     def of(cls, row: Row) -> Cost:
@@ -66,6 +72,7 @@ class Cost:
             int(max(iterations)) if iterations else None,
             statistics.median(seconds) if seconds else None,
             statistics.median(memory) if memory else None,
+            sum(part > 0 for part in row.known("shared")),
         )
 
 
@@ -116,6 +123,7 @@ def summarize(
     model: str = STUDENT,
     rule: str = LAST,
     say: Callable[[str], None] = tell,
+    every: bool = False,
 ) -> list[Summary]:
     """The figures of all rows.
 
@@ -126,26 +134,29 @@ def summarize(
         model: STUDENT or TEACHER.
         rule: LAST or ORACLE.
         say: gets a line for each damaged file of counts, without which there is no interval over images.
+        every: whether there are differences of the further columns, too.
     """
-    found, intervals = [], ImageIntervals(model, say)
+    found, intervals, lower = [], ImageIntervals(model, say), lower_metrics(rows)
     for row, baseline in zip(rows, baselines or [""] * len(rows), strict=True):
         by_seed = [scores(row, score, model, rule) for score in columns]
         versus, why = None, ""
         if isinstance(baseline, str):
             why = baseline
-        elif (difference := _difference(columns[0], by_seed[0], scores(baseline, columns[0], model, rule))) is None:
-            why = "no seed in common"
         else:
-            is_plain = columns[0] == Score() and rule == LAST
-            # Of one seed it would be of the images alone, narrow, and read as if it were of the method.
-            by_image = intervals.of(row, baseline) if is_plain and difference.n > 1 else None
-            versus = Versus(difference, by_image, besides(row, baseline))
+            first, *others = [
+                paired_difference(own, scores(baseline, score, model, rule), lower_is_better(score.metric, lower))
+                for score, own in zip(columns[: None if every else 1], by_seed, strict=False)
+            ]
+            if first is None:
+                why = "no seed in common"
+            else:
+                is_plain = columns[0] == Score() and rule == LAST
+                # Of one seed it would be of the images alone, narrow, and read as if it were of the method.
+                by_image = intervals.of(row, baseline) if is_plain and first.n > 1 else None
+                further = [None if each is None else Versus(each, None) for each in others]
+                versus = Versus(first, by_image, besides(row, baseline), further)
         found.append(Summary(row, [Mean.of(values) for values in by_seed], versus, why))
     return found
-
-
-def _difference(score: Score, own: Mapping[int, float], theirs: Mapping[int, float]) -> PairedDifference | None:
-    return paired_difference(own, theirs, lower_is_better(score.metric))
 
 
 def all_scores(rows: Sequence[Row]) -> list[Score]:

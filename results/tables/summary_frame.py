@@ -28,16 +28,19 @@ def frame_of(
     - ``difference`` to the baseline (mean over the seeds that both have, each against that of its own seed),
       ``difference_deviation``, ``difference_n``, ``better`` (seeds), the 95% intervals ``low``, ``high`` (seeds) and
       ``low_images``, ``high_images`` (images and seeds);
-    - the same mean, deviation and n of each further score, as ``miou_16``, ``deviation_16``, ``n_16``;
-    - ``iterations``, ``seconds_per_iteration``, ``peak_memory_mib`` (medians), ``unfinished`` (runs by status);
+    - the same mean, deviation and n of each further score, as ``miou_16``, ``deviation_16``, ``n_16``, with the
+      difference to the baseline where those of all scores were asked for, as ``difference_16``;
+    - ``iterations``, ``seconds_per_iteration``, ``peak_memory_mib`` (medians), ``shared`` (how many of these runs had
+      others on their GPU or cores), ``unfinished`` (runs by status);
     - with ``published``: ``published_miou``, ``published_difference`` (percent), ``published_note``,
       ``published_source`` and ``not_as_published``.
     """
     import pandas as pd
 
+    every = any(each.versus and each.versus.others for each in summaries)
     rows = [
-        {**summary.row.names, **({"setting": setting_text(summary)} if setting else {}), **_figures(summary, scores)}
-        for summary in summaries
+        each.row.names | ({"setting": setting_text(each)} if setting else {}) | _figures(each, scores, every)
+        for each in summaries
     ]
     for row, each in zip(rows, published, strict=False):
         row |= {
@@ -51,12 +54,16 @@ def frame_of(
     return frame.astype({column: float for column in frame if frame[column].isna().all()})
 
 
-def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
+def _figures(summary: Summary, scores: Sequence[Score], every: bool) -> dict[str, Any]:
     runs = summary.row.runs
     means = [
         mean_figures(mean, score.column(), score.column("deviation"), score.column("n"))
         for score, mean in zip(scores, summary.means, strict=True)
     ]
+    for place, (score, mean) in enumerate(zip(scores[1:], means[1:], strict=True)):
+        if every:
+            figures = difference_figures(summary.versus.others[place] if summary.versus else None)
+            mean |= {score.column(name): value for name, value in figures.items() if "image" not in name}
     return {
         "oracle": summary.row.is_oracle,
         **({"target_labels": summary.target_labels} if summary.target_labels else {}),
@@ -68,6 +75,7 @@ def _figures(summary: Summary, scores: Sequence[Score]) -> dict[str, Any]:
         "iterations": summary.cost.iterations,
         "seconds_per_iteration": summary.cost.seconds,
         "peak_memory_mib": summary.cost.memory,
+        "shared": summary.cost.shared,
         "unfinished": summary.unfinished,
     }
 

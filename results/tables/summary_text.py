@@ -13,6 +13,7 @@ from results.tables.scores_by_seed import Score
 from results.tables.summary import Mean, Summary, Versus
 
 NONE, ALL = "-", "all"
+SHARED = " †"  # after a figure of runs that had others on their GPU or cores
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], show: Show
     if any(summary.target_labels for summary in summaries):
         found["target labels"] = [labels_text(summary) for summary in summaries]
     for place, score in enumerate(scores):
-        found[title(summaries, score)] = [mean_text(summary.means[place], summary.n) for summary in summaries]
+        found[title(summaries, score)] = [
+            mean_text(each.means[place], each.n) + _other_difference(each, place) for each in summaries
+        ]
     if any(summary.n > 1 for summary in summaries):
         found["n"] = [str(summary.n) for summary in summaries]
     if show.versus:
@@ -50,8 +53,10 @@ def columns_of(summaries: Sequence[Summary], scores: Sequence[Score], show: Show
     found |= published_columns(summaries, show.published)
     if show.cost:
         found["iterations"] = [_text(summary.cost.iterations, "d") for summary in summaries]
-        found["s/iteration"] = [_text(summary.cost.seconds, ".3f") for summary in summaries]
-        found["peak memory"] = [_text(summary.cost.memory, ".0f", " MiB") for summary in summaries]
+        marks = [SHARED if summary.cost.shared else "" for summary in summaries]
+        cost = [(each.cost, mark) for each, mark in zip(summaries, marks, strict=True)]
+        found["s/iteration"] = [_text(each.seconds, ".3f", mark) for each, mark in cost]
+        found["peak memory"] = [_text(each.memory, ".0f", f" MiB{mark}") for each, mark in cost]
     if any(summary.unfinished for summary in summaries):
         found["unfinished"] = [summary.unfinished for summary in summaries]
     return found
@@ -157,6 +162,12 @@ def mean_text(mean: Mean | None, n: int) -> str:
         return NONE
     deviation = "" if mean.deviation is None else f" ± {mean.deviation:.1f}"
     return f"{mean.mean:.1f}{deviation}" + (f" (n={mean.n})" if mean.n != n else "")
+
+
+def _other_difference(summary: Summary, place: int) -> str:
+    """A difference in a further score, as `` (+2.1 ± 0.3)``; "" where those of all were not asked for."""
+    others = summary.versus.others if summary.versus and place else ()
+    return f" ({difference_text(others[place - 1])})" if others else ""
 
 
 def difference_text(versus: Versus | None) -> str:

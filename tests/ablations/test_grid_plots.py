@@ -144,6 +144,7 @@ def test_what_is_set_is_told_where_it_is_not_the_published_value() -> None:
 
     assert others(SOLVER__ITERS=250000, TERMS__MRM__WEIGHT=2.0) == ["TERMS.MRM.WEIGHT 2"]
     assert others(SOLVER__ITERS=250000, TERMS__MRM__WEIGHT=1.0) == []
+    assert others(SOLVER__ITERS=250000, TERMS__MRM__VIEW="target") == ["TERMS.MRM.VIEW target (not stated)"]
     objective = rows_of("objective", "gta-cityscapes", seeds=[0], overrides={"SOLVER.ITERS": 250000})
     assert other_than_published(read_grid("objective"), objective) == []  # what it varies is not told
     assert others(SOLVER__BATCH=4)[:2] == ["iterations 40000 (published: 250000)", "batch 4 (published: 2)"]

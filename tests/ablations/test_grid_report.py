@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -25,6 +26,7 @@ import ablations.sweep.report
 from ablations.profiling import step_cost
 from ablations.sweep.expand import Row
 from ablations.sweep.grid import grids, read_grid
+from ablations.sweep.grid_plot import _is_published
 from ablations.sweep.published_figures import beside
 from ablations.sweep.report import Report, report, write_report
 from benchmarks.config.run_id import run_id
@@ -106,6 +108,33 @@ def test_a_reference_without_runs_leaves_no_difference(tmp_path: Path) -> None:
     assert list(nothing["unfinished"]) == ["1 not started"] * 6 and nothing["miou"].isna().all()
 
 
+def test_a_grid_of_stability_counts_what_diverged_and_has_norms_of_gradients(tmp_path: Path) -> None:
+    """Of runs that came to an end: one that failed, or goes on, may yet diverge."""
+    rows = rows_of("mask-ratio", output=tmp_path)[:4]
+    write_runs(
+        rows,
+        {
+            "without MRM": [22.0, 23.0, 24.0],
+            "0.1": [23.0, "diverged", "failed"],
+            "0.2": ["diverged", "diverged", "diverged"],
+            "0.3": ["running"],
+        },
+    )
+    for row, norms in ((rows[1], [[1.0, 3.0], [2.0, None, 70.0], [999.0]]), (rows[3], [[888.0]])):
+        for run, each in zip(row.runs, norms, strict=False):
+            lines = [{"iteration": at, "gradient_norm/student": norm} for at, norm in enumerate(each)]
+            (run.folder / "metrics.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = report(read_grid("mask-ratio"), rows, {}, "T")
+    assert made.shown["diverged"] == ["0 of 3", "1 of 2", "3 of 3", "0 of 0"]
+    assert made.shown["gradient norm"] == ["-", "2.5, at most 70", "-", "-"]
+    frame = made.frame.set_index("setting")
+    assert list(frame["diverged"]) == [0, 1, 3, 0] and list(frame["ended"]) == [3, 2, 3, 0]
+    assert (frame.loc["0.1", "gradient_norm"], frame.loc["0.1", "largest_gradient_norm"]) == (2.5, 70.0)
+    assert "Diverged: of the runs that came to an end." in made.caption
+    assert {"stability": True, "cost": False}.items() <= vars(read_grid("mask-ratio")).items()
+    assert read_grid("rebuilder-blocks").stability and not read_grid("lambda").stability
+
+
 def test_each_architecture_has_a_reference_of_its_own(tmp_path: Path) -> None:
     rows = rows_of("architectures", "gta-cityscapes", seeds=[0], output=tmp_path)
     scores = {row.label: [50.0 + index] for index, row in enumerate(rows)}
@@ -160,6 +189,21 @@ def test_published_differences_and_words() -> None:
     assert len(plane) == 9 and plane["0.4, 10"] == (52.1, 0.0) and plane["0.8, 1"] == (54.1, 2.0)
     components = published("components")
     assert components["mic"] == (64.2, 12.1) and components["mic + mrm"] == (67.1, 15.0)
+
+
+def test_published_figures_stand_beside_either_view_of_mrm_which_is_told(tmp_path: Path) -> None:
+    """The paper does not state the view: its figure may be of either."""
+    host = {"without MRM": (52.1, None)}
+    assert published("view") == host | {"class-mixed": (55.9, 3.8), "plain target": (55.9, 3.8)}
+    overrides = {"TERMS.MRM.VIEW": "target"}
+    assert published("trained-part", overrides=overrides) == published("trained-part") != {}
+    rows = rows_of("view", "gta-cityscapes", seeds=[0], output=tmp_path)
+    write_runs(rows, {"without MRM": [50.0], "class-mixed": [51.0], "plain target": [52.0]})
+    made = report(replace(read_grid("view"), cost=False), rows, {}, "T")
+    assert list(made.frame["not_as_published"])[1:] == [
+        "TERMS.MRM.VIEW mixed (not stated)", "TERMS.MRM.VIEW target (not stated)"
+    ]  # fmt: skip
+    assert not any(_is_published(read_grid("view"), row) for row in rows)  # no star
 
 
 def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> None:

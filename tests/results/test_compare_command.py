@@ -65,16 +65,55 @@ def test_means_and_paired_differences_are_scipys(runs: Path, capsys: pytest.Capt
     assert (mrm["better"], mrm["difference_n"], dacs["difference"], dacs["low"]) == ("3", "3", "", "")
 
 
-def test_less_calibration_error_is_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("metric", "told"), [("ECE", {}), ("wrong", {"lower_is_better": ["wrong"]})])
+def test_less_of_an_error_is_better(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, told: dict[str, list[str]]
+) -> None:
+    """ECE is known for it; of a plug-in's metric the records say it."""
     for method, errors in (("dacs", (9.0, 8.0)), ("mic", (7.0, 7.6))):
         for seed, error in enumerate(errors):
-            result = {"student": {"miou": 40.0, "metrics": {"ECE": {"19": error}}}}
+            result = {"student": {"miou": 40.0, "metrics": {metric: {"19": error}}, **told}}
             write_run(tmp_path / f"runs/{method}{seed}", method, seed, 40.0, 0.4, result=result)
-    words = tmp_path / "runs", "--columns", "ECE", "--baseline", "dacs"
+    words = tmp_path / "runs", "--columns", metric, "--baseline", "dacs"
     rows = called(capsys, *words)[1].splitlines()
-    assert "ECE" in rows[0] and "-1.2 ± 1.1" in rows[3] and rows[3].endswith("2 of 2")
+    assert metric in rows[0] and "-1.2 ± 1.1" in rows[3] and rows[3].endswith("2 of 2")
     dacs, mic = (line for line in called(capsys, *words, "--format", "latex")[1].splitlines() if r"$\pm$" in line)
     assert r"\underline{8.5" in dacs and r"\textbf{7.3" in mic
+
+
+def test_all_scores_that_are_named_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"dacs": ((50.0, 9.0), (52.0, 8.0)), "mic": ((49.0, 7.0), (52.5, 7.6)), "mrm": ((60.0, None),)}
+    for method, values in found.items():
+        for seed, (road, error) in enumerate(values):
+            student = {"miou": 40.0 + seed, "iou": {"road": road}, "metrics": {"ECE": {"19": error}}}
+            write_run(tmp_path / f"runs/{method}{seed}", method, seed, None, 0.4, result={"student": student})
+    words = tmp_path / "runs", "--columns", "19,road,ECE"
+    dacs, mic, mrm = called(capsys, *words, "--baseline", "dacs", "--format", "markdown")[1].splitlines()[2:5]
+    assert "51.0 ± 1.4" in dacs and "8.5 ± 0.7" in dacs and "(" not in dacs
+    assert "50.8 ± 2.5 (-0.2 ± 1.1)" in mic and "7.3 ± 0.4 (-1.2 ± 1.1)" in mic and "+0.0 ± 0.0" in mic
+    assert "60.0 (+10.0)" in mrm and " - (-) " in mrm
+    plain = called(capsys, *words, "--format", "markdown")[1]
+    assert "(" not in "".join(plain.splitlines()[2:5])
+    out = called(capsys, *words, "--baseline", "dacs", "--format", "csv")[1]
+    line = {row["method"]: row for row in csv.DictReader(io.StringIO(out))}["mic"]
+    assert (line["better"], line["iou_better_road"], line["ece_better"]) == ("0", "1", "2")
+    assert float(line["iou_difference_road"]) == -0.25 and float(line["ece_difference"]) == pytest.approx(-1.2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--columns", "road", "--baseline", "dacs"], ["--classes"], ["--rule", "oracle"], ["--published"]],
+    ids=lambda options: options[0],
+)
+def test_records_are_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    for method in ("dacs", "mic"):
+        result = {"student": {"miou": 40.0, "iou": {"road": 50.0}}}
+        write_run(tmp_path / f"runs/{method}", method, 0, None, None, result=result)
+    monkeypatch.setattr("results.tables.rows.read_record", None)
+    code, out, err = called(capsys, tmp_path / "runs", *options)
+    assert (code, err) == (0, "") and out.count("mic")
 
 
 def test_the_table_shows_the_paired_deviation_and_not_that_of_the_scores(
@@ -345,9 +384,11 @@ def test_published_figures_stand_beside_runs_of_their_names_with_what_is_not_as_
     solver = {"ITERS": 350, "BATCH": 2, "PRECISION": "bf16"}
     whole = {"SOLVER": solver, "INPUT": {"CROP": [512, 512]}}
     published_run(tmp_path / "a", "daformer", 60.0, {"SOLVER.ITERS": 350, "SAMPLING.TEMPERATURE": 0.1}, **whole)
-    published_run(tmp_path / "b", "daformer+mrm", 61.0, {"SOLVER.ITERS": 350, "SOLVER.LR": 1.0}, **whole)
+    view = {"TERMS": {"MRM": {"VIEW": "target"}}}  # which one is published is not known
+    changed = {"SOLVER.ITERS": 350, "SOLVER.LR": 1.0, "TERMS.MRM.VIEW": "target"}
+    published_run(tmp_path / "b", "daformer+mrm", 61.0, changed, **whole, **view)
     large = {"SOLVER": {**solver, "ITERS": 40000}, "INPUT": {"CROP": [1024, 1024]}}
-    published_run(tmp_path / "c", "hrda", 60.0, {"TEST.PERIOD": 9}, **large)
+    published_run(tmp_path / "c", "hrda", 60.0, {"TEST.PERIOD": 9}, **large, **view)
     published_run(tmp_path / "d", "hrda+mic", 60.0, None, SOLVER={"ITERS": 40000})
     published_run(tmp_path / "e", "dacs", 60.0, {}, **whole)  # published on other networks alone
     code, out, err = called(capsys, tmp_path, "--published", "--format", "csv")
@@ -355,7 +396,8 @@ def test_published_figures_stand_beside_runs_of_their_names_with_what_is_not_as_
     found = {line["method"]: line for line in csv.DictReader(io.StringIO(out))}
     assert [found[name]["published_miou"] for name in ("daformer", "dacs")] == ["", ""]  # another method; other network
     assert (found["daformer+mrm"]["published_miou"], found["hrda"]["published_miou"]) == ("70.3", "73.8")
-    assert found["daformer+mrm"]["not_as_published"] == "SOLVER.LR 1.0, training not stated there"
+    told = "SOLVER.LR 1.0, training not stated there, TERMS.MRM.VIEW target (not stated)"
+    assert found["daformer+mrm"]["not_as_published"] == told
     assert found["hrda"]["not_as_published"] == "precision bf16 (fp32)"
     assert found["hrda+mic"]["not_as_published"] == (
         "batch not known (2), crop not known (1024x1024), precision not known (fp32), settings not in the records"

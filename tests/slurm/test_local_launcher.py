@@ -171,6 +171,39 @@ def test_a_number_of_threads_that_the_user_chose_is_kept(monkeypatch: pytest.Mon
     assert local._environment(8)["OMP_NUM_THREADS"] == "1"
 
 
+class Held:
+    """Stands in for submitit's executor: starts nothing, and keeps the GPUs that each job was given."""
+
+    def __init__(self) -> None:
+        self.gpus = list[str]()
+
+    def submit(self, call: Any) -> Lost:
+        self.gpus.append(call.environment["CUDA_VISIBLE_DEVICES"])
+        return Lost("never started", None)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "of_each", "parallel", "expected"),
+    [
+        ("0,1", 1, 4, ["0", "1", "0", "1"]),
+        ("GPU-7", 1, 3, ["GPU-7"] * 3),
+        ("0,1,2,3", 2, 4, ["0,1", "2,3", "0,1", "2,3"]),
+        ("0,1", 1, 2, ["0", "1"]),
+    ],
+)
+def test_more_runs_than_gpus_share_them_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, of_each: int, parallel: int, expected: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr("slurm.processes.local.POLL_SECONDS", 0.0)
+    with LocalPool(eval, parallel, tmp_path, of_each) as pool:
+        monkeypatch.setattr(pool, "_executor", executor := Held())
+        pool.submit_all(dict.fromkeys(range(parallel + 1), "1"))
+        assert executor.gpus == expected and pool.left == parallel + 1  # one waits
+        pool.ended()  # the next takes the GPU of the first that ended
+        assert executor.gpus[parallel:] == expected[:1]
+
+
 def test_as_many_workers_as_gpus_or_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5,6,7")
     assert usual_parallel() == 5

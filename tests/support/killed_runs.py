@@ -38,7 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "hrda": {},
     "dacs+mic+mrm": {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.9},
 }
-OF_A_SESSION = ("seconds_per_iteration", "peak_memory_mib", "wall_seconds", "resumed_at", "session_began")
+OF_A_SESSION = ("seconds_per_iteration", "peak_memory_mib", "wall_seconds", "shared", "resumed_at", "session_began")
 
 
 def make(cfg: CfgNode, folder: Path, watcher: RunWatcher | None = None) -> dict[str, Any]:

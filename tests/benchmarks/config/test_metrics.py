@@ -15,6 +15,7 @@ from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.metrics import METRICS, metric, score
 from benchmarks.core.errors import ConfigError
 from datasets.label_space import CITYSCAPES, own_space
+from results.records.scores import Scores
 
 SPACE = own_space(("road", "sky", "car"), (), ())
 OWN = Scoring(SPACE, (3,))
@@ -44,6 +45,17 @@ def test_ours_are_registered_as_those_of_others_are() -> None:
     assert found.by_class == {"IoU": pytest.approx(iou)} and found.faults == {}
     mean = pytest.approx((100 * 6 / 9 + 100 * 7 / 10) / 2)
     assert found.means == {"mIoU": {3: mean}, "mine": {3: 7.0}} and found.headline == mean
+
+
+def test_a_metric_says_that_less_of_it_is_better_and_so_does_the_record() -> None:
+    metric("wrong", lower_is_better=True)(lambda counts, classes: float(counts.sum() - np.trace(counts)))
+    metric("ece2", counted=lambda *_: np.zeros(1), lower_is_better=True)(lambda counts, classes: 0.0)
+    found = score(COUNTS, OWN)  # without what counts by itself
+    assert found.lower_is_better == ["wrong"] and METRICS["ECE"].lower_is_better
+    written = found.as_json()
+    assert written["lower_is_better"] == ["wrong"] and Scores.from_json(written) == found
+    METRICS.pop("wrong")
+    assert "lower_is_better" not in score(COUNTS, OWN).as_json()
 
 
 def test_each_class_set_has_a_value_of_its_own_and_each_class() -> None:

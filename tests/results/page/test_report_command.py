@@ -202,8 +202,13 @@ def test_cost_is_beside_mIoU_and_an_oracle_is_on_no_front(tmp_path: Path, capsys
     for method, (miou, seconds) in found.items():
         oracle = method == "target-only"
         write_run(tmp_path / method, method, 0, miou, None, seconds_per_iteration=seconds, oracle=oracle)
-    rows = page(capsys, tmp_path).tables["cost1-table"][1:]
+    beside = {"seconds_per_iteration": 0.2, "shared": {"iterations": 3, "of": 9, "others": 1}}
+    write_run(tmp_path / "hrda", "hrda", 0, 30.0, None, **beside)
+    shown = page(capsys, tmp_path)
+    rows = shown.tables["cost1-table"][1:]
     assert [row[1:2] + row[3:] for row in rows] == [["0.500", "yes"], ["0.900", "–"], ["0.700", "yes"], ["0.100", "–"]]
+    assert [row[:2] for row in shown.tables["cost3-table"][1:]] == [["hrda", "0.200"]]  # of a shared machine, apart
+    assert shown.text.count("0.200 †") == 2 and "† With other runs on the same GPU or cores" in shown.text
 
 
 def test_pseudo_labels_are_of_the_last_making_of_each_iteration(
@@ -212,10 +217,13 @@ def test_pseudo_labels_are_of_the_last_making_of_each_iteration(
     write_run(tmp_path / "0", "dacs", 0, 20.0, None, max_iterations=40, iterations=40)
     lines = [{"iteration": at, "pseudo_label_confidence": 0.1, "lr": 1} for at in (19, 39)]
     lines += [{"iteration": 39, "pseudo_label_confidence": 0.5}, {"iteration": 59, "pseudo_label_confidence": None}]
+    lines += [{"iteration": 39, "gradient_norm/student": 2.5}]
     text = "\n".join(map(json.dumps, lines)) + '\n{"iteration": 49, "pseudo_label_confidence": 0.'
     (tmp_path / "0" / "metrics.json").write_text(text)
     found = page(capsys, tmp_path)
-    assert found.tables["pseudo1-table"][1:] == [["20", "0.100"], ["40", "0.500"]]
+    assert found.tables["training1-table"][1:] == [["20", "0.100"], ["40", "0.500"]]
+    assert found.tables["training2-table"][1:] == [["40", "2.500"]]
+    assert "Gradient norm of student: streets, daformer-lite0" in found.text
     assert "Pseudo-label confidence: streets, daformer-lite0" in found.text
     assert "whose largest probability reaches the threshold. Of one seed each." in found.text
 

@@ -36,6 +36,8 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
     content["validation"] = {"labelled_pixels": {"road": 9, "train": 0}, "left_out": {"16": ["train"]}}
     content["result"]["criteria"] = {"source_miou": 41.5, "confidence": 0.875}
     content["labelled_target"] = {"amount": "1/16", "images": 186, "of": 2975}
+    content["result"]["student"]["lower_is_better"] = ["wrong"]
+    content["shared"] = {"iterations": 125, "of": 500, "others": 2}
     expected = {
         "run": "target-only-3",
         "protocol": "streets",
@@ -49,6 +51,7 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "classes": 16,
         "counted": 15,
         "left_out": "train",
+        "lower_is_better": "wrong",
         "miou": 61.5,
         "teacher_miou": 62.5,
         "source_miou": 41.5,
@@ -57,6 +60,8 @@ def test_each_column_comes_from_its_field(tmp_path: Path) -> None:
         "max_iterations": 500,
         "seconds_per_iteration": 0.25,
         "peak_memory_mib": 900.5,
+        "shared": 0.25,
+        "others": 2,
         "wall_seconds": 125.0,
         "parameters": 7,
         "hardware": "CPU of a laptop",

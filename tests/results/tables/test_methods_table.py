@@ -19,6 +19,7 @@ from results.tables.frame import collect
 from results.tables.methods_table import MethodsTable
 from results.tables.methods_table import methods_table as compare
 from results.tables.notes import SELECTION
+from results.tables.run_table import runs_table
 
 
 def test_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> None:
@@ -111,6 +112,28 @@ def test_time_and_memory_are_medians_over_seeds(tmp_path: Path) -> None:
     ]
     found = row(compare(runs_of(tmp_path, *records)), "dacs")
     assert (found["seconds_per_iteration"], found["peak_memory_mib"]) == (0.2, 200.0)
+
+
+def test_seconds_and_memory_of_runs_that_shared_a_machine_are_marked(tmp_path: Path) -> None:
+    """Once in a part of its iterations is enough; what a record does not say, or was alone, is not marked."""
+    alone, beside = {"iterations": 0, "of": 500, "others": 0}, {"iterations": 5, "of": 500, "others": 2}
+    runs = runs_of(
+        tmp_path,
+        record("dacs", 0),
+        record("dacs", 1, shared=alone),
+        record("mic", 0, shared=alone),
+        record("mic", 1, shared=beside),
+        record("mrm", 0, None, shared=beside),  # its seconds are in no table
+    )
+    comparison = compare(runs)
+    assert [row(comparison, name)["shared"] for name in ("dacs", "mic", "mrm")] == [0, 1, 0]
+    assert comparison.columns["s/iteration"] == ["0.250", "0.250 †", "-"]
+    assert comparison.columns["peak memory"] == ["900 MiB", "900 MiB †", "-"]
+    assert "† With other runs on the same GPU or cores" in comparison.notes
+    assert "†" not in compare(runs[runs["method"] != "mic"]).notes
+    assert list(runs["shared"].fillna(-1)) == [-1, 0, 0, 0.01, 0.01] and runs["others"].max() == 2
+    table = runs_table(runs, "markdown")
+    assert table.count("1%, with 2") == 2 and "shared" not in runs_table(runs[:3], "markdown")
 
 
 def test_two_runs_of_one_method_and_seed_are_not_taken_for_two_seeds(tmp_path: Path) -> None:
