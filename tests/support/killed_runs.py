@@ -36,7 +36,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dacs-original": {},
     "daformer": {"TEST.SOURCE_IMAGES": 1, "TEST.CONFIDENCE_IMAGES": 2},  # and rare class sampling
     "hrda": {},
-    "dacs+mic+mrm": {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.9},
+    "dacs+mic+mrm+semi": {"TERMS.MIC.TEACHER": "own", "TERMS.MIC.MOMENTUM": 0.9, "DATA.LABELLED_TARGET": 3},
 }
 OF_A_SESSION = ("seconds_per_iteration", "peak_memory_mib", "wall_seconds", "shared", "resumed_at", "session_began")
 

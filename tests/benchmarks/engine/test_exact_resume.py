@@ -90,7 +90,7 @@ def test_the_gradient_scaler_of_fp16_goes_on(tmp_path: Path) -> None:
     assert_ends_as(folder, run)
 
 
-@pytest.mark.parametrize("method", ["daformer", "hrda", "dacs+mic+mrm"])
+@pytest.mark.parametrize("method", ["daformer", "hrda", "dacs+mic+mrm+semi"])
 def test_deterministic_kernels_are_there_for_all_that_is_computed(method: str, tmp_path: Path) -> None:
     """And on the CPU they are those that are used anyway."""
     run, seen = whole(method), list[bool]()
