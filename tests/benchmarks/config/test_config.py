@@ -49,8 +49,6 @@ UNDECIDING = {
     "SOLVER.DETERMINISTIC",
     "SOLVER.GRAPHS",
     "TEST.PERIOD",
-    "DATA.TARGET.LABELS",  # read by the oracle alone
-    "DATA.TARGET.IDS",
 }
 
 
@@ -123,7 +121,8 @@ def test_a_config_that_is_changed_changes_no_other_and_a_term_that_comes_later_i
 
 @pytest.mark.parametrize("key", sorted(flatten(get_config())))
 def test_id_depends_on_what_decides_numbers_and_on_nothing_else(key: str) -> None:
-    cfg = resolved(method="hrda+mic+mixup+mrm+mrm-input").clone()  # has every term, two resolutions, rare classes
+    # Has every term, two resolutions, rare classes and labels of the target.
+    cfg = resolved("DATA.LABELLED_TARGET", "1/2", method="hrda+mic+mixup+mrm+mrm-input+semi").clone()
     cfg.defrost()
     before = run_id(cfg)
     apply(cfg, {key: other(key, flatten(cfg)[key])}, "test")
