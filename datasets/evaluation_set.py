@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from datasets.augmentation import Framing
 from datasets.cache import Decoded
@@ -79,6 +79,21 @@ class EvaluationSet(Dataset):
         return self._resize if self._fit is None else self._fit(width, height, *self._resize)
 
 
+class JoinedSet(EvaluationSet):
+    """Several sets as one, in their order: each scales its images in its own way."""
+
+    def __init__(self, parts: Sequence[EvaluationSet]) -> None:
+        """`parts`: at least one."""
+        self._joined: ConcatDataset[dict[str, Any]] = ConcatDataset(parts)
+
+    def __len__(self) -> int:
+        return len(self._joined)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read an item, as its set does."""
+        return self._joined[index]
+
+
 class UnlabelledSet(Dataset):
     """Whole images as training on the target scales them, without their labels, which are never opened.
 
@@ -88,22 +103,22 @@ class UnlabelledSet(Dataset):
          "inside": bool (h, w), False in the margins of the view}
     """
 
-    def __init__(self, items: Sequence[dict[str, Any]], view: Framing) -> None:
-        """`items` are in detectron2's form; of `view` its size and margins count, not its crop."""
-        self._items, self._view = items, view
+    def __init__(self, items: Sequence[tuple[dict[str, Any], Framing]]) -> None:
+        """`items` are in detectron2's form, each with its view, of which size and margins count, not the crop."""
+        self._items = items
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read an image. Raises `DataError` where it cannot be read."""
-        item = self._items[index]
-        image = read_image(item["file_name"], resize=self._view.seen)
+        item, view = self._items[index]
+        image = read_image(item["file_name"], resize=view.seen)
         return {
             "file_name": item["file_name"],
             "image_id": item["image_id"],
             "image": _tensor(image),
-            "inside": torch.from_numpy(self._view.inside_margins(*image.shape[:2]).astype(bool)),
+            "inside": torch.from_numpy(view.inside_margins(*image.shape[:2]).astype(bool)),
         }
 
 

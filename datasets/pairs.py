@@ -14,10 +14,9 @@ from datasets.augmentation import Framing, Wanted, crop_and_flip, resizing, too_
 from datasets.cache import ArrayCache
 from datasets.errors import DataError, SizeMismatch
 from datasets.loading import in_order
+from datasets.pools import Pool, PoolOrder
 from datasets.randomness import keyed_rng
-from datasets.rare_classes import RareClassSampler
 from datasets.reading import read_image, read_pair
-from datasets.resized_files import ResizedFiles
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,12 +28,10 @@ DRAWS = 20
 
 
 class LabelledTarget(NamedTuple):
-    """Target images with their labels, and how many of them a batch has; `resized` as `PairedBatches` takes it."""
+    """Target images with their labels, and how many of them a batch has."""
 
-    items: Sequence[dict[str, Any]]
-    view: Framing
+    pools: Sequence[Pool]
     batch_size: int
-    resized: ResizedFiles | None = None
 
 
 class PairedBatches(Dataset):
@@ -44,11 +41,12 @@ class PairedBatches(Dataset):
          "target": {"images": uint8 (B, 3, H, W); "valid": bool (B, H, W), False in the margins of the target's view},
          "labelled": as "source", of the target and with a B of its own}
 
-    without "target" or "labelled" where `target` or `labelled` is None, and without "valid" where the view has no
-    margins. Within an epoch of a domain each of its images comes once, in an order drawn per epoch; epochs run on
-    across batches. With `rare_classes` a source image is drawn for a class instead (`rare_classes.RareClassSampler`),
-    and its crop is drawn again while it shows too little of it. Each domain draws from generators of its own, keyed by
-    (seed, what is drawn, iteration, index), so that changing one leaves the others' samples as they are.
+    without "target" or "labelled" where there is none, and without "valid" where no view has margins. A domain is one
+    data set or several (`pools.Pool`), out of which the place in a batch is drawn by weight. Within an epoch of a data
+    set each of its images comes once, in an order drawn per epoch; epochs run on across batches.
+    With rare classes a source image is drawn for a class instead (`rare_classes.RareClassSampler`), and its crop is
+    drawn again while it shows too little of it. Each domain draws from generators of its own, keyed by (seed, what is
+    drawn, iteration, index), so that changing one leaves the others' samples as they are.
 
     A labelled image whose label has another size is skipped with one warning a file, and another sample takes its
     place; where almost every one disagrees, that is a `DataError`. Labels of `target` are never opened.
@@ -56,51 +54,39 @@ class PairedBatches(Dataset):
 
     def __init__(
         self,
-        source: Sequence[dict[str, Any]],
-        target: Sequence[dict[str, Any]] | None,
+        source: Sequence[Pool],
+        target: Sequence[Pool],
         *,
-        source_view: Framing,
-        target_view: Framing | None,
         batch_size: int,
         seed: int,
-        rare_classes: RareClassSampler | None = None,
         cache_bytes: int = 512 * 2**20,
         rank: int = 0,
         ranks: int = 1,
-        resized: tuple[ResizedFiles | None, ResizedFiles | None] = (None, None),
         labelled: LabelledTarget | None = None,
     ) -> None:
-        """`source` and `target` are in detectron2's form (`layouts.Layout.scan`), `batch_size` is that of each of them.
+        """`source` and `target` are of one data set or several; no `target`: none. `batch_size` is of each of them.
 
         Of `ranks` processes that have a batch together the `rank`-th gets its images alone, in the batch's order.
 
-        `cache_bytes` bounds the decoded and resized images kept in memory, over all workers; `resized` keeps those of
-        source and target on disk, where it is given.
-        Raises `DataError` for an empty domain, a labelled image without label, a target without view, `rare_classes` of
-        another number of images, or a batch that is no multiple of `ranks`.
+        `cache_bytes` bounds the decoded and resized images kept in memory, over all workers.
+        Raises `DataError` for an empty pool, a labelled image without label, rare classes of another number of images,
+        pools of a domain with crops of several sizes, or a batch that is no multiple of `ranks`.
         """
         places = _Places.of(batch_size, rank, ranks)
-        for domain, items in (("source", source), ("labelled target", labelled.items if labelled else [])):
-            for item in items:
+        for domain, pools in (("source", source), ("labelled target", labelled.pools if labelled else [])):
+            for item in (item for pool in pools for item in pool.items):
                 if "sem_seg_file_name" not in item:
                     raise DataError(f"{item['file_name']}: expected a label, as of every {domain} image, found none")
-        if (target is None) != (target_view is None):
-            raise DataError("target and target_view: expected both or neither")
-        if rare_classes is not None and rare_classes.images != len(source):
-            raise DataError(f"rare_classes: expected one of {len(source)} source images, found {rare_classes.images}")
+        for pool in source:
+            if (rare := pool.rare_classes) is not None and rare.images != len(pool.items):
+                raise DataError(f"rare_classes: expected one of {len(pool.items)} source images, found {rare.images}")
         cache = ArrayCache(cache_bytes)
-        self._source = _Domain(
-            "source", source, source_view, places, seed, cache, True, rare_classes=rare_classes, resized=resized[0]
-        )
-        self._target = None
-        if target is not None and target_view is not None:
-            self._target = _Domain("target", target, target_view, places, seed, cache, False, resized=resized[1])
+        self._source = _Domain("source", source, places, seed, cache, labelled=True)
+        self._target = _Domain("target", target, places, seed, cache, labelled=False) if target else None
         self._labelled = None
         if labelled is not None:
             of_it = _Places.of(labelled.batch_size, rank, ranks)
-            self._labelled = _Domain(
-                "labelled", labelled.items, labelled.view, of_it, seed, cache, True, resized=labelled.resized
-            )
+            self._labelled = _Domain("labelled", labelled.pools, of_it, seed, cache, labelled=True)
         self._reported: set[str] = set()
 
     def __getitem__(self, iteration: int) -> Batch:
@@ -121,13 +107,13 @@ class PairedBatches(Dataset):
             batch["labelled"] = self._labelled.batch(iteration, skipped)
         return batch, skipped
 
-    def target_labels(self, items: Sequence[dict[str, Any]]) -> Callable[[int], torch.Tensor | None]:
+    def target_labels(self, items: Sequence[Sequence[dict[str, Any]]]) -> Callable[[int], torch.Tensor | None]:
         """What gives the labels of an iteration's target images, uint8 (B, H, W), to be looked at: no batch has them.
 
-        `items` are the target's own, with labels. None where the labels would make other crops of other images: one
-        that does not fit its image.
+        `items` are the target's own, with labels, by pool. None where the labels would make other crops of other
+        images: one that does not fit its image.
         """
-        assert self._target is not None and len(items) == len(self._target)
+        assert self._target is not None
         labelled = self._target.labelled(items)
 
         def labels(iteration: int) -> torch.Tensor | None:
@@ -178,92 +164,89 @@ class _Domain:
     def __init__(
         self,
         name: str,
-        items: Sequence[dict[str, Any]],
-        view: Framing,
+        pools: Sequence[Pool],
         places: _Places,
         seed: int,
         cache: ArrayCache,
         labelled: bool,
-        rare_classes: RareClassSampler | None = None,
-        resized: ResizedFiles | None = None,
     ) -> None:
-        if not items:
-            raise DataError(f"{name}: expected at least one image, found none")
-        self._name, self._items, self._view, self._places = name, items, view, places
-        self._seed, self._cache, self._labelled, self._rare_classes = seed, cache, labelled, rare_classes
-        self._resized = resized
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._name, self.pools, self._places = name, tuple(pools), places
+        self._seed, self._cache, self._labelled = seed, cache, labelled
+        self._order = PoolOrder(seed, name, [len(pool.items) for pool in pools], [pool.weight for pool in pools])
+        self._crop, *others = {pool.view.crop for pool in pools}
+        if others:
+            raise DataError(f"{name}: expected crops of one size, found {self._crop} and {others[0]}")
+        self._margins = not labelled and any(any(pool.view.margins) for pool in pools)
         self._mismatched: Skipped = {}
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def labelled(self, items: Sequence[dict[str, Any]]) -> _Domain:
+    def labelled(self, items: Sequence[Sequence[dict[str, Any]]]) -> _Domain:
         """The same images in the same crops, with labels; nothing is kept in memory."""
-        return _Domain(self._name, items, self._view, self._places, self._seed, ArrayCache(0), labelled=True)
+        pools = [Pool(found, pool.view, pool.weight) for found, pool in zip(items, self.pools, strict=True)]
+        assert [len(pool.items) for pool in pools] == [len(pool.items) for pool in self.pools]
+        return _Domain(self._name, pools, self._places, self._seed, ArrayCache(0), labelled=True)
 
     def batch(self, iteration: int, skipped: Skipped) -> dict[str, torch.Tensor]:
-        width, height = self._view.crop
+        width, height = self._crop
         images = np.empty((self._places.mine, 3, height, width), np.uint8)
         labels = np.empty((self._places.mine, height, width), np.uint8)
         for row, i in enumerate(range(self._places.first, self._places.first + self._places.mine)):
-            image, label, wanted = self._sample(iteration, i, skipped)
-            if not self._labelled and any(self._view.margins):
+            number = self._order.pool(iteration * self._places.batch + i)
+            view = self.pools[number].view
+            image, label, wanted = self._sample(number, iteration, i, skipped)
+            if self._margins:
                 # The margins go through crop and flip as a label does; what is drawn is the same without them.
-                label = self._view.inside_margins(*image.shape[:2])
+                label = view.inside_margins(*image.shape[:2])
             rng = keyed_rng(self._seed, f"{self._name}-view", iteration, i)
-            image, label = crop_and_flip(self._view, image, label, rng, wanted)
+            image, label = crop_and_flip(view, image, label, rng, wanted)
             images[row] = image.transpose(2, 0, 1)
             if label is not None:
                 labels[row] = label
         batch = {"images": torch.from_numpy(images)}
         if self._labelled:
             batch["labels"] = torch.from_numpy(labels)
-        elif any(self._view.margins):
+        elif self._margins:
             batch["valid"] = torch.from_numpy(labels.astype(bool))
         return batch
 
-    def _sample(self, iteration: int, i: int, skipped: Skipped) -> tuple[np.ndarray, np.ndarray | None, Wanted | None]:
+    def _sample(
+        self, number: int, iteration: int, i: int, skipped: Skipped
+    ) -> tuple[np.ndarray, np.ndarray | None, Wanted | None]:
+        items = self.pools[number].items
         for attempt in range(DRAWS):
-            index, wanted = self._drawn(iteration, i, attempt)
-            file_name = self._items[index]["file_name"]
+            index, wanted = self._drawn(number, iteration, i, attempt)
+            file_name = items[index]["file_name"]
             if file_name not in self._mismatched:
                 try:
-                    return *self._fitted(index), wanted
+                    return *self._fitted(number, index), wanted
                 except SizeMismatch as mismatch:
                     self._mismatched[file_name] = str(mismatch)
             skipped[file_name] = self._mismatched[file_name]
         raise DataError(f"{skipped[file_name]}, and {DRAWS} {self._name} samples drawn in a row disagree in size")
 
-    def _drawn(self, iteration: int, i: int, attempt: int) -> tuple[int, Wanted | None]:
+    def _drawn(self, number: int, iteration: int, i: int, attempt: int) -> tuple[int, Wanted | None]:
         """The image for a place in a batch, in the `attempt`-th draw, and what its crop should show."""
-        if self._rare_classes is not None:
-            return self._rare_classes.draw(self._seed, iteration, i, attempt)
+        pool = self.pools[number]
+        if pool.rare_classes is not None:
+            return pool.rare_classes.draw(self._seed, iteration, i, attempt)
         if attempt == 0:
-            return self._index(iteration * self._places.batch + i), None
+            return self._order.image(iteration * self._places.batch + i), None
         rng = keyed_rng(self._seed, f"{self._name}-redraw", iteration, i, attempt - 1)
-        return int(rng.integers(len(self._items))), None
+        return int(rng.integers(len(pool.items))), None
 
-    def _index(self, position: int) -> int:
-        epoch, place = divmod(position, len(self._items))
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = keyed_rng(self._seed, f"{self._name}-order", epoch).permutation(len(self._items))
-        return int(self._order[place])
+    def _fitted(self, number: int, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._cache.get((self._name, number, index), lambda: self._kept(self.pools[number], index))
 
-    def _fitted(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        return self._cache.get((self._name, index), lambda: self._kept(self._items[index]))
+    def _kept(self, pool: Pool, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        item = pool.items[index]
+        if pool.resized is None:
+            return self._read(item, pool.view)
+        return pool.resized.get(item, self._labelled, lambda: self._read(item, pool.view))
 
-    def _kept(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-        if self._resized is None:
-            return self._read(item)
-        return self._resized.get(item, self._labelled, lambda: self._read(item))
-
-    def _read(self, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    def _read(self, item: dict[str, Any], view: Framing) -> tuple[np.ndarray, np.ndarray | None]:
         def size(width: int, height: int) -> tuple[int, int]:
-            if reason := too_small(self._view, width, height):
+            if reason := too_small(view, width, height):
                 raise DataError(f"{item['file_name']}: {reason}")
-            return self._view.seen(width, height)
+            return view.seen(width, height)
 
         if not self._labelled:
             return read_image(item["file_name"], resize=size), None

@@ -7,6 +7,8 @@ Hoyer et al., CVPR 2022. Where the paper leaves a choice, this is what the autho
   after resizing, by strictly more than half as many (HRDA: twice as many, for crops of four times the area).
 - An occurring class without such a file ends the authors' program. Here it is left out with a warning and the others
   share its probability, so that own data with a few stray pixels can be used; in GTA and SYNTHIA there is none.
+- Of several data sets (`union_shares`) the data set of an image is drawn first, by weight, then the class out of those
+  that its labels show, by the probabilities of the union. This is our choice (VFM-UDA++ counts in each data set alone).
 - The published numbers are of GTA's labels and of crops of 512x512: `of_label` and `of_crop` scale them to other sizes.
 """
 
@@ -60,15 +62,34 @@ class RareClasses:
                 raise DataError(f"SAMPLING.{key.upper()} is {getattr(self, key)}, expected at least 0 pixels")
 
 
-def class_probabilities(pixels: np.ndarray, temperature: float, drawn: np.ndarray) -> np.ndarray:
-    """P(c) = softmax((1 - f_c) / T) over the classes that are `drawn`, with f_c the share of all pixels.
+def class_probabilities(shares: np.ndarray, temperature: float, drawn: np.ndarray) -> np.ndarray:
+    """P(c) = softmax((1 - f_c) / T) over the classes that are `drawn`.
 
-    `pixels` (K,): pixels of each class in all labels. `drawn` (K,): bool, at least one class, each of which occurs.
-    Returns float64 (K,), sum 1, 0 for the classes that are not drawn.
+    `shares` (K,): f_c, the share of each class in all pixels. `drawn` (K,): bool, at least one class, each of which
+    occurs. Returns float64 (K,), sum 1, 0 for the classes that are not drawn.
     """
-    exponent = np.where(drawn, (1 - pixels / pixels.sum()) / temperature, -np.inf)
+    exponent = np.where(drawn, (1 - shares) / temperature, -np.inf)
     weight = np.exp(exponent - exponent.max())
     return weight / weight.sum()
+
+
+def union_shares(
+    pixels: Sequence[np.ndarray], labelled: Sequence[Sequence[int]], weights: Sequence[float]
+) -> np.ndarray:
+    """f_c in the union of data sets that are drawn from by weight: the mean of a class's shares in them, so weighted.
+
+    A data set that does not label a class says nothing of how rare it is: the mean is over those that do, or that show
+    it all the same.
+
+    `pixels`: (N, K) of each data set's labels. `labelled`: the train ids that it labels. `weights`: above 0.
+    Returns float64 (K,), 0 for a class that none labels.
+    """
+    shares, counted = np.zeros((2, len(pixels), pixels[0].shape[1]))
+    for number, (counts, classes, weight) in enumerate(zip(pixels, labelled, weights, strict=True)):
+        totals = counts.sum(axis=0)
+        shares[number] = totals / max(totals.sum(), 1)
+        counted[number, [*classes, *np.flatnonzero(totals)]] = weight
+    return (counted * shares).sum(axis=0) / np.maximum(counted.sum(axis=0), np.finfo(float).tiny)
 
 
 class RareClassSampler:
@@ -78,10 +99,16 @@ class RareClassSampler:
     """
 
     def __init__(
-        self, settings: RareClasses, pixels: np.ndarray, names: Sequence[str] = (), area: float | None = None
+        self,
+        settings: RareClasses,
+        pixels: np.ndarray,
+        names: Sequence[str] = (),
+        area: float | None = None,
+        shares: np.ndarray | None = None,
     ) -> None:
         """`pixels`: int64 (N, K) of the labels (`class_pixels.class_pixels`).
 
+        `shares`: f_c of each class where it is not that of these labels alone (`union_shares`).
         For messages: the `names` of the classes (else their train ids), and the `area` of a label in pixels.
         Raises `DataError` if no label has more than `min_pixels` of any class.
         """
@@ -105,7 +132,8 @@ class RareClassSampler:
                 settings.min_pixels,
                 _share(settings.min_pixels, area),
             )
-        self.probabilities = class_probabilities(totals, settings.temperature, shown)
+        own = totals / totals.sum() if shares is None else shares
+        self.probabilities = class_probabilities(own, settings.temperature, shown)
 
     def draw(self, seed: int, iteration: int, index: int, attempt: int = 0) -> tuple[int, Wanted]:
         """The image of place `index` in the batch of `iteration`, and what its crop should show, by the key alone.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.config.data_lists import without_lists
 from benchmarks.config.keys import get_config
 from benchmarks.config.overrides import apply
 from benchmarks.core.errors import ConfigError
@@ -34,7 +35,7 @@ def check_keys(changes: Any, where: str, choices: Sequence[str] = ()) -> None:
             if value not in NETWORKS:
                 raise ConfigError(f"{where}: unknown network {value!r}; {nearest(str(value), list(NETWORKS))}")
         else:
-            apply(cfg, {key: value}, where)
+            apply(cfg, without_lists({key: value}, where), where)
 
 
 def keys_of(content: Any, where: str, known: set[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from benchmarks.config.keys import PLACE_KEYS, config_name, flatten, get_config
+from benchmarks.config.label_space import roles_of
 from benchmarks.core.yaml_file import read_yaml
 from methods.framework.recipes import parse
 from methods.framework.term import TERMS
@@ -51,11 +52,13 @@ def idle_keys(cfg: CfgNode) -> set[str]:
     """Used keys that decide nothing in this run, whatever their value.
 
     What a weight of 0, a warm-up of 0 iterations or a frozen encoder makes idle, labels of the target where none is
-    learned from, things without feature distance.
+    learned from, things without feature distance, the weight of a data set that is the only one.
     """
-    recipe = parse(cfg.METHOD)
-    idle = set() if recipe.oracle or recipe.few_labels else {"DATA.TARGET.LABELS", "DATA.TARGET.IDS"}
-    if not cfg.DATA.LABELLED_TARGET:
+    recipe, targets, few = parse(cfg.METHOD), roles_of(cfg, "TARGET"), cfg.DATA.LABELLED_TARGET
+    unread = targets if not (recipe.oracle or recipe.few_labels) else targets[1:] if few else []
+    idle = {f"DATA.{role}.{key}" for role in unread for key in ("LABELS", "IDS")}
+    idle |= {f"DATA.{roles[0]}.WEIGHT" for roles in (roles_of(cfg, "SOURCE"), targets) if len(roles) == 1}
+    if not few:
         idle.add("DATA.LABELLED_SEED")
     if not recipe.few_labels:
         idle.add("SOLVER.LABELLED_BATCH")

@@ -44,8 +44,8 @@ def _hashed(cfg: CfgNode, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _values_then(cfg: CfgNode) -> dict[str, Any] | None:
-    """The used keys that there were, with their values; None for a run that sets a key which came later."""
-    first, recorded = first_defaults(), recorded_defaults()
+    """The used keys that there were, with their values; None for a run that a key decides which came later."""
+    first, recorded, idle = first_defaults(), recorded_defaults(), idle_keys(cfg)
     sections = {_section(key) for key in recorded}
     found = {}
     for key, value in used_values(cfg).items():
@@ -53,7 +53,7 @@ def _values_then(cfg: CfgNode) -> dict[str, Any] | None:
         if key in recorded or (key.startswith("TERMS.") and _section(key) not in sections):
             if value or key not in _LEFT_OUT:
                 found[key] = value
-        elif not same(value, first[key]):
+        elif key not in idle and not same(value, first[key]):
             return None
     return found
 

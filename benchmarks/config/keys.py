@@ -22,6 +22,12 @@ import_methods()  # whose settings become keys
 WRITERS = ("wandb", "mlflow")
 """Packages that a run can write to, none of which it needs."""
 
+SOURCES = ("SOURCE", "SOURCE_2", "SOURCE_3", "SOURCE_4", "SOURCE_5")
+TARGETS = ("TARGET", "TARGET_2", "TARGET_3")
+"""Sections of DATA for the data sets that are learned from; a list of several fills them in order (`data_lists`)."""
+
+ROLES = (*SOURCES, *TARGETS, "VAL")
+
 # Keys that say where and how a run runs, not what it computes: they are left out of the run's id.
 PLACE_KEYS = (
     "PROTOCOL_FILE",
@@ -140,9 +146,17 @@ def declared() -> _Section:
     cfg.DATA.CACHE_RESIZED = False
     # The folder that each FOLDER is below; empty: $DETECTRON2_DATASETS, or the folder of PROTOCOL_FILE.
     cfg.DATA.ROOT = ""
-    cfg.DATA.SOURCE = _data_set()  # labelled training images
-    cfg.DATA.TARGET = _data_set()  # training images; their labels are read for target-only and LABELLED_TARGET alone
+    # Labelled training images; of several data sets, which a list names (docs/data_sets.md), the others are
+    # SOURCE_2 to SOURCE_5, with the same keys.
+    cfg.DATA.SOURCE = _learned()
+    # Training images; their labels are read for target-only and LABELLED_TARGET alone. Of several, the others are
+    # TARGET_2 and TARGET_3.
+    cfg.DATA.TARGET = _target()
     cfg.DATA.VAL = _data_set()  # what mIoU is measured on
+    for name in SOURCES[1:]:
+        cfg.DATA[name] = _learned()
+    for name in TARGETS[1:]:
+        cfg.DATA[name] = _target()
     # How many images of TARGET are learned from with their labels, by a method with semi, or in place of all by
     # target-only: a share as 1/16, rounded up, or a number. A smaller one's are the first of a larger one's.
     cfg.DATA.LABELLED_TARGET = amount()
@@ -151,6 +165,8 @@ def declared() -> _Section:
     cfg.DATA.STREETS = _Section()
     cfg.DATA.STREETS.SIZE = size((256, 128))  # of the drawn images: width, height in pixels
     cfg.DATA.STREETS.SOURCE_IMAGES = at_least_zero(0)  # how many source images are drawn; 0: not the embedded benchmark
+    # How many images of a second source are drawn, another town in SYNTHIA's form and classes; 0: none.
+    cfg.DATA.STREETS.SYNTHIA_IMAGES = at_least_zero(0)
     cfg.DATA.STREETS.TARGET_IMAGES = at_least_zero(0)  # how many training images of the target are drawn
     cfg.DATA.STREETS.VAL_IMAGES = at_least_zero(0)  # how many images are drawn to measure mIoU on
     # In which the target is seen: an overcast day, or at night or in rain, in other streets of the same town.
@@ -267,11 +283,11 @@ def declared() -> _Section:
 WORD_KEYS = {
     *("NUMERICS", "PLUGINS", "DATA.CLASSES", "DATA.COLOURS", "DATA.THINGS", "LOG.WRITERS", "TEST.ALSO", "TEST.METRICS")
 } | {
-    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("CONDITIONS", "IDS")
+    f"DATA.{role}.{key}" for role in ROLES for key in ("CONDITIONS", "IDS")
 }
 # Keys that hold a path: "~" at its beginning is the home folder.
 PATH_KEYS = {"WEIGHTS", "DATA.ROOT", "DATA.MODULE"} | {
-    f"DATA.{role}.{key}" for role in ("SOURCE", "TARGET", "VAL") for key in ("FOLDER", "IMAGES", "LABELS")
+    f"DATA.{role}.{key}" for role in ROLES for key in ("FOLDER", "IMAGES", "LABELS")
 }
 
 
@@ -279,8 +295,8 @@ AMOUNT_KEYS = {"DATA.LABELLED_TARGET"}
 """Keys that hold a share as "1/16" or a number, both as text."""
 
 
-def _data_set() -> CN:
-    node = CN()
+def _data_set() -> _Section:
+    node = _Section()
     # A published data set (datasets/layouts.py), or "folders", or "registered" with detectron2.
     node.LAYOUT = ""
     node.FOLDER = ""  # where the data set lies, below DATA.ROOT
@@ -290,6 +306,22 @@ def _data_set() -> CN:
     node.LABELS = ""  # with "folders": the same for labels
     node.NAME = ""  # with "registered": the name in detectron2's DatasetCatalog
     node.IDS = ()  # what labels store, "id=class" each; a protocol's file gives a mapping (docs/own_data.md)
+    return node
+
+
+def _learned() -> _Section:
+    node = _data_set()
+    # Of several data sets: how many of all images of a batch are of this one, beside the weights of the others.
+    node.WEIGHT = above_zero(1.0)
+    # What INPUT's SOURCE_RESIZE, or TARGET_RESIZE, is multiplied by for its images: of SYNTHIA beside GTA 1.0556, for
+    # 760 rows and not 720.
+    node.SCALE = above_zero(1.0)
+    return node
+
+
+def _target() -> _Section:
+    node = _learned()
+    node.MARGINS = True  # whether INPUT.TARGET_MARGINS are of its images, too
     return node
 
 

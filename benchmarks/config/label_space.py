@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.keys import SOURCES, TARGETS, flatten, get_config
 from benchmarks.core.errors import ConfigError
 from datasets.errors import DataError, unknown_name
 from datasets.label_space import CITYSCAPES, LabelSpace, own_space
 from datasets.labels import GREY, IGNORE, UNKNOWN, LabelEncoding
 from datasets.layouts import LAYOUTS
 
-ROLES = ("SOURCE", "TARGET", "VAL")
 FOLDERS, REGISTERED = "folders", "registered"
 KINDS = (*LAYOUTS, FOLDERS, REGISTERED)
 """What LAYOUT can be."""
@@ -58,16 +60,37 @@ def label_space(cfg: CfgNode) -> LabelSpace:
     return CITYSCAPES
 
 
+def roles_of(cfg: CfgNode, role: str) -> list[str]:
+    """The sections of DATA that are used of SOURCE, of TARGET, or of VAL: the first, and others with a data set."""
+    family = {"SOURCE": SOURCES, "TARGET": TARGETS}.get(role, (role,))
+    return [each for each in family if each == role or cfg.DATA[each].LAYOUT]
+
+
 def reported(cfg: CfgNode) -> tuple[int, ...]:
     """The class sets of a benchmark, the usual one first: all of own classes; of Cityscapes', those the source labels.
 
     So GTA is scored on 19 classes and never on fewer, SYNTHIA on 16 and 13, as published: numbers over other sets could
-    not be compared with those of papers.
+    not be compared with those of papers. Of several sources they are those of the one that labels most: each has the
+    classes of those that label fewer.
     """
     if cfg.DATA.CLASSES:
         return tuple(label_space(cfg).class_sets)
-    layout = LAYOUTS.get(cfg.DATA.SOURCE.LAYOUT)
+    return max((_class_sets(cfg, role) for role in roles_of(cfg, "SOURCE")), key=lambda sizes: sizes[0])
+
+
+def _class_sets(cfg: CfgNode, role: str) -> tuple[int, ...]:
+    layout = LAYOUTS.get(cfg.DATA[role].LAYOUT)
     return layout.class_sets if layout else (len(CITYSCAPES.names),)
+
+
+def labelled_classes(cfg: CfgNode, role: str) -> tuple[int, ...]:
+    """The train ids that labels of DATA.<role> can hold: by IDS, else all that its data set labels."""
+    space = label_space(cfg)
+    if cfg.DATA[role].IDS:
+        known = encoding(cfg, role)
+        found = {known.others, *(train_id for _, train_id in known.train_ids)}
+        return tuple(sorted(train_id for train_id in found if train_id < len(space.names)))
+    return space.class_sets[len(space.names) if cfg.DATA.CLASSES else _class_sets(cfg, role)[0]]
 
 
 def scoring(cfg: CfgNode) -> Scoring:
@@ -128,7 +151,8 @@ def check_classes(cfg: CfgNode) -> None:
         ConfigError or DataError: one line naming the key.
     """
     label_space(cfg)
-    for role in ROLES:
+    _check_further(cfg)
+    for role in (*roles_of(cfg, "SOURCE"), *roles_of(cfg, "TARGET"), "VAL"):
         node = cfg.DATA[role]
         if not node.LAYOUT:
             kinds = ", ".join(sorted(KINDS))
@@ -143,6 +167,26 @@ def check_classes(cfg: CfgNode) -> None:
                 )
         encoding(cfg, role)
     if cfg.TEST.CLASSES not in reported(cfg):
-        layout, numbers = cfg.DATA.SOURCE.LAYOUT, " or ".join(map(str, reported(cfg)))
+        layout = " and ".join(cfg.DATA[role].LAYOUT for role in roles_of(cfg, "SOURCE"))
+        numbers = " or ".join(map(str, reported(cfg)))
         what = "as many as DATA.CLASSES" if cfg.DATA.CLASSES else f"the classes that a source of layout {layout} labels"
         raise ConfigError(f"TEST.CLASSES is {cfg.TEST.CLASSES}, expected {numbers}: {what}")
+
+
+def _check_further(cfg: CfgNode) -> None:
+    """Find keys of a further source or target that has no data set. Raises ConfigError."""
+    for role in (*SOURCES[1:], *TARGETS[1:]):
+        if cfg.DATA[role].LAYOUT:
+            continue
+        for key, value in cfg.DATA[role].items():
+            if value != _defaults()[f"{role}.{key}"]:
+                kinds = ", ".join(sorted(KINDS))
+                raise ConfigError(
+                    f"DATA.{role}.{key} is {value!r}, and DATA.{role} has no LAYOUT: expected one of {kinds}, or none "
+                    "of its keys"
+                )
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return flatten(get_config().DATA)

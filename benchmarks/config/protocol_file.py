@@ -61,7 +61,7 @@ def _flat(values: Mapping[Any, Any], prefix: str, path: Path) -> dict[str, Any]:
         if not isinstance(key, str):
             raise ConfigError(f"{path}: {prefix}{key!r} is no key, expected a word")
         if key == "IDS" and isinstance(value, dict):
-            flat[f"{prefix}{key}"] = _ids(value, f"{path}: {prefix}{key}")
+            flat[f"{prefix}{key}"] = ids_as_texts(value, f"{path}: {prefix}{key}")
         elif key == "IDS" and value:
             raise ConfigError(
                 f"{path}: {prefix}{key} is {value!r:.60}, expected a mapping from ids to classes, such as {{7: road, "
@@ -74,7 +74,7 @@ def _flat(values: Mapping[Any, Any], prefix: str, path: Path) -> dict[str, Any]:
     return flat
 
 
-def _ids(mapping: Mapping[Any, Any], where: str) -> list[str]:
+def ids_as_texts(mapping: Mapping[Any, Any], where: str) -> list[str]:
     """Texts of ids: ``{7: road, others: ignore}`` -> ``["7=road", "others=ignore"]``, sorted: order decides nothing."""
     for stored, name in mapping.items():
         if stored != "others" and (isinstance(stored, bool) or not isinstance(stored, int)):

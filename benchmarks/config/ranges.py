@@ -20,6 +20,11 @@ def size(default: tuple[int, ...], least: int = 1) -> Any:
     )
 
 
+def scaled(size: tuple[int, ...], scale: float) -> tuple[int, int] | None:
+    """A width and a height times ``scale``, rounded; None for none."""
+    return (round(size[0] * scale), round(size[1] * scale)) if size else None
+
+
 def several(*words: str) -> Any:
     """Some of a few words, by default none."""
     return within((), f"words out of {', '.join(words)}", lambda value: value in words)

@@ -12,12 +12,14 @@ from typing import Any
 from detectron2.config import CfgNode
 
 import datasets.streets
+from benchmarks.config.data_lists import without_lists
 from benchmarks.config.keys import SET_ELSEWHERE, WRITERS, config_name, flatten, from_node, get_config, ranges
-from benchmarks.config.label_space import check_also, check_classes, reported
+from benchmarks.config.label_space import check_also, check_classes, reported, roles_of
 from benchmarks.config.network_sizes import fit_sizes
 from benchmarks.config.overrides import apply
 from benchmarks.config.plugins import used_plugins
 from benchmarks.config.protocol_file import is_path, nearest, protocol_values, protocols
+from benchmarks.config.ranges import scaled
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
@@ -48,30 +50,31 @@ class RunSpec:
             ConfigError or MethodError: an unknown name or key, or a value out of range, in one line.
         """
         cfg = get_config()
-        values = protocol_values(self.protocol)
+        values = without_lists(protocol_values(self.protocol), f"protocol {self.protocol}")
+        overrides = without_lists(self.overrides, "KEY VALUE")
         _refuse({key: value for key, value in values.items() if key != "DESCRIPTION"}, None, self.protocol)
         apply(cfg, values, f"protocol {self.protocol}")
         recipe = parse(self.method)
-        _refuse(self.overrides, self.network)
+        _refuse(overrides, self.network)
         # Recipes go by what the data are, whoever says so: by things and ignored rows of a pair as by the protocol's.
-        apply(cfg, {key: value for key, value in self.overrides.items() if key.startswith("DATA.")}, "KEY VALUE")
+        apply(cfg, {key: value for key, value in overrides.items() if key.startswith("DATA.")}, "KEY VALUE")
         check_values(flatten(cfg.DATA, "DATA."))
         apply(cfg, recipe.configure(flatten(cfg)), f"recipe {recipe.name}")
-        apply(cfg, self.overrides, "KEY VALUE")
+        apply(cfg, overrides, "KEY VALUE")
         cfg.WEIGHTS = pinned(cfg.WEIGHTS)  # what a branch of a hub's repository holds may be another tomorrow
         cfg.TEST.ALSO = tuple(str(Path(name).absolute()) if is_path(name) else name for name in cfg.TEST.ALSO)
         cfg.PROTOCOL, cfg.METHOD, cfg.SEED = self.protocol, recipe.name, self.seed
         if is_path(self.protocol):
             cfg.PROTOCOL, cfg.PROTOCOL_FILE = Path(self.protocol).stem, str(Path(self.protocol).absolute())
-            _scale_sampling(cfg, {*values, *self.overrides})
+            _scale_sampling(cfg, {*values, *overrides})
         if cfg.TEST.CLASSES == 0:
             cfg.TEST.CLASSES = reported(cfg)[0]
         if self.network is not None:
             cfg.NETWORK = self.network
         if cfg.DATA.STREETS.SOURCE_IMAGES:
             cfg.DATA.STREETS.VERSION = datasets.streets.VERSION
-        _check(cfg, self.overrides)
-        fit_sizes(cfg, self.overrides.keys())
+        _check(cfg, overrides)
+        fit_sizes(cfg, overrides.keys())
         cfg.NUMERICS = numerics(cfg)
         cfg.PLUGINS = used_plugins(cfg.METHOD, cfg.NETWORK)
         cfg.freeze()
@@ -119,6 +122,7 @@ def _check(cfg: CfgNode, overrides: Mapping[str, Any]) -> None:
     )
     if cfg.SOLVER.OPTIMIZER == "adamw" and _usual_momentum() != cfg.SOLVER.MOMENTUM:
         raise ConfigError(f"SOLVER.MOMENTUM is {cfg.SOLVER.MOMENTUM}, which is of sgd: expected SOLVER.OPTIMIZER sgd")
+    _check_scales(cfg)
     _check_margins(cfg)
     if recipe.oracle and cfg.TEST.SOURCE_IMAGES:
         raise ConfigError(
@@ -147,11 +151,25 @@ def _usual_momentum() -> float:
     return float(get_config().SOLVER.MOMENTUM)
 
 
+def _check_scales(cfg: CfgNode) -> None:
+    for family in ("SOURCE", "TARGET"):
+        for role in roles_of(cfg, family):
+            if (scale := cfg.DATA[role].SCALE) != 1 and not cfg.INPUT[f"{family}_RESIZE"]:
+                raise ConfigError(
+                    f"DATA.{role}.SCALE is {scale}, which is of INPUT.{family}_RESIZE: expected 1.0, or a size there"
+                )
+
+
 def _check_margins(cfg: CfgNode) -> None:
     """Margins that leave nothing of a target image, where the protocol says how large it is."""
-    size = cfg.INPUT.TARGET_RESIZE or (cfg.DATA.STREETS.SIZE if cfg.DATA.STREETS.SOURCE_IMAGES else None)
+    usual = cfg.INPUT.TARGET_RESIZE or (cfg.DATA.STREETS.SIZE if cfg.DATA.STREETS.SOURCE_IMAGES else None)
     top, bottom, sides = cfg.INPUT.TARGET_MARGINS
-    if size and (top + bottom >= size[1] or 2 * sides >= size[0]):
+    for node in (cfg.DATA[role] for role in roles_of(cfg, "TARGET")):
+        size = scaled(tuple(usual or ()), node.SCALE)
+        if size is None or not node.MARGINS:
+            continue
+        if top + bottom < size[1] and 2 * sides < size[0]:
+            continue
         raise ConfigError(
             f"INPUT.TARGET_MARGINS is {cfg.INPUT.TARGET_MARGINS}, expected margins that leave something of target "
             f"images of {size[0]}x{size[1]}"

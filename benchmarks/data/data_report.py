@@ -12,8 +12,8 @@ import numpy as np
 from detectron2.config import CfgNode
 
 from benchmarks.cli.progress import Progress, shown
-from benchmarks.config.label_space import label_space, reported
-from benchmarks.data.from_config import UsedSet, data_root, used_sets
+from benchmarks.config.label_space import label_space
+from benchmarks.data.from_config import UsedSet, data_root, expected_classes, used_sets
 from datasets.class_pixels import cpus
 from datasets.file_checks import FileReport, Problem, file_reports
 from datasets.labels import IGNORE
@@ -75,10 +75,9 @@ def _report(cfg: CfgNode, used: UsedSet, files: Sequence[FileReport], classes: i
         space = label_space(cfg)
         pixels = _class_pixels(ids, table, classes)
         lines += [f"  {name}: {pixels[i]} pixels" for i, name in enumerate(space.names)]
-        wanted = {train_id for number in reported(cfg) for train_id in space.class_sets[number]}
         if not pixels.any():
             faults.append(f"{key}: no pixel is of a class: {key}.IDS says which id is which class")
-        elif absent := [space.names[train_id] for train_id in sorted(wanted) if not pixels[train_id]]:
+        elif absent := [space.names[train_id] for train_id in expected_classes(cfg, used.role) if not pixels[train_id]]:
             lines.append(f"  no label has a pixel of {', '.join(absent)}")
     lines += [f"  skipped in training: {problem.text}" for problem in skipped]
     lines += [f"  problem: {text}" for text in faults]

@@ -6,8 +6,9 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from os.path import expanduser
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,20 @@ from detectron2.utils import comm
 
 import datasets.streets
 from benchmarks.config.few_labels import KEY, check_few_labels, labelled_batch
-from benchmarks.config.label_space import label_space, reported
+from benchmarks.config.keys import SOURCES
+from benchmarks.config.label_space import label_space, labelled_classes, reported, roles_of
+from benchmarks.config.ranges import scaled
 from benchmarks.data.data_sets import Items, items
 from datasets.augmentation import Framing, fitted
 from datasets.class_pixels import Shown, class_pixels, quiet
 from datasets.class_presence import absent_classes, ids_found, spread
 from datasets.errors import DataError
-from datasets.evaluation_set import EvaluationSet, UnlabelledSet
+from datasets.evaluation_set import EvaluationSet, JoinedSet, UnlabelledSet
 from datasets.file_checks import header_problems
 from datasets.labelled_images import labelled_images
 from datasets.pairs import LabelledTarget, PairedBatches
-from datasets.rare_classes import RareClasses, RareClassSampler, of_label
+from datasets.pools import Pool
+from datasets.rare_classes import RareClasses, RareClassSampler, of_label, union_shares
 from datasets.reading import label_header
 from datasets.resized_files import Bytes, ResizedFiles
 from methods.framework.recipes import Recipe
@@ -53,6 +57,7 @@ def data_root(cfg: CfgNode, progress: Callable[[int, int], None] | None = None) 
             val_images=streets.VAL_IMAGES,
             seed=streets.SEED,
             condition=streets.CONDITION,
+            synthia_images=streets.SYNTHIA_IMAGES,
             progress=progress,
         )
     beside = str(Path(cfg.PROTOCOL_FILE).parent) if cfg.PROTOCOL_FILE else _environment("DETECTRON2_DATASETS")
@@ -79,48 +84,70 @@ def training_set(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown = quiet)
 
     ``shown`` tells how the counting of class pixels goes, where rare class sampling needs it and it was not yet done.
     """
-    crop, flip = tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP
-    source_view = Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
-    target_view = _target_view(cfg)
-    labelled_view = Framing(target_view.resize, crop, flip, cfg.INPUT.MAX_CLASS_SHARE)
     check_few_labels(cfg)
-    if recipe.oracle:  # the target's labelled images take the source's place, at the target's own size
-        source, source_view = labelled_target(cfg, recipe, root), labelled_view
-    else:
-        source = items(cfg, "SOURCE", root, labelled=True)
-    source, _ = _held_out(cfg, source)
-    few = labelled_target(cfg, recipe, root) if recipe.few_labels else None
-    target = items(cfg, "TARGET", root, labelled=False) if recipe.host.teacher else None
-    kept = (_kept_resized(cfg, source, source_view, 4), _kept_resized(cfg, target, target_view, 3) if target else None)
+    few = None
+    if recipe.few_labels:
+        images, view = labelled_target(cfg, recipe, root), labelled_view(cfg, "TARGET")
+        pool = Pool(images, view, resized=_kept_resized(cfg, images, view, 4))
+        few = LabelledTarget([pool], labelled_batch(cfg))
     return PairedBatches(
-        source,
-        target,
-        source_view=source_view,
-        target_view=target_view if recipe.host.teacher else None,
+        _source_pools(cfg, recipe, root, shown),
+        _target_pools(cfg, root) if recipe.host.teacher else [],
         batch_size=cfg.SOLVER.BATCH,
         seed=cfg.SEED,
-        rare_classes=_rare_classes(cfg, source, shown) if cfg.SAMPLING.RARE_CLASSES else None,
         rank=comm.get_rank(),
         ranks=comm.get_world_size(),
-        resized=kept,
-        labelled=LabelledTarget(few, labelled_view, labelled_batch(cfg), _kept_resized(cfg, few, labelled_view, 4))
-        if few
-        else None,
+        labelled=few,
     )
 
 
-def labelled_target(cfg: CfgNode, recipe: Recipe, root: Path) -> Items:
+def learned_roles(cfg: CfgNode, recipe: Recipe) -> list[str]:
+    """The data sets that take the source's place: the sources, or the targets of the oracle.
+
+    Where few target images are labelled, those of the first target are.
+    """
+    if not recipe.oracle:
+        return roles_of(cfg, "SOURCE")
+    return ["TARGET"] if cfg.DATA.LABELLED_TARGET else roles_of(cfg, "TARGET")
+
+
+def labelled_target(cfg: CfgNode, recipe: Recipe, root: Path, role: str = "TARGET") -> Items:
     """The target images that a recipe learns from with their labels: those of DATA.LABELLED_TARGET, or all.
 
     Raises:
         DataError: a label that is not there, or a data set without labels; or more images wanted than there are.
     """
     try:
-        found = items(cfg, "TARGET", root, labelled=True)
+        found = items(cfg, role, root, labelled=True)
     except DataError as error:
         raise DataError(f"{recipe.name} learns from target labels, but {error}") from error
     amount = cfg.DATA.LABELLED_TARGET
     return labelled_images(found, amount, cfg.DATA.LABELLED_SEED, KEY) if amount else found
+
+
+def _learned(cfg: CfgNode, recipe: Recipe, role: str, root: Path) -> Items:
+    """The images of one of `learned_roles` with their labels."""
+    return labelled_target(cfg, recipe, root, role) if recipe.oracle else items(cfg, role, root, labelled=True)
+
+
+def _source_pools(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown) -> list[Pool]:
+    """The labelled images; of the oracle those of the target, at the target's own size."""
+    roles = learned_roles(cfg, recipe)
+    found = [_held_out(cfg, role, _learned(cfg, recipe, role, root))[0] for role in roles]
+    rare = _rare_classes(cfg, roles, found, shown) if cfg.SAMPLING.RARE_CLASSES else repeat(None)
+    pools = []
+    for role, images, sampler in zip(roles, found, rare, strict=False):
+        view = labelled_view(cfg, role)
+        pools.append(Pool(images, view, cfg.DATA[role].WEIGHT, sampler, _kept_resized(cfg, images, view, 4)))
+    return pools
+
+
+def _target_pools(cfg: CfgNode, root: Path) -> list[Pool]:
+    pools = []
+    for role in roles_of(cfg, "TARGET"):
+        images, view = items(cfg, role, root, labelled=False), _target_view(cfg, role)
+        pools.append(Pool(images, view, cfg.DATA[role].WEIGHT, resized=_kept_resized(cfg, images, view, 3)))
+    return pools
 
 
 def _kept_resized(cfg: CfgNode, images: Items, view: Framing, channels: int) -> ResizedFiles | None:
@@ -154,7 +181,7 @@ def target_labels(cfg: CfgNode, train: PairedBatches, root: Path) -> Callable[[i
     For LOG.IMAGES alone, which shows what pseudo-labels are worth: no training step sees them.
     """
     try:
-        labels = train.target_labels(items(cfg, "TARGET", root, labelled=True))
+        labels = train.target_labels([items(cfg, role, root, labelled=True) for role in roles_of(cfg, "TARGET")])
     except DataError:
         return lambda iteration: None
 
@@ -168,32 +195,56 @@ def target_labels(cfg: CfgNode, train: PairedBatches, root: Path) -> Callable[[i
     return found
 
 
-def _target_view(cfg: CfgNode) -> Framing:
-    size, margins = _size(cfg.INPUT.TARGET_RESIZE), tuple(cfg.INPUT.TARGET_MARGINS)
+def labelled_view(cfg: CfgNode, role: str) -> Framing:
+    """How images are seen whose labels are learned from: of a source, or of a target by the oracle."""
+    resize = cfg.INPUT.SOURCE_RESIZE if role in SOURCES else cfg.INPUT.TARGET_RESIZE
+    size = scaled(tuple(resize), cfg.DATA[role].SCALE)
+    return Framing(size, tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP, cfg.INPUT.MAX_CLASS_SHARE)
+
+
+def _target_view(cfg: CfgNode, role: str) -> Framing:
+    node = cfg.DATA[role]
+    margins = tuple(cfg.INPUT.TARGET_MARGINS) if node.MARGINS else (0, 0, 0)
+    size = scaled(tuple(cfg.INPUT.TARGET_RESIZE), node.SCALE)
     return Framing(size, tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP, margins=margins)
 
 
-def _held_out(cfg: CfgNode, source: Items) -> tuple[Items, Items]:
-    """The images that are trained on, and the last TEST.SOURCE_IMAGES, which are not.
+def _held_out(cfg: CfgNode, role: str, source: Items) -> tuple[Items, Items]:
+    """The images that are trained on, and the last ones, which are not: of TEST.SOURCE_IMAGES those of this data set.
 
-    The end of the list, not every n-th image: neighbouring frames of a drive would be on both sides.
+    The end of the list, not every n-th image: neighbouring frames of a drive would be on both sides. Of several data
+    sets each has its part by weight.
     """
-    wanted = cfg.TEST.SOURCE_IMAGES
+    roles, wanted = roles_of(cfg, "SOURCE"), cfg.TEST.SOURCE_IMAGES
+    if wanted and role in roles:
+        weights, place = [cfg.DATA[each].WEIGHT for each in roles], roles.index(role)
+        before, after = (round(wanted * sum(weights[:count]) / sum(weights)) for count in (place, place + 1))
+        wanted = after - before
     if wanted and wanted >= len(source):
+        part = f", {wanted} of them of DATA.{role}" if len(roles) > 1 else ""
         raise DataError(
-            f"TEST.SOURCE_IMAGES is {wanted}, expected fewer than the {len(source)} images of the source, so that some "
-            "are left to train on"
+            f"TEST.SOURCE_IMAGES is {cfg.TEST.SOURCE_IMAGES}{part}, expected fewer than the {len(source)} images of "
+            "the source, so that some are left to train on"
         )
     first = len(source) - wanted
     return source[:first], source[first:]
 
 
-def _rare_classes(cfg: CfgNode, source: list[dict[str, Any]], shown: Shown) -> RareClassSampler:
-    sampling = cfg.SAMPLING
-    names, area = label_space(cfg).names, _label_area(source)
-    least = of_label(sampling.MIN_PIXELS, area) if sampling.BY_AREA else sampling.MIN_PIXELS
-    settings = RareClasses(sampling.TEMPERATURE, least, sampling.MIN_CROP_PIXELS)
-    return RareClassSampler(settings, class_pixels(source, len(names), cache=cache_folder(), shown=shown), names, area)
+def _rare_classes(cfg: CfgNode, roles: Sequence[str], found: Sequence[Items], shown: Shown) -> list[RareClassSampler]:
+    """A sampler for the images of each data set, by how rare classes are in all."""
+    sampling, names = cfg.SAMPLING, label_space(cfg).names
+    pixels = [class_pixels(images, len(names), cache=cache_folder(), shown=shown) for images in found]
+    shares = None
+    if len(roles) > 1:
+        labelled = [labelled_classes(cfg, role) for role in roles]
+        shares = union_shares(pixels, labelled, [cfg.DATA[role].WEIGHT for role in roles])
+    samplers = []
+    for images, counts in zip(found, pixels, strict=True):
+        area = _label_area(images)
+        least = of_label(sampling.MIN_PIXELS, area) if sampling.BY_AREA else sampling.MIN_PIXELS
+        settings = RareClasses(sampling.TEMPERATURE, least, sampling.MIN_CROP_PIXELS)
+        samplers.append(RareClassSampler(settings, counts, names, area, shares))
+    return samplers
 
 
 def _label_area(source: Items) -> float:
@@ -219,8 +270,12 @@ def held_out_set(cfg: CfgNode, root: Path) -> EvaluationSet | None:
     """
     if not cfg.TEST.SOURCE_IMAGES:
         return None
-    _, held_out = _held_out(cfg, items(cfg, "SOURCE", root, labelled=True))
-    return EvaluationSet(held_out, _size(cfg.INPUT.SOURCE_RESIZE), fitted)
+    parts = []
+    for role in roles_of(cfg, "SOURCE"):
+        _, held_out = _held_out(cfg, role, items(cfg, role, root, labelled=True))
+        if held_out:
+            parts.append(EvaluationSet(held_out, labelled_view(cfg, role).resize, fitted))
+    return parts[0] if len(parts) == 1 else JoinedSet(parts)
 
 
 def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
@@ -231,12 +286,16 @@ def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
     wanted = cfg.TEST.CONFIDENCE_IMAGES
     if not wanted:
         return None
-    target = items(cfg, "TARGET", root, labelled=False)
+    target = [
+        (item, _target_view(cfg, role))
+        for role in roles_of(cfg, "TARGET")
+        for item in items(cfg, role, root, labelled=False)
+    ]
     if wanted > len(target):
         raise DataError(
             f"TEST.CONFIDENCE_IMAGES is {wanted}, expected at most the {len(target)} training images of the target"
         )
-    return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)], _target_view(cfg))
+    return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)])
 
 
 @dataclass(frozen=True)
@@ -261,17 +320,17 @@ def used_roles(recipe: Recipe) -> tuple[bool, bool, bool]:
 
 def used_sets(cfg: CfgNode, recipe: Recipe, root: Path) -> list[UsedSet]:
     """What a recipe learns from, and what it is scored on. Raises DataError for a folder or a label that is missing."""
-    crop, target = tuple(cfg.INPUT.CROP), _target_view(cfg)
     check_few_labels(cfg)
-    if recipe.oracle:
-        found = [UsedSet("TARGET", labelled_target(cfg, recipe, root), target)]
-    else:
-        view = Framing(_size(cfg.INPUT.SOURCE_RESIZE), crop)
-        found = [UsedSet("SOURCE", items(cfg, "SOURCE", root, labelled=True), view)]
+    found = [
+        UsedSet(role, _learned(cfg, recipe, role, root), labelled_view(cfg, role))
+        for role in learned_roles(cfg, recipe)
+    ]
     if recipe.few_labels:
-        found.append(UsedSet("TARGET", labelled_target(cfg, recipe, root), target, few=True))
+        few = labelled_target(cfg, recipe, root)
+        found.append(UsedSet("TARGET", few, labelled_view(cfg, "TARGET"), few=True))
     if recipe.host.teacher:
-        found.append(UsedSet("TARGET", items(cfg, "TARGET", root, labelled=False), target))
+        targets = roles_of(cfg, "TARGET")
+        found += [UsedSet(role, items(cfg, role, root, labelled=False), _target_view(cfg, role)) for role in targets]
     return [*found, UsedSet("VAL", items(cfg, "VAL", root, labelled=True), None)]
 
 
@@ -290,6 +349,16 @@ def check_files(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
             _check_classes(cfg, used, shown)
 
 
+def expected_classes(cfg: CfgNode, role: str) -> list[int]:
+    """The train ids that labels of a data set should have: those that are scored, without what others alone label."""
+    space = label_space(cfg)
+    scored = {train_id for number in reported(cfg) for train_id in space.class_sets[number]}
+    if role in SOURCES:
+        by_others = {train_id for each in roles_of(cfg, "SOURCE") for train_id in labelled_classes(cfg, each)}
+        scored -= by_others - set(labelled_classes(cfg, role))
+    return sorted(scored)
+
+
 def _check_headers(used: UsedSet) -> None:
     problems = header_problems(used.items, used.view)
     skipped = [problem for problem in problems if problem.mismatch and used.view is not None]
@@ -304,10 +373,9 @@ def _check_headers(used: UsedSet) -> None:
 
 
 def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
-    space, key = label_space(cfg), f"DATA.{used.role}"
-    wanted = sorted({train_id for number in reported(cfg) for train_id in space.class_sets[number]})
+    space, key, wanted = label_space(cfg), f"DATA.{used.role}", expected_classes(cfg, used.role)
     absent = absent_classes(used.items, wanted, len(space.names), cache=cache_folder(), shown=shown)
-    if not absent:
+    if wanted and not absent:
         return
     found = ids_found(used.items)
     if len(absent) == len(wanted):
@@ -317,7 +385,8 @@ def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
         )
     if used.few:
         return
-    what = "no mean counts them" if used.role == "VAL" else "they cannot be learned"
+    several = len(roles_of(cfg, used.role.partition("_")[0])) > 1
+    what = "no mean counts them" if used.role == "VAL" else "they cannot be learned" + " from it" * several
     names = ", ".join(space.names[train_id] for train_id in absent)
     _LOGGER.warning("%s: no label has a pixel of %s (ids %s): %s", key, names, found, what)
 

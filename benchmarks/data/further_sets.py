@@ -91,7 +91,7 @@ def _drawn(name: str, cfg: CfgNode) -> dict[str, Any]:
     """
     if not protocol_values(name).get("DATA.STREETS.SOURCE_IMAGES"):
         return {}
-    few = {"DATA.STREETS.SOURCE_IMAGES": 1, "DATA.STREETS.TARGET_IMAGES": 1}
+    few = {"DATA.STREETS.SOURCE_IMAGES": 1, "DATA.STREETS.TARGET_IMAGES": 1, "DATA.STREETS.SYNTHIA_IMAGES": 0}
     own = cfg.DATA.STREETS
     as_own = {f"DATA.STREETS.{key}": own[key] for key in ("SIZE", "VAL_IMAGES", "SEED")} if own.SOURCE_IMAGES else {}
     return few | as_own

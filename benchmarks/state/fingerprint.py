@@ -15,10 +15,11 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.label_space import roles_of
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import items
-from benchmarks.data.from_config import data_root
+from benchmarks.data.from_config import data_root, learned_roles
 from benchmarks.state.outcome import validation_may_be_mended
 from datasets.errors import DataError
 from results.records.record import FINISHED, record_or_none
@@ -36,7 +37,7 @@ class Listings:
         self._known: dict[str, Fingerprint | None] = {}
 
     def of(self, run: Run) -> dict[str, Fingerprint]:
-        """The fingerprints of a run's data sets, by SOURCE, TARGET and VAL, of those that are there."""
+        """The fingerprints of a run's data sets, by SOURCE, SOURCE_2, ..., TARGET and VAL, of those that are there."""
         found = {role: self.of_role(run.cfg, role, labelled) for role, labelled in _roles(run).items()}
         return {role: each for role, each in found.items() if each is not None}
 
@@ -92,11 +93,10 @@ def difference(then: Any, now: Fingerprint | None) -> str:
 
 def _roles(run: Run) -> dict[str, bool]:
     """The data sets that a run uses, and whether their labels are read."""
-    if run.recipe.oracle:
-        return {"TARGET": True, "VAL": True}
-    labels = run.recipe.few_labels
-    target = {"TARGET": labels} if labels or run.recipe.host.teacher or run.cfg.TEST.CONFIDENCE_IMAGES else {}
-    return {"SOURCE": True, **target, "VAL": True}
+    learned, few = learned_roles(run.cfg, run.recipe), ["TARGET"] if run.recipe.few_labels else []
+    seen = run.recipe.host.teacher or run.cfg.TEST.CONFIDENCE_IMAGES
+    targets = [] if run.recipe.oracle else roles_of(run.cfg, "TARGET") if seen else few
+    return {**dict.fromkeys(learned, True), **{role: role in few for role in targets}, "VAL": True}
 
 
 def _fingerprint(listed: Sequence[Mapping[str, Any]]) -> Fingerprint:

@@ -59,6 +59,8 @@ def sections() -> list[Section]:
         section = name.rpartition(".")[0]
         if section.startswith("TERMS.") and section not in shipped:
             continue
+        if section.removeprefix("DATA.") in (*keys.SOURCES[1:], *keys.TARGETS[1:]):
+            continue  # as those of the first
         part = found.setdefault(section, Section(section, meanings.get(section, ""), []))
         part.keys.append(Key(name, default, _values(name, default), meanings.get(name, "")))
     return list(found.values())
@@ -90,8 +92,10 @@ def _shipped() -> Iterator[tuple[str, type]]:
 def _meanings() -> dict[str, str]:
     source = inspect.getsource(keys)
     found = by_attribute(source, keys.declared.__name__)
+    of_each = {name: by_attribute(source, name) for name in ("_data_set", "_learned", "_target")}
     for role in ("SOURCE", "TARGET", "VAL"):
-        found |= {f"DATA.{role}.{name}": text for name, text in by_attribute(source, "_data_set").items()}
+        for texts in of_each.values():
+            found |= {f"DATA.{role}.{name}": text for name, text in texts.items()}
     for section, cls in _shipped():
         for each in reversed(cls.__mro__[:-1]):  # without object
             texts = by_field(inspect.getsource(sys.modules[each.__module__]), each.__name__)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from detectron2.config import CfgNode
 
+from benchmarks.config.label_space import roles_of
+from benchmarks.data.from_config import learned_roles
 from methods.framework.recipes import parse
 from methods.networks import NETWORKS
 from methods.networks.published_folder import is_hub_address
@@ -21,6 +23,8 @@ _DATA = {
     "gta": "GTA (Playing for Data, Richter et al., ECCV 2016): the terms at "
     "https://download.visinf.tu-darmstadt.de/data/from_games/",
     "synthia": "SYNTHIA (Ros et al., CVPR 2016): the terms at https://synthia-dataset.net",
+    "urbansyn": "UrbanSyn (arXiv 2312.12176): CC BY-SA 4.0, as its page says; https://huggingface.co/datasets/UrbanSyn/UrbanSyn",
+    "synscapes": "Synscapes (arXiv 1810.08705): the terms at https://synscapes.on.liu.se",
     "cityscapes": "Cityscapes (Cordts et al., CVPR 2016): non-commercial purposes alone, also of models trained on it, "
     "and a reference to the data set wherever it was used; https://www.cityscapes-dataset.com/license/",
     "acdc": "ACDC (Sakaridis et al., ICCV 2021): the terms at https://acdc.vision.ee.ethz.ch",
@@ -49,9 +53,8 @@ def terms(cfg: CfgNode) -> list[str]:
 def _roles(cfg: CfgNode) -> list[str]:
     """What the run learns from."""
     recipe = parse(cfg.METHOD)
-    if recipe.oracle:
-        return ["TARGET"]
-    return ["SOURCE", *(["TARGET"] if recipe.host.teacher or recipe.few_labels else [])]
+    targets = roles_of(cfg, "TARGET") if recipe.host.teacher else ["TARGET"] if recipe.few_labels else []
+    return list(dict.fromkeys([*learned_roles(cfg, recipe), *targets]))
 
 
 def _of_data(cfg: CfgNode) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 The source domain looks like a game (clean, saturated, evenly lit) and is written as GTA's download is laid out; the
 target domain looks like a dull afternoon through a car's windscreen (textured, hazy, dim, noisy, other colours, other
-mix of objects) and is written as Cityscapes' download is. The same code draws both: `style.Style` holds all that
-differs. Nothing is downloaded, and the same arguments give the same bytes on one machine.
+mix of objects) and is written as Cityscapes' download is. A second source, drawn where it is asked for, is another town
+in another engine, written as SYNTHIA's download is. The same code draws all: `style.Style` holds all that differs.
+Nothing is downloaded, and the same arguments give the same bytes on one machine.
 
     python -m datasets.streets --out DIR            draws the data set
     python -m datasets.streets --sheet FILE.png DIR shows it on one picture

@@ -28,10 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
                     val_images=options.val_images,
                     seed=options.seed,
                     condition=options.condition,
+                    synthia_images=options.synthia_images,
                     workers=options.workers,
                     progress=progress,
                 )
-            images = options.source_images + options.target_images + options.val_images
+            images = options.source_images + options.target_images + options.val_images + options.synthia_images
             print(f"{options.out}: {images} images")
     except DataError as error:
         print(f"streets: {error}", file=sys.stderr)
@@ -59,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--val-images", type=int, default=100, metavar="N", help="of the target domain (%(default)s)")
     parser.add_argument(
         "--condition", choices=list(CONDITIONS), default="day", help="of the target domain (%(default)s)"
+    )
+    parser.add_argument(
+        "--synthia-images", type=int, default=0, metavar="N", help="of a second source, as SYNTHIA is (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (one a CPU)")

@@ -1,4 +1,4 @@
-"""The data set on disk: GTA's layout for the source domain, Cityscapes' layout for the target domain."""
+"""The data set on disk: GTA's layout for the source domain, SYNTHIA's for a second one, Cityscapes' for the target."""
 
 import json
 import multiprocessing
@@ -20,7 +20,8 @@ from datasets.scratch import remove_leftovers, scratch_beside
 from datasets.streets.canvas import LABEL_IDS, LICENSE_PLATE
 from datasets.streets.scene import draw_scene
 from datasets.streets.shading import shade
-from datasets.streets.style import CONDITIONS, SOURCE, Style
+from datasets.streets.style import CONDITIONS, SOURCE, SYNTHIA, Style
+from datasets.streets.synthia_label import write_label
 
 VERSION = 1  # of the pictures: raise it whenever the same seed gives other bytes
 
@@ -31,6 +32,8 @@ SMALLEST, LARGEST = (64, 32), (4096, 2048)
 TRAIN_CITIES = ("streetsa", "streetsb", "streetsc", "streetsd")
 VAL_CITIES = ("streetsv", "streetsw")
 _SPLITS = ("source", "target", "val")
+_SYNTHIA = len(_SPLITS)  # the split of the second source's images
+_SYNTHIA_KEY = 1_000_000  # in place of the split in their keys: conditions of the target count up from 1
 _CHUNK = 4  # images that a worker draws between two reports
 _COMPRESSION = 6
 # Strides of the sequences that spread rare things evenly over the images; irrational, so that they do not lock
@@ -47,6 +50,7 @@ class Spec:
     val_images: int
     seed: int
     condition: str = "day"  # of the target domain
+    synthia_images: int = 0  # of the second source
 
     def __post_init__(self) -> None:
         """Check the values. Raises DataError on one that cannot be drawn."""
@@ -60,6 +64,8 @@ class Spec:
             count = getattr(self, name)
             if not 1 <= count <= 99_999:
                 raise DataError(f"{name} {count}: expected a number of images between 1 and 99999")
+        if not 0 <= self.synthia_images <= 99_999:
+            raise DataError(f"synthia_images {self.synthia_images}: expected a number of images up to 99999")
         if self.seed < 0:
             raise DataError(f"seed {self.seed}: expected an integer that is not negative")
         if self.condition not in CONDITIONS:
@@ -70,15 +76,18 @@ class Spec:
         """A folder name that says everything, such as streets-v1-256x128-400-400-100-s0."""
         counts = f"{self.source_images}-{self.target_images}-{self.val_images}"
         condition = "" if self.condition == "day" else f"-{self.condition}"
-        return f"streets-v{VERSION}-{self.size[0]}x{self.size[1]}-{counts}-s{self.seed}{condition}"
+        second = f"-synthia{self.synthia_images}" if self.synthia_images else ""
+        return f"streets-v{VERSION}-{self.size[0]}x{self.size[1]}-{counts}-s{self.seed}{condition}{second}"
 
     def jobs(self) -> list[tuple[int, int]]:
         """(split, index) of every image."""
-        counts = (self.source_images, self.target_images, self.val_images)
+        counts = (self.source_images, self.target_images, self.val_images, self.synthia_images)
         return [(split, index) for split, count in enumerate(counts) for index in range(count)]
 
     def key(self, split: int, index: int) -> tuple[int, int, int]:
         """What decides an image. In another condition the target's images show other streets."""
+        if split == _SYNTHIA:
+            return self.seed, _SYNTHIA_KEY, index
         others = split and (len(_SPLITS) - 1) * list(CONDITIONS).index(self.condition)
         return self.seed, split + others, index
 
@@ -92,17 +101,19 @@ def write(
     val_images: int = 100,
     seed: int = 0,
     condition: str = "day",
+    synthia_images: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Draws a data set into the folder `out`, which must be new or empty and which appears only when it is complete.
 
     size: (width, height) of the images in pixels. condition: that the target domain is seen in, "day", "night" or
-    "rain"; the source is the same in all. workers: processes, by default one a CPU; images do not depend on it,
+    "rain"; the source is the same in all. synthia_images: of a second source, another town in another style, written as
+    SYNTHIA's download is and with its 16 classes. workers: processes, by default one a CPU; images do not depend on it,
     nor on the numbers of images. progress: called with (images drawn, images in all).
     Raises DataError if an argument or the folder cannot be used.
     """
-    spec = Spec(size, source_images, target_images, val_images, seed, condition)
+    spec = Spec(size, source_images, target_images, val_images, seed, condition, synthia_images)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists already, expected a new or an empty folder")
     _draw_and_rename(spec, out, workers, progress)
@@ -117,6 +128,7 @@ def cached(
     val_images: int = 100,
     seed: int = 0,
     condition: str = "day",
+    synthia_images: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -127,7 +139,7 @@ def cached(
     next one removes what it left), and of two processes that draw at once the first to end wins, and both return the
     same folder.
     """
-    spec = Spec(size, source_images, target_images, val_images, seed, condition)
+    spec = Spec(size, source_images, target_images, val_images, seed, condition, synthia_images)
     out = cache_dir / spec.name
     if not out.is_dir():
         try:
@@ -151,6 +163,8 @@ def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progr
         about = {"version": VERSION, **asdict(spec)}
         if spec.condition == "day":
             del about["condition"]  # the file of before there were others
+        if not spec.synthia_images:
+            del about["synthia_images"]
         (scratch / "streets.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         scratch.rename(out)
     except BrokenProcessPool as error:
@@ -174,6 +188,9 @@ def _draw_all(spec: Spec, root: Path, workers: int) -> Iterator[int]:
         for city in cities:
             (root / "cityscapes/leftImg8bit" / split / city).mkdir(parents=True)
             (root / "cityscapes/gtFine" / split / city).mkdir(parents=True)
+    if spec.synthia_images:
+        for name in ("synthia/RGB", "synthia/GT/LABELS"):
+            (root / name).mkdir(parents=True)
     jobs = spec.jobs()
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     done = 0
@@ -198,10 +215,13 @@ def _draw_all(spec: Spec, root: Path, workers: int) -> Iterator[int]:
 
 def _draw_files(spec: Spec, root: Path, jobs: list[tuple[int, int]]) -> None:
     for split, index in jobs:
-        style = SOURCE if split == 0 else CONDITIONS[spec.condition]
+        style = {0: SOURCE, _SYNTHIA: SYNTHIA}.get(split, CONDITIONS[spec.condition])
         image, label = draw_pair(style, spec.size, spec.key(split, index))
         image_path, label_path = _paths(root, split, index)
         Image.fromarray(image).save(image_path, format="PNG", compress_level=_COMPRESSION)
+        if split == _SYNTHIA:
+            write_label(label_path, label)
+            continue
         if split == 0:
             picture = Image.fromarray(label)
             picture.putpalette(_gta_palette())
@@ -235,6 +255,8 @@ def _paths(root: Path, split: int, index: int) -> tuple[Path, Path]:
     """The paths of the image and its label."""
     if split == 0:
         return root / f"gta/images/{index + 1:05d}.png", root / f"gta/labels/{index + 1:05d}.png"
+    if split == _SYNTHIA:
+        return root / f"synthia/RGB/{index:07d}.png", root / f"synthia/GT/LABELS/{index:07d}.png"
     folder, cities = ("train", TRAIN_CITIES) if split == 1 else ("val", VAL_CITIES)
     city = cities[index % len(cities)]
     stem = f"{city}_{index // len(cities):06d}_000019"

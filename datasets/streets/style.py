@@ -171,5 +171,28 @@ RAIN = replace(
     streaks=(4.0, 14.0),
 )
 
+# Another town in another engine, without what SYNTHIA does not label (beside the road some of it still is: void).
+SYNTHIA = replace(
+    SOURCE,
+    camera_height=(1.3, 2.6),
+    focal=(0.7, 0.9),
+    horizon=(0.38, 0.48),
+    bend=1 / 1500,
+    lots={"building": 0.7, "wall": 0.08, "fence": 0.1, "hedge": 0.06, "trees": 0.06},
+    verge=0.0,
+    pedestrians=3.0,
+    guests={name: share for name, share in SOURCE.guests.items() if name not in ("train", "truck", "terrain")},
+    colour_jitter=0.18,
+    texture=(0.2, 0.4),
+    sun_azimuth=(-1.2, -0.4),
+    relief=0.3,
+    exposure=(0.75, 1.0),
+    contrast=(0.85, 1.0),
+    cast=0.06,
+    haze=(0.002, 0.004),
+    saturation=(0.7, 0.95),
+    noise=(0.0, 2.0),
+)
+
 CONDITIONS = {"day": TARGET, "night": NIGHT, "rain": RAIN}
 """What the target domain can be seen in. Another one goes to the end: the place of each decides what is drawn of it."""

@@ -16,6 +16,7 @@ from benchmarks.data.from_config import data_root, training_set
 from datasets.augmentation import Framing
 from datasets.labels import LABEL_IDS
 from datasets.pairs import PairedBatches
+from datasets.pools import Pool
 from methods.framework.recipes import parse
 
 WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 40, 24, 3, 5, 4
@@ -35,9 +36,9 @@ def labelled(tmp_path: Path) -> dict[str, Any]:
 
 
 def paired(tmp_path: Path, target_view: Framing) -> PairedBatches:
-    source, target = [labelled(tmp_path)], [image_of_coordinates(tmp_path / "target.png")]
-    view = Framing(None, target_view.crop)
-    return PairedBatches(source, target, source_view=view, target_view=target_view, batch_size=3, seed=0)
+    source = Pool([labelled(tmp_path)], Framing(None, target_view.crop))
+    target = Pool([image_of_coordinates(tmp_path / "target.png")], target_view)
+    return PairedBatches([source], [target], batch_size=3, seed=0)
 
 
 def test_valid_follows_the_pixels_through_crop_and_flip(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from datasets.errors import DataError
 from datasets.labels import LABEL_IDS
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, LabelledTarget, PairedBatches, Skipped, batches
+from datasets.pools import Pool
 from datasets.rare_classes import RareClasses, RareClassSampler
 
 Items = list[dict[str, Any]]
@@ -61,9 +62,18 @@ def target(tmp_path: Path) -> Items:
     return LAYOUTS["gta"].scan(tmp_path / "target", "train", labelled=False)
 
 
-def paired(source: Items, target: Items | None, view: Framing = VIEW, **changed: Any) -> PairedBatches:
-    arguments = {"source_view": view, "target_view": view if target else None, "batch_size": 3, "seed": 0}
-    return PairedBatches(source, target, **(arguments | changed))
+def paired(
+    source: Items,
+    target: Items | None,
+    view: Framing = VIEW,
+    source_view: Framing | None = None,
+    target_view: Framing | None = None,
+    rare_classes: RareClassSampler | None = None,
+    **changed: Any,
+) -> PairedBatches:
+    targets = [Pool(target, target_view or view)] if target is not None else []
+    sources = [Pool(source, source_view or view, rare_classes=rare_classes)]
+    return PairedBatches(sources, targets, **{"batch_size": 3, "seed": 0} | changed)
 
 
 def numbers(dataset: PairedBatches, domain: str, iterations: int) -> list[int]:
@@ -140,7 +150,7 @@ def test_labelled_target_images_are_a_batch_of_their_own(source: Items, target: 
     of_target = LAYOUTS["gta"].scan(tmp_path / "target", "train", labelled=True)
 
     def with_labelled(batch_size: int, rank: int = 0, ranks: int = 1, size: int = 4) -> PairedBatches:
-        labelled = LabelledTarget(of_target[:3], WHOLE, batch_size)
+        labelled = LabelledTarget([Pool(of_target[:3], WHOLE)], batch_size)
         return paired(source, target, WHOLE, batch_size=size, rank=rank, ranks=ranks, labelled=labelled)
 
     dataset, without = with_labelled(2), paired(source, target, WHOLE, batch_size=4)
@@ -153,8 +163,8 @@ def test_labelled_target_images_are_a_batch_of_their_own(source: Items, target: 
         assert torch.equal(torch.cat(halves), batch["labelled"]["images"])
     drawn = numbers(dataset, "labelled", 9)
     assert all(sorted(drawn[i : i + 3]) == [100, 101, 102] for i in range(0, 18, 3))
-    assert drawn != numbers(paired(source, target, WHOLE, labelled=LabelledTarget(of_target[:3], WHOLE, 2), seed=1),
-                            "labelled", 9)  # fmt: skip
+    few = LabelledTarget([Pool(of_target[:3], WHOLE)], 2)
+    assert drawn != numbers(paired(source, target, WHOLE, labelled=few, seed=1), "labelled", 9)
     image = int(drawn[0]) - 100
     label = np.asarray(Image.open(of_target[image]["sem_seg_file_name"]))
     assert np.array_equal(dataset[0]["labelled"]["labels"][0] != 255, LABEL_IDS.table[label] != 255)
@@ -163,7 +173,7 @@ def test_labelled_target_images_are_a_batch_of_their_own(source: Items, target: 
         with pytest.raises(DataError, match=line):
             with_labelled(**wrong)
     with pytest.raises(DataError, match="expected a label, as of every labelled target image, found none"):
-        paired(source, target, labelled=LabelledTarget(target, WHOLE, 2))
+        paired(source, target, labelled=LabelledTarget([Pool(target, WHOLE)], 2))
 
 
 def test_domains_draw_apart_even_of_the_same_images(source: Items) -> None:
@@ -205,7 +215,7 @@ class _Threads(PairedBatches):
 
 def test_workers_use_one_thread(source: Items) -> None:
     before = torch.get_num_threads()
-    dataset = _Threads(source, None, source_view=VIEW, target_view=None, batch_size=1, seed=0)
+    dataset = _Threads([Pool(source, VIEW)], [], batch_size=1, seed=0)
     (batch,) = batches(dataset, 0, 1, 1, False)
     assert batch["source"]["threads"].tolist() == [1, 1]
     assert torch.get_num_threads() == before
@@ -278,11 +288,14 @@ def test_bad_arguments_are_named(source: Items, target: Items) -> None:
     with pytest.raises(DataError, match="source: expected at least one image"):
         paired([], None)
     with pytest.raises(DataError, match="target: expected at least one image"):
-        paired(source, [], target_view=VIEW)
+        paired(source, [])
     with pytest.raises(DataError, match="batch_size: expected at least 1"):
         paired(source, None, batch_size=0)
-    with pytest.raises(DataError, match="expected both or neither"):
-        paired(source, None, target_view=VIEW)
+    with pytest.raises(DataError, match=r"source: expected crops of one size, found \(\d+, \d+\) and"):
+        PairedBatches([Pool(source, VIEW), Pool(source, WHOLE)], [], batch_size=1, seed=0)
+    for weight in (0.0, -1.0, float("nan")):
+        with pytest.raises(DataError, match=f"source: weight is {weight}, expected a number above 0"):
+            PairedBatches([Pool(source, VIEW), Pool(source, VIEW, weight)], [], batch_size=1, seed=0)
     with pytest.raises(IndexError):
         paired(source, None)[-1]
 

@@ -23,6 +23,7 @@ from datasets.class_pixels import class_pixels
 from datasets.errors import DataError
 from datasets.layouts import LAYOUTS
 from datasets.pairs import PairedBatches
+from datasets.pools import Pool
 from datasets.rare_classes import RareClasses, RareClassSampler, class_probabilities
 from methods.framework.recipes import parse
 
@@ -58,10 +59,10 @@ def test_probabilities_are_those_of_the_drawn_labels(tmp_path: Path, temperature
 
 def test_probabilities_at_the_ends_of_the_temperature() -> None:
     pixels, drawn = np.array([900, 100, 0]), np.array([True, True, False])
-    assert class_probabilities(pixels, 1e-9, drawn).tolist() == [0, 1, 0]
-    assert class_probabilities(pixels, 1e9, drawn) == pytest.approx([0.5, 0.5, 0])
+    assert class_probabilities(pixels / pixels.sum(), 1e-9, drawn).tolist() == [0, 1, 0]
+    assert class_probabilities(pixels / pixels.sum(), 1e9, drawn) == pytest.approx([0.5, 0.5, 0])
     # Of a hundredth, the published one: e^(-80) to 1, that is 1.8e-35.
-    assert class_probabilities(pixels, 0.01, drawn)[0] == pytest.approx(math.exp(-80))
+    assert class_probabilities(pixels / pixels.sum(), 0.01, drawn)[0] == pytest.approx(math.exp(-80))
 
 
 def test_a_class_that_no_image_shows_enough_of_leaves_its_share_to_the_others(
@@ -153,10 +154,8 @@ def test_crops_show_the_class_that_they_were_drawn_for(
     """Where 73 pixels are asked for, the best of 11 crops; where more than there are, a crop as any other."""
     settings = RareClasses(0.1, min_pixels=100, min_crop_pixels=min_crop_pixels)
     sampler = RareClassSampler(settings, class_pixels(scenes, 19, cache=tmp_path))
-    view = Framing(None, (24, 24))
-    dataset = PairedBatches(
-        scenes, None, source_view=view, target_view=None, batch_size=2, seed=0, rare_classes=sampler
-    )
+    pool = Pool(scenes, Framing(None, (24, 24)), rare_classes=sampler)
+    dataset = PairedBatches([pool], [], batch_size=2, seed=0)
     found, expected = [], []
     for t in range(200):
         batch = dataset[t]["source"]

@@ -18,6 +18,7 @@ from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, PairedBatches
+from datasets.pools import Pool
 from datasets.resized_files import ResizedFiles
 
 VIEW = Framing((18, 12), (10, 8))
@@ -30,9 +31,10 @@ class Data(NamedTuple):
     kept: Path
 
     def batch(self, resized: bool = True) -> Batch:
-        both = (ResizedFiles(self.kept, "fit"), ResizedFiles(self.kept, "fit")) if resized else (None, None)
-        return PairedBatches(self.items, self.unlabelled, source_view=VIEW, target_view=VIEW, batch_size=4, seed=0,
-                             resized=both)[0]  # fmt: skip
+        def pools(items: list[dict[str, Any]]) -> list[Pool]:
+            return [Pool(items, VIEW, resized=ResizedFiles(self.kept, "fit") if resized else None)]
+
+        return PairedBatches(pools(self.items), pools(self.unlabelled), batch_size=4, seed=0)[0]
 
     def files(self) -> list[Path]:
         return sorted(self.kept.glob("*/*"))

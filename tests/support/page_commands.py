@@ -19,6 +19,7 @@ from typing import NamedTuple
 import yaml
 from plugged_in import forgotten
 
+from benchmarks.config.data_lists import FAMILIES
 from benchmarks.config.keys import flatten, get_config
 from benchmarks.config.plugins import import_plugins
 from benchmarks.config.protocol_file import is_path, protocols
@@ -175,7 +176,8 @@ def command_fault(words: list[str], folder: Path = ROOT) -> str:
     named = [plugin for word, plugin in pairwise(rest) if word == "--plugin"]
     with forgotten():
         import_plugins([str(folder / name if (folder / name).is_file() else ROOT / name) for name in named])
-        if wrong := [key for key in KEY.findall(" ".join(rest)) if key not in flatten(get_config())]:
+        known = {*flatten(get_config()), *FAMILIES}
+        if wrong := [key for key in KEY.findall(" ".join(rest)) if key not in known]:
             return f"no such key: {', '.join(wrong)}"
         return _value_fault(dict(pairwise(rest)))
 

@@ -66,7 +66,7 @@ def test_a_run_opens_no_labels_but_those() -> None:
 def test_batches_of_the_oracle_are_of_its_labelled_images_alone() -> None:
     few = run("target-only", **{AMOUNT: 1})
     batches = training_set(few.cfg, few.recipe, data_root(few.cfg))
-    assert [item["relative"] for item in batches._source._items] == names(few) and batches._labelled is None
+    assert [item["relative"] for item in batches._source.pools[0].items] == names(few) and batches._labelled is None
 
 
 def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_colours_that_are_not_given_are_pascal_vocs() -> None:
 
 def test_an_items_label_is_what_the_file_says_after_a_worker_got_it(own: Own) -> None:
     cfg = own.resolve()
-    items = training_set(cfg, parse("dacs"), data_root(cfg))._source._items
+    items = training_set(cfg, parse("dacs"), data_root(cfg))._source.pools[0].items
     copies = pickle.loads(pickle.dumps(items))
     assert [read_pair(item)[1].max() for item in copies] == [0, 0, 1]
     assert CITYSCAPES.names[0] == "road"  # untouched by other spaces

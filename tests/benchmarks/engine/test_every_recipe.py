@@ -59,7 +59,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
     cfg = RunSpec(protocol, recipe).resolve()
     sizes: dict[str, Any] = {}
-    if protocol in ("streets", OWN, *CONDITIONS):
+    drawn = protocol.startswith("streets")
+    if drawn or protocol == OWN:
         sizes = {"INPUT.CROP": (64, 64)}
     else:
         for key in SHRUNK:
@@ -67,8 +68,9 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
             if value := cfg[section][name]:
                 sizes[key] = tuple(math.ceil(side / 8) for side in value)
         sizes["INPUT.TARGET_MARGINS"] = tuple(side // 8 for side in cfg.INPUT.TARGET_MARGINS)
-    if protocol in ("streets", *CONDITIONS):
-        sizes |= {"DATA.STREETS.SIZE": (128, 64)}
+    if drawn:
+        second = min(3, cfg.DATA.STREETS.SYNTHIA_IMAGES)
+        sizes |= {"DATA.STREETS.SIZE": (128, 64), "DATA.STREETS.SYNTHIA_IMAGES": second}
         sizes |= {"DATA.STREETS.SOURCE_IMAGES": 3, "DATA.STREETS.TARGET_IMAGES": 3, "DATA.STREETS.VAL_IMAGES": 1}
     else:
         sizes["DATA.ROOT"] = str(root)
@@ -79,14 +81,15 @@ def shrunk(protocol: str, recipe: str, root: Path) -> CfgNode:
     return RunSpec(protocol, recipe, network, overrides={**SMALL, **sizes, **few_labels(recipe)}).resolve()
 
 
-# Protocols that are streets but for how its target is drawn, or how long is trained, need one recipe.
-CONDITIONS = [name for name in protocols() if name.startswith("streets-")]
-EACH = [(recipe, protocol) for protocol in [*protocols(), OWN] if protocol not in CONDITIONS for recipe in RECIPES]
+# Protocols that are another but for images or length need one recipe: of several sources one with rare class sampling.
+VARIANTS = {name: "dacs" for name in protocols() if name.startswith("streets-")}
+VARIANTS["gta+synthia-cityscapes"] = "daformer"
+EACH = [(protocol, recipe) for protocol in [*protocols(), OWN] if protocol not in VARIANTS for recipe in RECIPES]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "protocol"), [*EACH, *(("dacs", name) for name in CONDITIONS)], ids=lambda name: Path(name).stem
+    ("protocol", "recipe"), [*EACH, *VARIANTS.items()], ids=lambda name: Path(name).stem
 )
 def test_two_steps(
     recipe: str, protocol: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -176,7 +176,7 @@ def test_labels_are_those_of_the_crops_that_are_trained_on(small_config: MakeCon
     for iteration in (0, 3, 7):
         found = labels(iteration)
         assert found is not None and found.shape == (2, 64, 64) and found.dtype == torch.uint8
-        labelled = train._target.labelled(items(cfg, "TARGET", root, labelled=True)).batch(iteration, {})
+        labelled = train._target.labelled([items(cfg, "TARGET", root, labelled=True)]).batch(iteration, {})
         assert torch.equal(labelled["images"], train[iteration]["target"]["images"])
         assert torch.equal(labelled["labels"], found) and len(found.unique()) > 3
 

@@ -161,7 +161,7 @@ def test_measuring_changes_nothing_of_the_training(tmp_path: Path) -> None:
 def test_margins_that_leave_no_pixel_leave_no_confidence() -> None:
     paths = files(streets_root(), "cityscapes/leftImg8bit/train/*/*.png")[:1]
     items = [{"file_name": str(path), "image_id": path.stem} for path in paths]
-    dataset = UnlabelledSet(items, Framing(None, (32, 32), margins=(64, 0, 0)))
+    dataset = UnlabelledSet([(item, Framing(None, (32, 32), margins=(64, 0, 0))) for item in items])
     student = network(trained("dacs"), "student").train()
     assert np.isnan(confidence(student, dataset, torch.device("cpu"), 0))
     assert all(module.training for module in student.modules())
@@ -173,8 +173,8 @@ def test_margins_that_leave_no_pixel_leave_no_confidence() -> None:
 def test_the_last_images_are_held_out_of_training_and_of_the_class_statistics() -> None:
     cfg = config(**{"SAMPLING.RARE_CLASSES": True, "SAMPLING.TEMPERATURE": 0.1})
     root = data_root(cfg)
-    source = training_set(cfg, parse("dacs"), root)._source
-    assert [Path(item["file_name"]).name for item in source._items] == [f"{i:05d}.png" for i in range(1, 5)]
+    (source,) = training_set(cfg, parse("dacs"), root)._source.pools
+    assert [Path(item["file_name"]).name for item in source.items] == [f"{i:05d}.png" for i in range(1, 5)]
     held_out = held_out_set(cfg, root)
     assert held_out is not None
     assert [Path(held_out[i]["file_name"]).name for i in range(len(held_out))] == ["00005.png", "00006.png"]
@@ -184,14 +184,14 @@ def test_the_last_images_are_held_out_of_training_and_of_the_class_statistics() 
     pixels = np.stack([(labels == train_id).sum(axis=(1, 2)) for train_id in range(19)])  # (class, image)
     share = pixels.sum(1) / pixels.sum()
     weight = np.where((pixels > 10).any(1), np.exp((1 - share) / 0.1), 0)
-    assert source._rare_classes is not None
-    np.testing.assert_allclose(source._rare_classes.probabilities, weight / weight.sum(), rtol=1e-9)
+    assert source.rare_classes is not None
+    np.testing.assert_allclose(source.rare_classes.probabilities, weight / weight.sum(), rtol=1e-9)
 
 
 def test_nothing_is_held_out_or_measured_by_default(small_config: Callable[..., CfgNode]) -> None:
     cfg = small_config("dacs")
     root = data_root(cfg)
-    assert len(training_set(cfg, parse("dacs"), root)._source._items) == 6
+    assert len(training_set(cfg, parse("dacs"), root)._source.pools[0].items) == 6
     assert held_out_set(cfg, root) is None and confidence_set(cfg, root) is None
 
 
