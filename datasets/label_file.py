@@ -36,7 +36,8 @@ def check_label(path: str | Path, image: Image.Image, expected: str) -> None:
     if lossy:
         raise DataError(f"{path}: {lossy} changes values to save space, so they are no ids: expected a PNG, {expected}")
     if image.mode not in ("1", "L", "P"):
-        raise DataError(f"{path}: expected {expected}, found mode {image.mode}")
+        colours = " (colours, which are no ids)" if image.mode in ("RGB", "RGBA") else ""
+        raise DataError(f"{path}: expected {expected}, found mode {image.mode}{colours}")
     codec, extent = image.tile[0][:2]  # type: ignore[attr-defined]
     if (image.format == "PPM" and (image.mode != "L" or codec != "raw")) or (  # Pillow scales to 0..255
         image.format == "GIF" and extent != (0, 0, *image.size)  # the rest is filled with an id of no meaning

@@ -93,7 +93,7 @@ _SYNTHIA_CLASSES = {
 _SYNTHIA_VOID = (0, 13, 14, 22)  # void, parking slot, road work, lane marking
 
 LABEL_IDS = LabelEncoding.of(GREY, _label_ids(), name="label-ids")
-"""Cityscapes ids: Cityscapes, GTA."""
+"""Cityscapes ids: Cityscapes, GTA, Synscapes."""
 
 SYNTHIA_IDS = LabelEncoding.of(
     SYNTHIA,
@@ -107,6 +107,9 @@ TRAIN_IDS = LabelEncoding.of(
     GREY, {IGNORE: IGNORE} | {train_id: train_id for train_id in range(len(CITYSCAPES.names))}, name="train-ids"
 )
 """ACDC, Dark Zurich, BDD100K, MUSES."""
+
+URBANSYN_IDS = LabelEncoding.of(GREY, dict(TRAIN_IDS.train_ids) | {19: IGNORE}, name="urbansyn")
+"""UrbanSyn: train ids, and 19 for what has none (its README; tue-mps/vfm-uda-plusplus reads it so, too)."""
 
 WILDDASH_IDS = LabelEncoding.of(GREY, _label_ids(), others=IGNORE, name="wilddash-2")
 """WildDash 2: Cityscapes ids, and further ones from 34 on (pickup, van, billboard, street light, road marking), which

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import DataError, unknown_name
-from datasets.labels import GREY, LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, WILDDASH_IDS, LabelEncoding
+from datasets.labels import GREY, LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, URBANSYN_IDS, WILDDASH_IDS, LabelEncoding
 from datasets.mapillary import encoding_by_names
 
 
@@ -23,9 +23,11 @@ class Layout:
     unlabelled_splits: tuple[str, ...]  # splits without labels, or with blank ones
     image_folder: str
     label_folder: str
-    image_suffix: str  # an image is <stem><image_suffix>, its label <stem><label_suffix>
+    image_suffix: str  # an image is <image_prefix><stem><image_suffix>, its label likewise
     label_suffix: str
     label_encoding: LabelEncoding
+    image_prefix: str = ""
+    label_prefix: str = ""
     grouped_by: str = ""  # what the files lie in one more folder of: "city", "sequence"
     conditions: tuple[str, ...] = ()  # of weather or daytime, where they have folders of their own
     default_conditions: tuple[str, ...] = ()
@@ -80,17 +82,18 @@ class Layout:
         for group in self._groups(images):
             present = self._listed(labels / group) if labelled else set()
             for name in sorted(self._listed(images / group)):
-                if not name.endswith(self.image_suffix):
+                if not (name.startswith(self.image_prefix) and name.endswith(self.image_suffix)):
                     continue
                 empty = False
-                image, stem = images / group / name, name.removesuffix(self.image_suffix)
+                image = images / group / name
+                stem = name.removeprefix(self.image_prefix).removesuffix(self.image_suffix)
                 item: dict[str, Any] = {
                     "file_name": str(image),
                     "image_id": stem,
                     "relative": image.relative_to(Path(folder, above)).as_posix(),
                 }
                 if labelled:
-                    label = stem + self.label_suffix
+                    label = self.label_prefix + stem + self.label_suffix
                     if label not in present:
                         raise DataError(f"{labels / group / label}: no such file, the label of {image}")
                     item |= {"sem_seg_file_name": str(labels / group / label), "label_encoding": encoding}
@@ -112,8 +115,10 @@ class Layout:
     def _expected(self) -> str:
         group = f"<{self.grouped_by}>/" if self.grouped_by else ""
         split, condition = _choice(self.splits), _choice(self.conditions)
-        image = f"{self.image_folder}/{group}*{self.image_suffix}".format(split=split, condition=condition)
-        label = f"{self.label_folder}/{group}*{self.label_suffix}".format(split=split, condition=condition)
+        images = self.image_folder.format(split=split, condition=condition)
+        labels = self.label_folder.format(split=split, condition=condition)
+        image = f"{images}/{group}{self.image_prefix}*{self.image_suffix}"
+        label = f"{labels}/{group}{self.label_prefix}*{self.label_suffix}"
         return f"expected {image} and {label} of {self.title} ({self.download})"
 
 
@@ -152,6 +157,32 @@ LAYOUTS: Mapping[str, Layout] = {
         label_suffix=".png",
         label_encoding=SYNTHIA_IDS,
         class_sets=(16, 13),
+    ),
+    # Gomez et al., arXiv 2312.12176. Of its labels the download has colours, instances and depth besides.
+    "urbansyn": Layout(
+        title="UrbanSyn",
+        download="the folders rgb and ss of UrbanSyn/UrbanSyn on the Hugging Face hub",
+        splits=("train",),
+        unlabelled_splits=(),
+        image_folder="rgb",
+        label_folder="ss",
+        image_suffix=".png",
+        label_suffix=".png",
+        label_encoding=URBANSYN_IDS,
+        image_prefix="rgb_",
+        label_prefix="ss_",
+    ),
+    # Wrenninge and Unger, arXiv 1810.08705. Images are also there enlarged (rgb-2k), which are not read.
+    "synscapes": Layout(
+        title="Synscapes",
+        download="the archive of Synscapes, whose folder img lies in it",
+        splits=("train",),
+        unlabelled_splits=(),
+        image_folder="img/rgb",
+        label_folder="img/class",
+        image_suffix=".png",
+        label_suffix=".png",
+        label_encoding=LABEL_IDS,
     ),
     "cityscapes": Layout(
         title="Cityscapes",

@@ -105,6 +105,34 @@ def test_bdd100k_layout_reads_the_masks_of_train_ids(tmp_path: Path) -> None:
     assert "no labels of split 'test'" in message(lambda: LAYOUTS["bdd100k"].scan(tmp_path, "test", True))
 
 
+def test_urbansyn_layout_pairs_by_number_and_19_is_none(tmp_path: Path) -> None:
+    for number in ("0001", "0010"):
+        save_image(tmp_path / f"rgb/rgb_{number}.png", (20, 4))
+        save_grey(tmp_path / f"ss/ss_{number}.png", [range(20)] * 4)
+        save_image(tmp_path / f"ss_color/ss_color_{number}.png", (20, 4))
+    save_image(tmp_path / "rgb/preview.png")
+    layout = LAYOUTS["urbansyn"]
+    items = layout.scan(tmp_path, "train", labelled=True)
+    assert [item["image_id"] for item in items] == ["0001", "0010"]
+    assert items[1]["sem_seg_file_name"] == f"{tmp_path}/ss/ss_0010.png"
+    assert read_pair(items[0])[1][0].tolist() == [*range(19), 255]
+    (tmp_path / "ss/ss_0010.png").unlink()
+    assert message(lambda: layout.scan(tmp_path, "train", True)).startswith(f"{tmp_path}/ss/ss_0010.png: no such file")
+    line = message(lambda: layout.scan(tmp_path / "elsewhere", "train", True))
+    assert "expected rgb/rgb_*.png and ss/ss_*.png of UrbanSyn" in line
+
+
+def test_synscapes_layout_has_cityscapes_ids_and_images_at_their_own_size(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        save_image(tmp_path / f"img/rgb/{number}.png", (8, 6))
+        save_image(tmp_path / f"img/rgb-2k/{number}.png", (16, 12))
+        save_grey(tmp_path / f"img/class/{number}.png", [[7, 8, 11, 33, 0, 4, 255, 26]] * 6)
+    items = LAYOUTS["synscapes"].scan(tmp_path, "train", labelled=True)
+    assert [item["image_id"] for item in items] == ["1", "10", "2"]
+    image, label = read_pair(items[0])
+    assert image.shape == (6, 8, 3) and label[0].tolist() == [0, 1, 2, 18, 255, 255, 255, 13]
+
+
 def vistas(root: Path, labels: str, config: str, names: list[str]) -> Path:
     """One validation image whose label has each class of the list in a column, and the list as the download has it."""
     save_image(root / "validation/images/_1Gn_xkw7sa_i9GU4mkxxQ.jpg", (len(names), 3))
@@ -155,6 +183,15 @@ def test_mapillary_has_the_classes_of_its_own_list(
     assert read_pair(item)[1][0].tolist() == [classes[name] for name in names]
     own = TRAIN_IDS
     assert found.scan(tmp_path, found.scored, labelled=True, encoding=own)[0]["label_encoding"] == own
+
+
+def test_mapillary_in_colours_is_refused_by_name(tmp_path: Path) -> None:
+    vistas(tmp_path, "labels", "config.json", names := sorted(VISTAS_1))
+    label = save_image(tmp_path / "validation/labels/_1Gn_xkw7sa_i9GU4mkxxQ.png", (len(names), 3))
+    (item,) = LAYOUTS["mapillary"].scan(tmp_path, "validation", labelled=True)
+    line = message(lambda: read_pair(item))
+    expected = "a label of 8 bits a pixel, grey or palette"
+    assert line == f"{label}: expected {expected}, found mode RGB (colours, which are no ids)"
 
 
 def test_mapillary_without_a_list_of_its_classes_is_told(tmp_path: Path) -> None:
