@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,8 @@ from results.tables.rows import OF_NO_ROW, Row
 METHOD_KEYS = ("TERMS.", "SELF_TRAINING.", "HRDA.", "SAMPLING.")
 UNSTATED = {"TERMS.MRM.VIEW": "mrm"}
 """Keys of a method's part whose published value nobody knows: figures stand beside any, and the value is told."""
+
+_DATA_SET = re.compile(r"DATA\.\w+\.LAYOUT")  # of another data set; where one lies is no matter
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ class Beside:
 def beside_published(rows: Sequence[Row], baselines: Sequence[Row | str] = ()) -> list[Beside]:
     """What was published of each row's method, network, protocol and class set, and against its baseline.
 
-    A row whose runs set keys of the method, as TERMS.MRM.RATIO, has nothing beside it: what was published is of the
-    defaults, but for `UNSTATED` keys, of which it may be of any value. Other settings (iterations, batch, crop,
-    precision, whatever else was set) are told in `Beside.other`.
+    A row whose runs set keys of the method, as TERMS.MRM.RATIO, or have other data sets than the protocol, has nothing
+    beside it: what was published is of the defaults, but for `UNSTATED` keys, of which it may be of any value. Other
+    settings (iterations, batch, crop, precision, whatever else was set) are told in `Beside.other`.
     """
     known = read_published()
     found = []
@@ -57,11 +60,16 @@ def beside_names(row: Row, names: Names | None, known: Mapping[Names, Figure]) -
     records = list(row.records.values())
     figure = known.get(names) if names is not None else None
     changed = {key: value for each in records for key, value in (each.changed_settings or {}).items()}
-    if figure is None or any(key.startswith(METHOD_KEYS) and key not in UNSTATED for key in changed):
+    if figure is None or any(_of_another(key) for key in changed):
         return Beside()
     assert names is not None
     told = [*_other(row, records, changed, figure), *unstated(names.method, row)]
     return Beside(figure.miou, None, "", figure.source, ", ".join(told))
+
+
+def _of_another(key: str) -> bool:
+    """Whether one who sets a key has another method than the published one, or another data set."""
+    return (key.startswith(METHOD_KEYS) and key not in UNSTATED) or _DATA_SET.fullmatch(key) is not None
 
 
 def unstated(method: str, row: Row) -> list[str]:

@@ -16,6 +16,7 @@ from detectron2.config import CfgNode
 
 from ablations.sweep.expand import Row, expand
 from ablations.sweep.grid import grids, read_grid
+from benchmarks.config.label_space import roles_of
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
@@ -30,10 +31,10 @@ from methods.framework.recipes import parse
 NAMES = [
     *("masking-location", "mask-ratio", "lambda", "masking-strategy", "objective", "domain", "trained-part", "view"),
     *("rebuilder-blocks", "rebuilder-dim", "rebuilder-resolution", "mixup", "components", "architectures"),
-    *("ratio-by-lambda", "backbones", "hosts", "labels"),
+    *("ratio-by-lambda", "backbones", "hosts", "labels", "sources"),
 ]
-OF_NETWORKS = ("architectures", "backbones", "hosts")  # which set networks themselves
-NOT_OF_MRM = (*OF_NETWORKS, "labels")  # whose runs are no other grid's
+NOT_ON_STREETS = ("architectures", "backbones", "hosts", "sources")  # which set networks or data sets themselves
+NOT_OF_MRM = (*NOT_ON_STREETS, "labels")  # whose runs are no other grid's
 
 
 def rows_of(name: str, protocol: str = "streets", **given: Any) -> list[Row]:
@@ -140,6 +141,22 @@ def test_a_grid_of_labels_compares_methods_at_equal_shares() -> None:
         rows_of("labels", overrides={"DATA.LABELLED_TARGET": "1/3"})
 
 
+def test_a_grid_of_sources_has_a_source_only_each_and_shares_runs_with_the_protocol() -> None:
+    rows = rows_of("sources", "gta-cityscapes")
+    assert [row.labels[1] for row in rows] == ["source-only", "dacs", "daformer+mic+mrm"] * 7
+    assert [row.is_reference for row in rows] == [True, False, False] * 7
+    assert [row.labels[0] for row in rows[::3]] == [
+        "GTA", "SYNTHIA", "UrbanSyn", "GTA + SYNTHIA", "GTA + UrbanSyn", "GTA + SYNTHIA + UrbanSyn", "all four"
+    ]  # fmt: skip
+    assert [len(roles_of(row.cfg, "SOURCE")) for row in rows[::3]] == [1, 1, 1, 2, 2, 3, 4]
+    assert [row.cfg.TEST.CLASSES for row in rows[::3]] == [19, 16, 19, 19, 19, 19, 19]
+    for row, method in zip(rows, ("source-only", "dacs", "daformer+mic+mrm"), strict=False):
+        assert run_id(row.cfg) == run_id(RunSpec("gta-cityscapes", method).resolve())
+    assert len({run_id(row.cfg) for row in rows}) == 21
+    # What was published of the protocol is of its own source, and stands beside no other.
+    assert [row.is_default for row in rows] == [True] * 3 + [False] * 18
+
+
 def test_two_axes_are_all_pairs() -> None:
     rows = rows_of("ratio-by-lambda")
     assert len(rows) == 1 + 4 * 5
@@ -211,7 +228,7 @@ def test_all_settings_of_all_grids_can_be_built() -> None:
     small = {"INPUT.CROP": (64, 64), "WEIGHTS": "none"}
     configs: dict[str, CfgNode] = {}
     for name in NAMES:
-        if name not in OF_NETWORKS:
+        if name not in NOT_ON_STREETS:
             configs |= {run_id(row.cfg): row.cfg for row in rows_of(name, overrides=small)}
     student = build_student(next(iter(configs.values())))
     for cfg in configs.values():

@@ -391,10 +391,12 @@ def test_published_figures_stand_beside_runs_of_their_names_with_what_is_not_as_
     published_run(tmp_path / "c", "hrda", 60.0, {"TEST.PERIOD": 9}, **large, **view)
     published_run(tmp_path / "d", "hrda+mic", 60.0, None, SOLVER={"ITERS": 40000})
     published_run(tmp_path / "e", "dacs", 60.0, {}, **whole)  # published on other networks alone
+    published_run(tmp_path / "f", "hrda+mrm", 60.0, {"DATA.SOURCE_2.LAYOUT": "synthia"}, **large)
     code, out, err = called(capsys, tmp_path, "--published", "--format", "csv")
     assert (code, err) == (0, "")
     found = {line["method"]: line for line in csv.DictReader(io.StringIO(out))}
-    assert [found[name]["published_miou"] for name in ("daformer", "dacs")] == ["", ""]  # another method; other network
+    # Another method; another network; another source.
+    assert [found[name]["published_miou"] for name in ("daformer", "dacs", "hrda+mrm")] == ["", "", ""]
     assert (found["daformer+mrm"]["published_miou"], found["hrda"]["published_miou"]) == ("70.3", "73.8")
     told = "SOLVER.LR 1.0, training not stated there, TERMS.MRM.VIEW target (not stated)"
     assert found["daformer+mrm"]["not_as_published"] == told
