@@ -70,6 +70,12 @@ def test_passes_and_costs_of_the_three_maskings() -> None:
         assert not one.uncounted
 
 
+def test_labelled_target_images_cost_what_source_images_do() -> None:
+    host, semi = method("dacs"), method("dacs+semi", SOLVER__LABELLED_BATCH=3)
+    assert semi.target_image_macs == host.target_image_macs and semi.ratio == 1
+    assert semi.student_macs == host.student_macs + 3 * host.inference_macs
+
+
 @pytest.mark.slow
 def test_backward_by_hand(width: int) -> None:
     """Each product has two gradients; the image has none."""
