@@ -105,6 +105,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     return make
 
 
+@pytest.mark.slow
 def test_record_and_tables_say_how_many_images_were_labelled(made: Callable[..., Run]) -> None:
     """Each step is one of training by itself: joint training, the oracle with all labels and with few."""
     few = {AMOUNT: "1/2"}
