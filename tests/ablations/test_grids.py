@@ -293,7 +293,7 @@ def test_the_example_in_the_docs_is_a_grid(tmp_path: Path) -> None:
 PAIRS = MINE.partition("axes:")[0] + """
 axes: [one, two]
 settings:
-  a: {x: {SELF_TRAINING.THRESHOLD: 0.9}, y: {SELF_TRAINING.THRESHOLD: 0.95}}
+  a: {y: {SELF_TRAINING.THRESHOLD: 0.95}, x: {SELF_TRAINING.THRESHOLD: 0.9}}
   b: {y: {SELF_TRAINING.THRESHOLD: 0.8}}
 reference: {among: x}
 """
