@@ -20,7 +20,9 @@ _GRADIENT = 1e-3  # what the recorded backward pass is tried with: in the range 
 Layout = tuple[int, ...]
 """A tensor's strides."""
 Replay = Callable[[], None]
-AddGradients = Callable[[Mapping[nn.Parameter, Tensor]], None]
+Pair = tuple[nn.Parameter, Tensor]
+"""A weight and its gradient."""
+AddGradients = Callable[[Sequence[Pair]], None]
 
 
 class Recorder(Protocol):
@@ -160,7 +162,7 @@ class CapturedPass:
             self._replay_backward()
             found = dict(zip(self._with_gradient, self._gradients, strict=True))
             count = len(self._inputs)
-            self._add({self._trained[place - count]: found[place] for place in self._with_gradient if place >= count})
+            self._add([(self._trained[place - count], found[place]) for place in self._with_gradient if place >= count])
             return [found[place].clone() if place in found else None for place in range(count)]
 
     def _compute_forward(self) -> list[Tensor]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_flatten
 
-from benchmarks.computing.captured_pass import CapturedPass, Layout, NotCaptured, Recorder, Replay
+from benchmarks.computing.captured_pass import CapturedPass, Layout, NotCaptured, Pair, Recorder, Replay
 from benchmarks.computing.cast_weights import CastWeights
 from methods.networks import Segmentor
 from methods.networks.encoder import Encoder
@@ -55,9 +55,10 @@ class Graphs:
         self.refused = ""
         self._on = False
         self._modules = [_Covered(module, self) for module in _networks(roots)] if recorder is not None else []
-        self._found: dict[nn.Parameter, Tensor] = {}  # gradients of the backward pass that is going on
-        self._gradients: dict[nn.Parameter, Tensor] = {}  # memory of what becomes `Parameter.grad`
-        self._cast_back: dict[nn.Parameter, Tensor] = {}
+        # By id: to hash a tensor takes the host longer than what is done with it.
+        self._found: dict[int, Pair] = {}  # gradients of the backward pass that is going on
+        self._gradients: dict[int, Tensor] = {}  # memory of what becomes `Parameter.grad`
+        self._cast_back: dict[int, Tensor] = {}
         self._captured, self._seconds = 0, 0.0
 
     @property
@@ -90,27 +91,27 @@ class Graphs:
 
         As autograd does it: what the passes of one backward pass give a parameter is summed first.
         """
-        if not self._found:
-            return
-        new = {weight: found for weight, found in self._found.items() if weight.grad is None}
-        _copy(_memory(self._gradients, new), new)
-        known = {weight: found for weight, found in self._found.items() if weight.grad is not None}
-        cast = {weight: found for weight, found in known.items() if found.dtype != weight.dtype}
-        known |= _copy(_memory(self._cast_back, cast), cast)
-        for group in _by_type(known):
-            gradients = [weight.grad for weight in group if weight.grad is not None]
-            torch._foreach_add_(gradients, [known[weight] for weight in group])
-        for weight in new:
-            weight.grad = self._gradients[weight]
+        pairs = list(self._found.values())
         self._found.clear()
+        new = [pair for pair in pairs if pair[0].grad is None]
+        known = [pair for pair in pairs if pair[0].grad is not None and pair[0].dtype == pair[1].dtype]
+        cast = [pair for pair in pairs if pair[0].grad is not None and pair[0].dtype != pair[1].dtype]
+        known += zip((weight for weight, _ in cast), _copied(self._cast_back, cast), strict=True)
+        for group in _by_type(known):
+            gradients = [weight.grad for weight, _ in group if weight.grad is not None]
+            torch._foreach_add_(gradients, [found for _, found in group])
+        for (weight, _), memory in zip(new, _copied(self._gradients, new), strict=True):
+            weight.grad = memory
 
-    def add(self, gradients: Mapping[nn.Parameter, Tensor]) -> None:
+    def add(self, gradients: Sequence[Pair]) -> None:
         """Take the gradients of one captured pass; their memory is the pass's until `collect`."""
-        twice = {weight: found for weight, found in gradients.items() if weight in self._found}
-        self._found |= {weight: found for weight, found in gradients.items() if weight not in twice}
+        twice = [pair for pair in gradients if id(pair[0]) in self._found]
+        once = {id(pair[0]): pair for pair in gradients}
         for group in _by_type(twice):
-            sums = torch._foreach_add([self._found[weight] for weight in group], [twice[weight] for weight in group])
-            self._found |= zip(group, sums, strict=True)
+            before = [self._found[id(weight)][1] for weight, _ in group]
+            sums = torch._foreach_add(before, [found for _, found in group])
+            once |= {id(weight): (weight, total) for (weight, _), total in zip(group, sums, strict=True)}
+        self._found |= once
 
     def replaying(self) -> bool:
         """Whether passes are replayed now."""
@@ -311,23 +312,19 @@ def _networks(roots: Iterable[nn.Module]) -> list[nn.Module]:
     return list(found.values())
 
 
-def _memory(known: dict[nn.Parameter, Tensor], weights: Iterable[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
-    """Memory for a gradient of each weight, the same every time."""
-    for weight in weights:
-        if weight not in known:
-            known[weight] = torch.empty_like(weight)
-    return {weight: known[weight] for weight in weights}
+def _copied(memory: dict[int, Tensor], pairs: Sequence[Pair]) -> list[Tensor]:
+    """Copy what was found to memory of each weight, the same every time, in few launches; returns that memory."""
+    for weight, _ in pairs:
+        if id(weight) not in memory:
+            memory[id(weight)] = torch.empty_like(weight)
+    for group in _by_type(pairs):
+        torch._foreach_copy_([memory[id(weight)] for weight, _ in group], [found for _, found in group])
+    return [memory[id(weight)] for weight, _ in pairs]
 
 
-def _copy(into: dict[nn.Parameter, Tensor], found: Mapping[nn.Parameter, Tensor]) -> dict[nn.Parameter, Tensor]:
-    for group in _by_type(found):
-        torch._foreach_copy_([into[weight] for weight in group], [found[weight] for weight in group])
-    return into
-
-
-def _by_type(found: Mapping[nn.Parameter, Tensor]) -> list[list[nn.Parameter]]:
-    """Weights by the type of their gradients: operations on lists are few launches for one type alone."""
-    groups: dict[torch.dtype, list[nn.Parameter]] = {}
-    for weight, gradient in found.items():
-        groups.setdefault(gradient.dtype, []).append(weight)
+def _by_type(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Parted by the type of what was found: operations on lists are few launches for one type alone."""
+    groups: dict[torch.dtype, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair[1].dtype, []).append(pair)
     return list(groups.values())
