@@ -96,6 +96,7 @@ def test_record_says_what_was_run_and_measured(finished: tuple[CfgNode, Path, di
     assert student["miou"] == pytest.approx(sum(known) / len(known))
     assert student["iou"] != teacher["iou"]  # two networks after four steps
     assert record["seconds_per_iteration"] > 0 and record["peak_memory_mib"] > 0 and record["wall_seconds"] > 0
+    assert record["shared"] == {"iterations": 0, "of": record["iterations"], "others": 0}  # alone in this session
     parameters = record["parameters"]
     assert parameters["inference"] == parameters["encoder"] + parameters["decoder"]
     assert parameters["training_only"] > 0
