@@ -77,7 +77,8 @@ def test_one_reference_for_each_architecture(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", grids())
 def test_all_that_ships_fits(name: str, tmp_path: Path) -> None:
-    for protocol in ("gta-cityscapes", "streets"):
+    # Published data sets are scaled to a size, which streets does not have.
+    for protocol in ("gta-cityscapes", "streets")[: 1 if name == "sources" else 2]:
         rows = rows_of(name, protocol, seeds=[0, 1], overrides={"SOLVER.ITERS": 250}, output=tmp_path)
         scores = {row.label: [20.0 + index, 21.5 + index] for index, row in enumerate(rows)}
         write_runs(rows, {**scores, rows[-1].label: ["failed", "diverged"]})
