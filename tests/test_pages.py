@@ -46,11 +46,13 @@ def test_yaml_that_pages_show_is_what_commands_read(tmp_path: Path) -> None:
         (tmp_path / f"{i}.yaml").write_text(text if "title:" in text else f"title: shown\n{text}")
         rows = expand(read_grid(str(tmp_path / f"{i}.yaml")), "gta-cityscapes", None, None, [0], {}, tmp_path)
         assert len(rows) >= 3
-    keys, folders, registered = yaml_blocks("docs/own_data.md")
-    for parts in ([keys, folders], [keys, folders, registered]):
+    keys, folders, registered, several = yaml_blocks("docs/own_data.md")
+    sources = []
+    for parts in ([keys, folders], [keys, folders, registered], [keys, folders, several]):
         cfg = RunSpec(str(protocol_of(parts, tmp_path)), "dacs").resolve()
         assert cfg.DATA.CLASSES == ("ground", "structure", "sky", "traffic")
-    assert cfg.DATA.SOURCE.NAME == "my_game_train"
+        sources.append((cfg.DATA.SOURCE.NAME, cfg.DATA.SOURCE.FOLDER, cfg.DATA.SOURCE_2.FOLDER))
+    assert sources == [("", "game", ""), ("my_game_train", "", ""), ("", "game", "other")]
     for page in ("docs/cluster.md", "docs/several_gpus.md"):
         for text in yaml_blocks(page):
             read_profile(yaml.safe_load(text), page)
