@@ -57,6 +57,7 @@ def test_times_are_means_since_the_last_look_and_rates_those_of_the_step() -> No
     trainer: Any = SimpleNamespace(
         progress=ProgressState(), start_iter=0, max_iter=5, device=SimpleNamespace(type="cpu"), iter=0,
         group_names=["encoder", "decoder"], is_looked_at=lambda iteration: iteration in (1, 4),
+        graphs=SimpleNamespace(captured=0),
         optimizer=SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.2}]), storage=EventStorage(),
     )  # fmt: skip
     hook = WatchedHook()
