@@ -1,0 +1,1 @@
+"""What a trained encoder keeps: information about labels and pixels, under masks too, estimated with known bias."""
