@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablations.sweep.grid import Grid, read_grid
+from ablations.sweep.grid import Grid, Point, read_grid
 from ablations.sweep.grid_checks import keys_of, label_of
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import nearest
@@ -94,17 +94,15 @@ def _with_values(grid: Grid, labels: Sequence[str], where: str) -> Grid:
     for label in labels:
         if label not in known:
             raise ConfigError(f"{where}: values: {label} is no value of {first.name}; {nearest(label, known)}")
-    return replace(grid, axes=(replace(first, points=tuple(known[label] for label in labels)), *others))
+    axes = (replace(first, points=tuple(known[label] for label in labels)), *others)
+    return replace(grid, axes=axes, pairs=tuple(pair for pair in grid.pairs if pair[0].label in labels))
 
 
 def on_one_network(grid: Grid) -> Grid:
     """The grid without the networks that its values name."""
-    axes = tuple(
-        replace(axis, points=tuple(replace(point, changes=_without(point.changes)) for point in axis.points))
-        for axis in grid.axes
-    )
-    return replace(grid, axes=axes)
+    axes = tuple(replace(axis, points=tuple(map(_without_network, axis.points))) for axis in grid.axes)
+    return replace(grid, axes=axes, pairs=tuple(tuple(map(_without_network, pair)) for pair in grid.pairs))
 
 
-def _without(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in changes.items() if key != "NETWORK"}
+def _without_network(point: Point) -> Point:
+    return replace(point, changes={key: value for key, value in point.changes.items() if key != "NETWORK"})

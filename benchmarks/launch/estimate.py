@@ -104,6 +104,8 @@ def estimate(runs: Sequence[Run], output: Path) -> list[str]:
     source = f", by finished runs on {hardware}"
     if others := sum(not like.same for _, like in known):
         source += f", {others} of them by other settings of their method and network"
+    if shared := sum(bool((pd.to_numeric(like.runs["shared"]) > 0).any()) for _, like in known):
+        source += f", {shared} of them by runs that shared their GPU or cores and took the longer"
     size = sum(like.size for _, like in known) / _GIB
     return [
         _line("time", f"{hours:.1f} {unit}", len(known), len(runs), source),

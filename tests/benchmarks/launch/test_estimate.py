@@ -83,6 +83,14 @@ def test_hours_of_a_processor_are_no_gpu_hours_and_those_of_two_gpus_count_twice
     assert "about 2.0 GPU hours" in estimate([run_of(tmp_path, seed=1)], tmp_path / "two")[0]
 
 
+def test_hours_of_runs_that_shared_their_gpu_are_said_to_be(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    finish(run, 3600.0, 2**20)
+    write_record(run.folder, (read_record(run.folder) or {}) | {"shared": {"iterations": 2, "of": 4, "others": 2}})
+    time, _ = estimate([run_of(tmp_path, seed=1)], tmp_path)
+    assert time.endswith("on one GPU, 1 of them by runs that shared their GPU or cores and took the longer")
+
+
 def test_a_run_that_is_not_finished_tells_nothing(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     finish(run, 8.0, 2**20)
