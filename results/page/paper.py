@@ -49,9 +49,9 @@ def counted(states: Iterable[str]) -> str:
 def paper_page(title: str, parts: Sequence[Part], notes: Sequence[str], command: str, runs: Sequence[str]) -> str:
     """The page as HTML that loads nothing. ``runs``: the states of all runs, each once; parts may share some."""
     heads = ["section", "title", "in the paper", "runs", "state"]
+    told = [counted(part.states) if part.states else f"left out: {part.why_none}" for part in parts]
     overview = [
-        (part.name, part.title, part.where, len(part.states), counted(part.states) if part.states else part.why_none)
-        for part in parts
+        (part.name, part.title, part.where, len(part.states), state) for part, state in zip(parts, told, strict=True)
     ]
     context: dict[str, Any] = {
         "title": title,
