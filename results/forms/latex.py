@@ -102,7 +102,7 @@ def _part(heading: str, caption: str, table: str, picture: str) -> str:
         lines += [r"\begin{center}", wide, r"\end{center}"]
     if picture:
         lines += [r"\begin{center}", rf"\includegraphics{{{picture}}}", r"\end{center}"]
-    return "\n".join([*lines, rf"{{\small {escaped(caption)}\par}}", r"\clearpage", ""])
+    return "\n".join([*lines, rf"{{\small\sloppy {escaped(caption)}\par}}", r"\clearpage", ""])
 
 
 def _cell(text: str) -> str:
