@@ -81,7 +81,7 @@ class PixelBounds(NamedTuple):
             the V-information of Gaussian decoders (Xu et al., ICLR 2020): a lower bound on I(Z;X) where pixels are
             Gaussian, and else one but for a constant of the pixels alone, which falls out of the difference of two
             encoders on the same pixels.
-        told_apart: InfoNCE with q as the critic: log N - CE of finding the x of a z among N candidates. A lower bound
+        told_apart: InfoNCE with q as the critic: log N - CE of finding the z of an x among N candidates. A lower bound
             on I(Z;X) on average, for any critic and without h(X) (van den Oord et al., 2018; Poole et al., ICML 2019,
             Eq. 12), of the kind of MINE (Belghazi et al., ICML 2018), whose own estimate is none on few samples: the
             logarithm of its mean is off upward. No such bound goes far beyond the logarithm of the number of samples
@@ -129,11 +129,14 @@ def pixel_bounds(
 
 
 def _apart(temperature: float) -> Loss:
-    """CE - log N of finding the x of each z among those of the batch, by log q(x|z) times ``temperature``."""
+    """CE - log N of finding the z of each x among those of the batch, by log q(x|z) times ``temperature``.
+
+    The z of an x: to find the x of a z, log q(x|z) would have to be compared with log p(x), which is not known.
+    """
 
     def loss(network: nn.Module, seen: Tensor, truth: Tensor) -> Tensor:
         predicted, log_variance = network(seen)
-        scores = -_surprise(truth[None] - predicted[:, None], log_variance)  # (z, x)
+        scores = -_surprise(truth[:, None] - predicted[None], log_variance)  # (x, z)
         return F.cross_entropy(temperature * scores, torch.arange(len(scores))) - math.log(len(scores))
 
     return loss

@@ -155,6 +155,14 @@ def test_pairs_told_apart_are_below_the_truth_and_near_it(random: np.random.Gene
     assert information(0.9, 2) - 0.35 < found.told_apart < information(0.9, 2) + 0.05
 
 
+def test_pairs_are_told_apart_by_what_features_tell_alone(random: np.random.Generator) -> None:
+    """Most of the pixels have nothing to do with z: what is usual of them must not count."""
+    z, x = correlated(random, 1500, 0.95)
+    z_parts, x_parts = in_parts(z, np.hstack([3 * x, random.standard_normal((1500, 40))]))
+    found = pixel_bounds(z_parts, x_parts, hidden=False)
+    assert 0.7 < found.told_apart < information(0.95) + 0.05
+
+
 def test_pairs_tell_no_more_than_the_logarithm_of_the_candidates(random: np.random.Generator) -> None:
     z = random.standard_normal((300, 4))
     found = pixel_bounds(*in_parts(z, z), hidden=False)  # an infinite information
