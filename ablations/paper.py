@@ -90,10 +90,11 @@ def main() -> int:
         print("\n".join(estimate(to_make, output)), flush=True)
     if arguments.dry_run:
         return 0
-    code = 0
+    code, waits = 0, not arguments.show
     if not arguments.show:
         labels, listed = zip(*runs, strict=True)
-        code = make_runs(listed, output, labels=labels, launcher=launcher).code
+        made = make_runs(listed, output, labels=labels, launcher=launcher)
+        code, waits = made.code, not made.queued
     folder = output / f"paper-{runs[0][1].cfg.PROTOCOL}-{runs_digest([run.folder for _, run in runs])}"
     notes = [
         f"Seeds {', '.join(map(str, asked.seeds))}.",
@@ -108,7 +109,7 @@ def main() -> int:
     except OSError as error:
         raise not_written(folder, error) from None
     print(f"paper: {' and '.join(map(str, paths))}; tables and plots beside them")
-    return code or int(not done and not arguments.show)
+    return code or int(waits and not done)
 
 
 def command_of(words: Sequence[str], name: str) -> list[str]:

@@ -197,6 +197,15 @@ def test_what_is_finished_is_not_made_again_and_the_rest_is_made(command: Comman
     assert again.out.count("finished before") == 12 and "time: none, no run is to be made" in again.out
 
 
+def test_of_runs_that_are_left_in_a_queue_there_is_a_page_by_now(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for queued, code in ((True, 0), (False, 1)):
+        monkeypatch.setattr(compare, "make_runs", lambda runs, *_, queued=queued, **__: compare.Made([], [], queued))
+        assert command("--only", "mask-only", "--seeds", "0").code == code
+        assert column(page_of().tables["mask-only-table"], "state") == ["missing"] * 2
+
+
 @pytest.mark.slow
 def test_latex_of_all_sections_compiles(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(show, "plot_grid", plot_grid)
