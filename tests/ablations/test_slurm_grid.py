@@ -95,9 +95,9 @@ def was_sent(process: int, number: signal.Signals) -> bool:
 
 
 def comparable(table: Path) -> pd.DataFrame:
-    """What does not depend on a clock or on the process."""
+    """What depends neither on a clock nor on the process and its neighbours."""
     rows = pd.read_csv(table)
-    return rows[[name for name in rows if not re.search("second|memory|s_per", name)]]
+    return rows[[name for name in rows if not re.search("second|memory|s_per|^shared$|^others$", name)]]
 
 
 def curves(output: Path) -> dict[str, Any]:
