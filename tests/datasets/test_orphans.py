@@ -34,7 +34,7 @@ from datasets.class_pixels import class_pixels
 from datasets.labels import LABEL_IDS
 if __name__ == "__main__":
     item = {{"sem_seg_file_name": {label!r}, "label_encoding": LABEL_IDS}}
-    class_pixels([item] * 200_000, 19, cache=Path({folder!r}), workers=2)
+    class_pixels([item] * 60_000, 19, cache=Path({folder!r}), workers=2)
 """
 CHECKING = """
 from datasets.file_checks import file_reports
@@ -82,7 +82,11 @@ def test_workers_end_with_the_command(tmp_path: Path, code: str, sign: signal.Si
     script.write_text(code.format(folder=str(tmp_path), label=str(label)))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     workers: list[int] = []
+    if sign is signal.SIGHUP:  # tests that nohup started have it ignored, and so would what they start
+        before = signal.signal(sign, signal.SIG_DFL)
     with subprocess.Popen([sys.executable, str(script)], env=environment) as process:
+        if sign is signal.SIGHUP:
+            signal.signal(sign, before)
         try:
             assert soon(lambda: len(workers_of(process.pid)) == 2)
             workers = workers_of(process.pid)

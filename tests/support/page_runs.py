@@ -189,7 +189,7 @@ def _memory(words: Words) -> Words:
 
 def _measured(words: Words) -> Words:
     """One round, on small pictures of the reader's and on the quickest network."""
-    small = ["--networks", "daformer-lite0", "--crop", "64x64", "--batch", "2", "--rounds", "1", "--images", "2"]
+    small = ["--networks", NETWORK, "--crop", "64x64", "--batch", "2", "--rounds", "1", "--images", "2"]
     if words[1:2] in (["data"], ["eval"]):
         small += ["--data", "DATA", "--size", "64x32"]
         small += [*pairs({"INPUT.SOURCE_RESIZE": (160, 90), "INPUT.TARGET_RESIZE": (128, 64)}), "NUM_WORKERS", "0"]

@@ -174,12 +174,12 @@ def test_what_is_idle_in_another_run_decides_where_it_is_used() -> None:
 
 @pytest.mark.slow
 def test_id_of_each_method_protocol_network_and_seed_is_another() -> None:
-    specs = [
-        RunSpec(protocol, method, network, seed)
-        for protocol in protocols()
+    one, other = ("daformer-lite0", 0), ("deeplabv2-r50", 1)
+    specs = [RunSpec(protocol, method, *one) for protocol in protocols() for method in every_recipe()]
+    specs += [
+        RunSpec("streets", method, network, seed)
         for method in every_recipe()
-        for network in ("daformer-lite0", "deeplabv2-r50")
-        for seed in (0, 1)
+        for network, seed in ((one[0], other[1]), (other[0], one[1]), other)
     ]
     ids = [run_id(spec.resolve()) for spec in specs]
     assert len(set(ids)) == len(specs)
