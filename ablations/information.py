@@ -20,8 +20,8 @@ from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ablations.bottleneck.measures import Settings
-    from ablations.bottleneck.tables import Method
+    from ablations.mutual_information.measures import Settings
+    from ablations.mutual_information.tables import Method
 
 FORMATS = ("table", "markdown", "latex", "csv")
 
@@ -65,9 +65,9 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     import_named_plugins(arguments)
     settings = read_settings(arguments)
-    from ablations.bottleneck.of_runs import measured_methods
-    from ablations.bottleneck.plane import information_plane
-    from ablations.bottleneck.tables import caption, columns_of, frame_of
+    from ablations.mutual_information.of_runs import measured_methods
+    from ablations.mutual_information.plane import information_plane
+    from ablations.mutual_information.tables import caption, columns_of, frame_of
     from benchmarks.computing.memory import keep_freed_memory
     from benchmarks.trained.opened_run import open_run
     from results.forms.cells import as_csv
@@ -118,7 +118,7 @@ def main() -> int:
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """What the options say of how it is measured. Raises ConfigError, one line, for what is out of range."""
-    from ablations.bottleneck.measures import Settings
+    from ablations.mutual_information.measures import Settings
 
     for option, value, least in (
         ("--images", arguments.images, 3),

@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("core", "install", "config", "cli", "data", "state", "computing", "evaluation", "engine", "trained"),
         *("launch", "tools", "measure", ""),
     ),
-    "ablations": ("profiling", "sweep", "study", "sections", "bottleneck", ""),
+    "ablations": ("profiling", "sweep", "study", "sections", "mutual_information", ""),
 }
 
 

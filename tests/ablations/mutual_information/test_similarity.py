@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ablations.bottleneck.similarity import cka
+from ablations.mutual_information.similarity import cka
 
 
 @pytest.fixture

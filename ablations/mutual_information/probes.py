@@ -1,8 +1,8 @@
 """Bounds by networks that are trained on features: of labels, of pixels, and by telling pairs apart.
 
 Each network is fitted on some images, chosen by others, and measured on yet others: what it overfits loosens a bound
-and never tightens it. N samples, C channels, K classes, D values of pixels; noise is as in `ablations.bottleneck.rate`,
-drawn anew in each batch; all in nats a sample.
+and never tightens it. N samples, C channels, K classes, D values of pixels; noise is as in
+`ablations.mutual_information.rate`, drawn anew in each batch; all in nats a sample.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablations.bottleneck.linear import fit_classifier, fit_regression, noisy
-from ablations.bottleneck.parts import Parts
+from ablations.mutual_information.linear import fit_classifier, fit_regression, noisy
+from ablations.mutual_information.parts import Parts
 from methods.base.randomness import key_seed, keyed_generator
 
 WIDTH = 256  # of the hidden layer

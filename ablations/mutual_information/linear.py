@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from torch import Tensor, nn
 
-from ablations.bottleneck.parts import Parts
+from ablations.mutual_information.parts import Parts
 
 _PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # the strongest first: each fit begins where the one before ended
 _RIDGES = (1e3, 1e2, 10.0, 1.0, 1e-1, 1e-2, 1e-3)  # the first leaves little but the mean

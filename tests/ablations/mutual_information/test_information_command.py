@@ -15,9 +15,9 @@ from record_files import write_record
 from trained_runs import Command, assert_one_line, call
 
 import ablations.information
-from ablations.bottleneck.measures import Settings
-from ablations.bottleneck.plane import information_plane
-from ablations.bottleneck.tables import Method, columns_of, measures
+from ablations.mutual_information.measures import Settings
+from ablations.mutual_information.plane import information_plane
+from ablations.mutual_information.tables import Method, columns_of, measures
 from benchmarks.config.spec import RunSpec
 from benchmarks.config.stored_config import stored
 from benchmarks.engine.build import build_learners

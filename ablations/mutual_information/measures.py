@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.linalg import eigh
 
-from ablations.bottleneck.locations import (
+from ablations.mutual_information.locations import (
     LEAST_IMAGES,
     Picture,
     Pictures,
@@ -20,12 +20,12 @@ from ablations.bottleneck.locations import (
     pixels_under,
     rows,
 )
-from ablations.bottleneck.masked import Masked, masked_places
-from ablations.bottleneck.nearest import gaussian_information, ksg, ksg_bias
-from ablations.bottleneck.parts import HELD_OUT, Parts, split
-from ablations.bottleneck.probes import class_bound, pixel_bounds
-from ablations.bottleneck.rate import GaussianRate, Scale
-from ablations.bottleneck.similarity import cka
+from ablations.mutual_information.masked import Masked, masked_places
+from ablations.mutual_information.nearest import gaussian_information, ksg, ksg_bias
+from ablations.mutual_information.parts import HELD_OUT, Parts, split
+from ablations.mutual_information.probes import class_bound, pixel_bounds
+from ablations.mutual_information.rate import GaussianRate, Scale
+from ablations.mutual_information.similarity import cka
 from benchmarks.core.errors import ConfigError
 from methods.base.randomness import key_seed
 from methods.mrm import MRM
@@ -89,7 +89,7 @@ def measure(
     settings: Settings,
     tell: Tell,
 ) -> Measured:
-    """The numbers of one network, by the names of `ablations.bottleneck.tables.MEASURES`; all in nats but CKA.
+    """The numbers of one network, by the names of `ablations.mutual_information.tables.MEASURES`; all in nats but CKA.
 
     Args:
         segmentor: in eval mode.

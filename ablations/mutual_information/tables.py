@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablations.bottleneck.measures import DIRECTIONS, Numbers, Settings
+from ablations.mutual_information.measures import DIRECTIONS, Numbers, Settings
 from results.statistics.paired import Interval, mean_and_deviation, paired_difference
 from results.tables.rows import Row
 

@@ -12,9 +12,9 @@ from detectron2.config import CfgNode
 from tiny_trainer import TINY, tiny_trainer
 from torch import Tensor, nn
 
-from ablations.bottleneck.locations import Picture, chosen, labels_at, pixels_under, rows
-from ablations.bottleneck.masked import _mean_of_visible, masked_places
-from ablations.bottleneck.opened import load_rebuilder
+from ablations.mutual_information.locations import Picture, chosen, labels_at, pixels_under, rows
+from ablations.mutual_information.masked import _mean_of_visible, masked_places
+from ablations.mutual_information.opened import load_rebuilder
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.opened_run import TrainedRun
 from methods.mrm import MRM

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablations.bottleneck.locations import Picture, Places, chosen, labels_at, pixels_under, rows
+from ablations.mutual_information.locations import Picture, Places, chosen, labels_at, pixels_under, rows
 from methods.base.draws import Draws
 from methods.base.randomness import keyed_generator
 from methods.mrm import MRM

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ablations.bottleneck.locations import LEAST_IMAGES, Pictures
-from ablations.bottleneck.measures import STEPS, Measured, Settings, measure
-from ablations.bottleneck.opened import load_rebuilder
-from ablations.bottleneck.similarity import cka
-from ablations.bottleneck.tables import Method, methods_of
+from ablations.mutual_information.locations import LEAST_IMAGES, Pictures
+from ablations.mutual_information.measures import STEPS, Measured, Settings, measure
+from ablations.mutual_information.opened import load_rebuilder
+from ablations.mutual_information.similarity import cka
+from ablations.mutual_information.tables import Method, methods_of
 from benchmarks.cli.progress import Progress, shown
 from benchmarks.computing.device import pick_device
 from benchmarks.config.keys import flatten

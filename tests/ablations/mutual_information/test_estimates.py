@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from ablations.bottleneck.linear import fit_regression
-from ablations.bottleneck.nearest import gaussian_information, ksg, ksg_bias
-from ablations.bottleneck.parts import FIT, HELD_OUT, TUNE, Parts, part_of_images, split
-from ablations.bottleneck.probes import class_bound, pixel_bounds
-from ablations.bottleneck.rate import GaussianRate, Scale
+from ablations.mutual_information.linear import fit_regression
+from ablations.mutual_information.nearest import gaussian_information, ksg, ksg_bias
+from ablations.mutual_information.parts import FIT, HELD_OUT, TUNE, Parts, part_of_images, split
+from ablations.mutual_information.probes import class_bound, pixel_bounds
+from ablations.mutual_information.rate import GaussianRate, Scale
 
 
 @pytest.fixture

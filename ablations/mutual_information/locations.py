@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from ablations.bottleneck.parts import part_of_images
+from ablations.mutual_information.parts import part_of_images
 from benchmarks.data import from_config as data
 from methods.base.randomness import key_seed
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ablations.bottleneck.measures import Settings
-from ablations.bottleneck.tables import Method
+from ablations.mutual_information.measures import Settings
+from ablations.mutual_information.tables import Method
 from results.plots.layout import arrange, folded
 from results.plots.style import COLUMN, looks, new_figure, plain, styled
 from results.statistics.paired import mean_and_deviation
