@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from ablations.mutual_information.measures import Settings
 from ablations.mutual_information.tables import Method
@@ -41,6 +42,9 @@ def information_plane(methods: Sequence[Method], settings: Settings, title: str,
     for noise, place in zip(sorted(settings.noise), points, strict=True):  # beside the last method's points
         axes.annotate(f"{noise:g}", (place[0], place[2]), (3, -9), textcoords="offset points", fontsize=6)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())  # within a decade minor ticks would have words, too, over each other
     axes.grid()
     inner = 2.2
     axes.set_xlabel("I(Z~;X) at most: rate (nats a location)")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import SMALL
+from drawn_texts import assert_texts_fit
 from made_records import record
 from record_files import write_record
 from trained_runs import Command, assert_one_line, call
@@ -150,3 +151,13 @@ def test_the_plane_has_a_curve_a_method() -> None:
     assert labels == ["a (n = 2)", "b (n = 1)"]
     x, y = handles[0].lines[0].get_data()
     assert list(x) == pytest.approx([110, 55]) and list(y) == pytest.approx([1.1, 0.55])
+
+
+def test_words_of_the_plane_do_not_overlap() -> None:
+    """Where rates are of little more than a decade, as those of real encoders."""
+    numbers = {f"{name}@{noise:g}": value for noise, rate in ((0.1, 780.0), (0.5, 190.0), (2.0, 26.0))
+               for name, value in (("rate", rate), ("labels", 0.5 + rate / 1000))}  # fmt: skip
+    figure = information_plane([Method("dacs", "dacs", {0: numbers})], Settings(noise=(0.5, 0.1, 2.0)), "title")
+    assert_texts_fit(figure)
+    ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    assert "50" in ticks and "200" in ticks and "500" in ticks
