@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
+import torch
 from conftest import SMALL
 from detectron2.config import CfgNode
 from record_files import read_record
@@ -26,9 +26,12 @@ def config(method: str = "dacs", **more: Any) -> CfgNode:
 
 def made(folder: Path) -> dict[str, Any]:
     """The record of the run, made by two processes of one thread each: sums in one order, wherever they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()  # which the processes share
+    torch.set_num_threads(1)
+    try:
         assert make_run(WorkerJob("run", Run.at(folder, config()), False, 2)) is None
+    finally:
+        torch.set_num_threads(threads)
     record = read_record(folder)
     assert record is not None
     return record
