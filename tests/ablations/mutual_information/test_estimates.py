@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablations.mutual_information.linear import fit_regression
+from ablations.mutual_information.linear import fit_classifier, fit_regression
 from ablations.mutual_information.nearest import gaussian_information, ksg, ksg_bias
 from ablations.mutual_information.parts import FIT, HELD_OUT, TUNE, Parts, part_of_images, split
 from ablations.mutual_information.probes import class_bound, pixel_bounds
@@ -187,3 +187,11 @@ def test_parts_have_no_image_in_common(random: np.random.Generator) -> None:
     assert sorted(part_of_images(3, random)) == [FIT, TUNE, HELD_OUT]
     found = split(np.arange(100), parts)
     assert not set(found.fit) & set(found.held_out) and not set(found.tune) & {*found.fit, *found.held_out}
+
+
+def test_a_classifier_is_fitted_under_the_noise_that_it_is_measured_under() -> None:
+    """Means of -0.3 and 0.3 in noise of deviation 1 have log odds of 0.6 a unit; without noise they are infinite."""
+    labels = torch.arange(3000) % 2
+    z, y = Parts(*[(labels[:, None] - 0.5) * 0.6] * 3), Parts(*[labels] * 3)
+    weight = fit_classifier(z, y, 2, 1.0, torch.Generator().manual_seed(0)).weight.detach()
+    assert float(weight[1] - weight[0]) == pytest.approx(0.6, abs=0.1)
