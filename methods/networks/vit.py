@@ -154,7 +154,7 @@ class DINOv3(PlainTransformer):
                 num_register_tokens=self.extra_tokens - 1,
             )
         )
-        model.embeddings.mask_token = None  # type: ignore[assignment]  # of pretraining alone
+        model.embeddings.mask_token = None  # of pretraining alone
         blocks = [module for module in model.modules() if isinstance(module, DINOv3ViTLayer)]
         super().__init__(model.embeddings, blocks, model.norm, size, taps)
         width = size.channels // size.heads
