@@ -46,7 +46,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         "--keys", action="append", default=[], metavar="KEY", help="a column of this config key, as TERMS.MRM.RATIO"
     )
     parser.add_argument(
-        "--published", action="store_true", help="published mIoU beside rows whose names it is of"
+        "--published",
+        action="store_true",
+        help="published mIoU, or IoU of classes, beside rows whose names it is of",
     )
     parser.add_argument("--classes", action="store_true", help="a row a class: IoU, and its difference to the baseline")
     parser.add_argument(
@@ -82,9 +84,9 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     """
     from results.records.images import MadeOf
     from results.tables.baselines import baselines_by_method
-    from results.tables.beside_published import beside_published
+    from results.tables.beside_published import beside_published, classes_beside_published
     from results.tables.by_class import by_class, class_columns, class_frame
-    from results.tables.notes import notes_on, on_shared, sources
+    from results.tables.notes import class_sources, notes_on, on_shared, sources
     from results.tables.rows import lower_metrics, rows_of
     from results.tables.selection import named, named_scores, over_common_classes, read_runs, selected, with_keys
     from results.tables.summary import all_scores, summarize
@@ -103,7 +105,10 @@ def compared(arguments: argparse.Namespace, say: Callable[[str], None]) -> str |
     notes = notes_on(runs, made_of, model, rule, baseline)
     if arguments.classes:
         found = by_class(rows, baselines, model, rule)
-        return _formatted(arguments, class_columns(found), lambda: class_frame(found), notes)
+        beside = classes_beside_published(rows) if arguments.published else None
+        if beside and (lines := class_sources([row.label for row in rows], beside)):
+            notes += f"\nBeside a published IoU, in brackets: what the measured mean differs from it by.\n{lines}"
+        return _formatted(arguments, class_columns(found, beside or ()), lambda: class_frame(found, beside), notes)
     scores, has_cost = named_scores(arguments.columns, rows, model) if arguments.columns else (all_scores(rows), False)
     if rule != LAST and not arguments.columns:
         scores = scores[:1]  # records keep no other on the way

@@ -18,8 +18,8 @@ from results.page.table import Table, shortened
 from results.records.images import MadeOf
 from results.records.record import Records
 from results.tables.baselines import baselines_by_method
-from results.tables.beside_published import beside_published
-from results.tables.notes import notes_on, on_shared, sources
+from results.tables.beside_published import beside_published, classes_beside_published
+from results.tables.notes import class_sources, notes_on, on_shared, sources
 from results.tables.rows import rows_of
 from results.tables.scores_by_seed import LAST
 from results.tables.selection import over_common_classes, read_runs, selected
@@ -65,8 +65,9 @@ def gather(
     published = beside_published(rows, baselines)
     shown = Shown(baseline or "", cost=True, published=published)
     compared = Compared(runs, summaries, records, baseline, baselines, model, rule)
+    beside = classes_beside_published(rows)
     try:
-        classes, no_classes = class_table(compared), "No run has an IoU of each class."
+        classes, no_classes = class_table(compared, beside), "No run has an IoU of each class."
     except ResultsError as error:
         classes, no_classes = None, f"None: {error}."
     return {
@@ -91,6 +92,7 @@ def gather(
         ],
         "classes": classes,
         "no_classes": no_classes,
+        "class_notes": class_sources([row.label for row in rows], beside).splitlines() if classes else [],
         "curves": miou_curves(compared),
         "ablations": ablation_figures(compared),
         "costs": cost_figures(compared),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from results.records.published import SETTING, Figure, Names, read_published
+from results.records.published import SETTING, Figure, Names, read_published, read_published_classes
 from results.records.record import Record
 from results.tables.rows import OF_NO_ROW, Row
 
@@ -29,6 +29,7 @@ class Beside:
         note: in place of an mIoU, as "out of memory".
         source: where it was published.
         other: what of the measured runs is not as published, with the published value in brackets.
+        iou: of classes, in percent, where they were asked for; empty: none is known.
     """
 
     miou: float | None = None
@@ -36,6 +37,7 @@ class Beside:
     note: str = ""
     source: str = ""
     other: str = ""
+    iou: Mapping[str, float] = field(default_factory=dict)
 
 
 def beside_published(rows: Sequence[Row], baselines: Sequence[Row | str] = ()) -> list[Beside]:
@@ -52,6 +54,17 @@ def beside_published(rows: Sequence[Row], baselines: Sequence[Row | str] = ()) -
         theirs = None if isinstance(baseline, str) else beside_names(baseline, _names(baseline), known).miou
         difference = None if own.miou is None or theirs is None else round(own.miou - theirs, 6)
         found.append(replace(own, difference=difference))
+    return found
+
+
+def classes_beside_published(rows: Sequence[Row]) -> list[Beside]:
+    """The published IoU of classes of each row, with its own source, by the rules of `beside_published`."""
+    known, classes, found = read_published(), read_published_classes(), []
+    for row in rows:
+        names = _names(row)
+        own = beside_names(row, names, known)
+        figure = classes.get(names) if names is not None and own.source else None
+        found.append(replace(own, iou=figure.iou, source=figure.source) if figure else Beside())
     return found
 
 

@@ -71,6 +71,15 @@ def on_further_sets(columns: Iterable[object]) -> str:
     )
 
 
+def class_sources(labels: Sequence[str], published: Sequence[Beside]) -> str:
+    """Lines on where published IoU of classes is from, and on what of each row, by its label, is not as published."""
+    lines = []
+    for label, each in zip(labels, published, strict=True):
+        lines += [f"{label}, published: {each.source}."] if each.iou else []
+        lines += [f"{label}, not as published: {each.other}."] if each.iou and each.other else []
+    return "\n".join(one_line(line) for line in lines)
+
+
 def sources(published: Sequence[Beside]) -> str:
     """The line on where published figures are from, and on what is not as published where no column says it."""
     known = dict.fromkeys(each.source for each in published if each.source)

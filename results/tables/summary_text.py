@@ -152,6 +152,12 @@ def published_columns(summaries: Sequence[Summary], published: Sequence[Beside])
     return found
 
 
+def published_class_text(mean: Mean | None, published: float | None) -> tuple[str, str]:
+    """A published IoU, and what the measured mean differs from it by ("" where one of the two is missing)."""
+    difference = "" if mean is None or published is None else _signed(mean.mean - published)
+    return _text(published, ".1f"), difference
+
+
 def _text(value: float | None, form: str, unit: str = "") -> str:
     return NONE if value is None else f"{value:{form}}{unit}"
 
