@@ -13,7 +13,8 @@ from detectron2.config import CfgNode
 
 from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import label_space
-from benchmarks.data.from_config import UsedSet, data_root, expected_classes, used_sets
+from benchmarks.data.data_checks import UsedSet, expected_classes, used_sets
+from benchmarks.data.from_config import data_root
 from datasets.class_pixels import cpus
 from datasets.file_checks import FileReport, Problem, file_reports
 from datasets.labels import IGNORE

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from os.path import expanduser
 from pathlib import Path
@@ -21,15 +20,14 @@ from detectron2.utils import comm
 import datasets.streets
 from benchmarks.config.few_labels import KEY, check_few_labels, labelled_batch
 from benchmarks.config.keys import SOURCES
-from benchmarks.config.label_space import label_space, labelled_classes, reported, roles_of
+from benchmarks.config.label_space import label_space, labelled_classes, roles_of
 from benchmarks.config.ranges import scaled
 from benchmarks.data.data_sets import Items, items
 from datasets.augmentation import Framing, fitted
 from datasets.class_pixels import Shown, class_pixels, quiet
-from datasets.class_presence import absent_classes, ids_found, spread
+from datasets.class_presence import spread
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet, JoinedSet, UnlabelledSet
-from datasets.file_checks import header_problems
 from datasets.labelled_images import labelled_images
 from datasets.pairs import LabelledTarget, PairedBatches
 from datasets.pools import Pool
@@ -125,7 +123,7 @@ def labelled_target(cfg: CfgNode, recipe: Recipe, root: Path, role: str = "TARGE
     return labelled_images(found, amount, cfg.DATA.LABELLED_SEED, KEY) if amount else found
 
 
-def _learned(cfg: CfgNode, recipe: Recipe, role: str, root: Path) -> Items:
+def learned_items(cfg: CfgNode, recipe: Recipe, role: str, root: Path) -> Items:
     """The images of one of `learned_roles` with their labels."""
     return labelled_target(cfg, recipe, root, role) if recipe.oracle else items(cfg, role, root, labelled=True)
 
@@ -133,7 +131,7 @@ def _learned(cfg: CfgNode, recipe: Recipe, role: str, root: Path) -> Items:
 def _source_pools(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown) -> list[Pool]:
     """The labelled images; of the oracle those of the target, at the target's own size."""
     roles = learned_roles(cfg, recipe)
-    found = [_held_out(cfg, role, _learned(cfg, recipe, role, root))[0] for role in roles]
+    found = [_held_out(cfg, role, learned_items(cfg, recipe, role, root))[0] for role in roles]
     rare = _rare_classes(cfg, roles, found, shown) if cfg.SAMPLING.RARE_CLASSES else repeat(None)
     pools = []
     for role, images, sampler in zip(roles, found, rare, strict=False):
@@ -145,7 +143,7 @@ def _source_pools(cfg: CfgNode, recipe: Recipe, root: Path, shown: Shown) -> lis
 def _target_pools(cfg: CfgNode, root: Path) -> list[Pool]:
     pools = []
     for role in roles_of(cfg, "TARGET"):
-        images, view = items(cfg, role, root, labelled=False), _target_view(cfg, role)
+        images, view = items(cfg, role, root, labelled=False), target_view(cfg, role)
         pools.append(Pool(images, view, cfg.DATA[role].WEIGHT, resized=_kept_resized(cfg, images, view, 3)))
     return pools
 
@@ -202,7 +200,8 @@ def labelled_view(cfg: CfgNode, role: str) -> Framing:
     return Framing(size, tuple(cfg.INPUT.CROP), cfg.INPUT.FLIP, cfg.INPUT.MAX_CLASS_SHARE)
 
 
-def _target_view(cfg: CfgNode, role: str) -> Framing:
+def target_view(cfg: CfgNode, role: str) -> Framing:
+    """How images of a target are seen without their labels."""
     node = cfg.DATA[role]
     margins = tuple(cfg.INPUT.TARGET_MARGINS) if node.MARGINS else (0, 0, 0)
     size = scaled(tuple(cfg.INPUT.TARGET_RESIZE), node.SCALE)
@@ -287,7 +286,7 @@ def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
     if not wanted:
         return None
     target = [
-        (item, _target_view(cfg, role))
+        (item, target_view(cfg, role))
         for role in roles_of(cfg, "TARGET")
         for item in items(cfg, role, root, labelled=False)
     ]
@@ -296,109 +295,6 @@ def confidence_set(cfg: CfgNode, root: Path) -> UnlabelledSet | None:
             f"TEST.CONFIDENCE_IMAGES is {wanted}, expected at most the {len(target)} training images of the target"
         )
     return UnlabelledSet([target[i * len(target) // wanted] for i in range(wanted)])
-
-
-@dataclass(frozen=True)
-class UsedSet:
-    """Images that a run opens: of DATA.<role>, with labels where it reads them.
-
-    Attributes:
-        view: that of training, if any.
-        few: whether labels of other images show the same classes, so that these need not show all.
-    """
-
-    role: str
-    items: Items
-    view: Framing | None
-    few: bool = False
-
-
-def used_roles(recipe: Recipe) -> tuple[bool, bool, bool]:
-    """What of a recipe decides which images a run opens: labels of the target alone, target images, labels of some."""
-    return recipe.oracle, recipe.host.teacher, recipe.few_labels
-
-
-def used_sets(cfg: CfgNode, recipe: Recipe, root: Path) -> list[UsedSet]:
-    """What a recipe learns from, and what it is scored on. Raises DataError for a folder or a label that is missing."""
-    check_few_labels(cfg)
-    found = [
-        UsedSet(role, _learned(cfg, recipe, role, root), labelled_view(cfg, role))
-        for role in learned_roles(cfg, recipe)
-    ]
-    if recipe.few_labels:
-        few = labelled_target(cfg, recipe, root)
-        found.append(UsedSet("TARGET", few, labelled_view(cfg, "TARGET"), few=True))
-    if recipe.host.teacher:
-        targets = roles_of(cfg, "TARGET")
-        found += [UsedSet(role, items(cfg, role, root, labelled=False), _target_view(cfg, role)) for role in targets]
-    return [*found, UsedSet("VAL", items(cfg, "VAL", root, labelled=True), None)]
-
-
-def check_files(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
-    """Look at the header of each file that the run opens, and whether there is anything to learn from and to score on.
-
-    A class that no label has is a warning; so are source labels of another size than their image, which are skipped.
-
-    Raises:
-        DataError: the first file that cannot be used, and how many more there are; or a data set of which no pixel is
-            labelled, with the ids that it has.
-    """
-    for used in used_sets(cfg, recipe, data_root(cfg)):
-        _check_headers(used)
-        if "sem_seg_file_name" in used.items[0]:
-            _check_classes(cfg, used, shown)
-
-
-def expected_classes(cfg: CfgNode, role: str) -> list[int]:
-    """The train ids that labels of a data set should have: those that are scored, without what others alone label."""
-    space = label_space(cfg)
-    scored = {train_id for number in reported(cfg) for train_id in space.class_sets[number]}
-    if role in SOURCES:
-        by_others = {train_id for each in roles_of(cfg, "SOURCE") for train_id in labelled_classes(cfg, each)}
-        scored -= by_others - set(labelled_classes(cfg, role))
-    return sorted(scored)
-
-
-def _check_headers(used: UsedSet) -> None:
-    problems = header_problems(used.items, used.view)
-    skipped = [problem for problem in problems if problem.mismatch and used.view is not None]
-    if len(skipped) == len(used.items):
-        skipped = []
-    if faults := [problem for problem in problems if problem not in skipped]:
-        more = f" ({len(faults) - 1} more: benchmarks/check_data.py lists all)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0].text}{more}")
-    if skipped:
-        _LOGGER.warning("DATA.%s: %d of %d skipped in training: %s", used.role, len(skipped), len(used.items),
-                        f"{skipped[0].text}{', ...' if len(skipped) > 1 else ''}")
-
-
-def _check_classes(cfg: CfgNode, used: UsedSet, shown: Shown) -> None:
-    space, key, wanted = label_space(cfg), f"DATA.{used.role}", expected_classes(cfg, used.role)
-    absent = absent_classes(used.items, wanted, len(space.names), cache=cache_folder(), shown=shown)
-    if wanted and not absent:
-        return
-    found = ids_found(used.items)
-    if len(absent) == len(wanted):
-        raise DataError(
-            f"{key}: no pixel of {len(used.items)} labels is of a class (ids {found}), expected labels of "
-            f"{', '.join(space.names)}: {key}.IDS says which id is which class"
-        )
-    if used.few:
-        return
-    several = len(roles_of(cfg, used.role.partition("_")[0])) > 1
-    what = "no mean counts them" if used.role == "VAL" else "they cannot be learned" + " from it" * several
-    names = ", ".join(space.names[train_id] for train_id in absent)
-    _LOGGER.warning("%s: no label has a pixel of %s (ids %s): %s", key, names, found, what)
-
-
-def check_data(cfg: CfgNode, recipe: Recipe, shown: Shown = quiet) -> None:
-    """Find what is missing before anything is trained, and count class pixels where needed. Raises DataError."""
-    root = data_root(cfg)
-    # One of each is read: a crop larger than the images, or unknown ids in labels, would else end a run in the middle.
-    training_set(cfg, recipe, root, shown)[0]
-    for scored in (validation_set(cfg, root), held_out_set(cfg, root), confidence_set(cfg, root)):
-        if scored is not None:
-            scored[0]
 
 
 def test_set(cfg: CfgNode, split: str) -> list[dict[str, Any]]:

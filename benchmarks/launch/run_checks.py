@@ -15,7 +15,8 @@ from benchmarks.config.keys import flatten
 from benchmarks.config.metric_counts import check_metrics
 from benchmarks.config.run import Run
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_data, check_files, data_root, used_roles
+from benchmarks.data.data_checks import check_data, check_files, used_roles
+from benchmarks.data.from_config import data_root
 from benchmarks.data.further_sets import further_sets
 from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.distributed import check_ranks

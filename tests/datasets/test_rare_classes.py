@@ -17,7 +17,8 @@ from PIL import Image
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_data, data_root, training_set
+from benchmarks.data.data_checks import check_data
+from benchmarks.data.from_config import data_root, training_set
 from datasets.augmentation import Framing
 from datasets.class_pixels import class_pixels
 from datasets.errors import DataError

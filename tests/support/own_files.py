@@ -13,7 +13,7 @@ from tiny_files import save_grey, save_image
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_data, check_files
+from benchmarks.data.data_checks import check_data, check_files
 from datasets.errors import DataError
 from methods.framework.recipes import parse
 

@@ -25,7 +25,8 @@ from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_files, data_root, training_set, validation_set
+from benchmarks.data.data_checks import check_files
+from benchmarks.data.from_config import data_root, training_set, validation_set
 from benchmarks.engine.build import build_student
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.evaluation.evaluator import evaluate

@@ -13,8 +13,9 @@ from own_files import Own
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
+from benchmarks.data.data_checks import check_files, used_sets
 from benchmarks.data.data_report import check_all
-from benchmarks.data.from_config import check_files, data_root, labelled_target, training_set, used_sets
+from benchmarks.data.from_config import data_root, labelled_target, training_set
 from benchmarks.engine.run_record import initial_record, labelled
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.state.fingerprint import Listings

@@ -23,7 +23,8 @@ from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_data, data_root, training_set, validation_set
+from benchmarks.data.data_checks import check_data
+from benchmarks.data.from_config import data_root, training_set, validation_set
 from benchmarks.engine.runner import RunWatcher, run_one
 from datasets.errors import DataError
 from datasets.folders import scan_folders

@@ -14,15 +14,9 @@ from tiny_published import write_published
 
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
+from benchmarks.data.data_checks import check_files, used_sets
 from benchmarks.data.data_report import check_all
-from benchmarks.data.from_config import (
-    check_files,
-    confidence_set,
-    held_out_set,
-    target_labels,
-    training_set,
-    used_sets,
-)
+from benchmarks.data.from_config import confidence_set, held_out_set, target_labels, training_set
 from benchmarks.state.fingerprint import Listings
 from benchmarks.trained.licences import data_names, terms
 from datasets.class_pixels import class_pixels

@@ -24,7 +24,8 @@ from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
-from benchmarks.data.from_config import check_data, confidence_set, data_root, held_out_set, training_set
+from benchmarks.data.data_checks import check_data
+from benchmarks.data.from_config import confidence_set, data_root, held_out_set, training_set
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.evaluation.target_free import confidence
 from benchmarks.launch.compare import make_runs
