@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from os.path import expanduser
 from pathlib import Path
 
@@ -12,10 +13,12 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.cli.run_options import (
+    INLINE,
     add_launcher_options,
     add_plot_options,
     add_training_options,
     import_named_plugins,
+    path_of,
 )
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
@@ -38,6 +41,12 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         action="store_true",
         help="list the runs, what is finished, and the time needed; with slurm, show what sbatch is given",
     )
+    parser.add_argument(
+        "--records",
+        type=path_of,
+        metavar="FOLDER",
+        help="make no run: read the records below this folder, which publish.py wrote or runs left",
+    )
     parser.add_argument("--list", action="store_true", help="list the grids that ship")
     add_training_options(parser)
     add_plot_options(parser)
@@ -56,15 +65,19 @@ def main() -> int:
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
+    if arguments.records and (arguments.dry_run or arguments.launcher != INLINE):
+        other = "--dry-run" if arguments.dry_run else f"--launcher {arguments.launcher}"
+        raise ConfigError(f"--records makes no run, expected no {other} beside it")
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
     from ablations.sweep.expand import expand, names_of
     from ablations.sweep.grid import read_grid
+    from ablations.sweep.records import rows_of_records
     from ablations.sweep.report import report, write_report
     from benchmarks.cli.given import given_overrides, seeds
     from benchmarks.core.files_first import write_then_show
-    from benchmarks.launch.compare import make_runs, runs_digest
+    from benchmarks.launch.compare import make_output, make_runs, runs_digest
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.launcher import read_launcher
     from results.forms.folding import render_table
@@ -81,28 +94,35 @@ def main() -> int:
     if arguments.dry_run:
         print(dry_run([(row.label, run) for row, run in runs], arguments.output, launcher))
         return 0
-    runs_made = make_runs(
-        [run for _, run in runs],
-        arguments.output,
-        labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
-        launcher=launcher,
-    )
-    if runs_made.queued:
-        return runs_made.code
+    if arguments.records:
+        rows = rows_of_records(rows, arguments.records, partial(print, file=sys.stderr))
+        make_output(arguments.output)
+        code, folders = 0, [run.folder for row in rows for run in row.runs]
+    else:
+        runs_made = make_runs(
+            [run for _, run in runs],
+            arguments.output,
+            labels=[f"{grid.name} {row.label}, seed {run.cfg.SEED}" for row, run in runs],
+            launcher=launcher,
+        )
+        code, folders = runs_made.code, runs_made.folders
+        if runs_made.queued:
+            return code
     where = names_of(grid, rows)  # what the grid varies is in its rows
     title = f"{grid.title}: {', '.join(where)}"
     if grid.cost:
         print("counting multiply-adds ...", flush=True)
     made = report(grid, rows, overrides, title)
+    source = arguments.records or arguments.output / where[0]
 
     def write() -> str:
-        stem = arguments.output / "-".join([grid.name, *where, runs_digest(runs_made.folders)])
+        stem = arguments.output / "-".join([grid.name, *where, runs_digest(folders)])
         width = WIDTHS[arguments.plot_width]
         csv, markdown, *plots = map(str, write_report(grid, rows, made, stem, formats, width))
-        return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {arguments.output / where[0]}"
+        return f"table: {csv} and {markdown}; plot: {', '.join(plots)}; runs: {source}"
 
     write_then_show(write, f"\n{render_table(made.shown, 'table')}\n\n{made.caption}", arguments.output)
-    return runs_made.code or int(made.failed)
+    return code or int(made.failed)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ def test_a_marked_table_is_found_and_renewed(monkeypatch: pytest.MonkeyPatch) ->
     ("command", "fault"),
     [
         (("benchmarks/run.py", "docs/records/x"), "expected a command of results/"),
-        (("results/compare.py", "runs"), "that reads a folder below docs/records"),
+        (("ablations/run.py", "lambda", "--output", "docs/records/x"), "or ablations/run.py --records, of"),
+        (("ablations/run.py", "lambda", "--records", "runs"), "of a folder below docs/records"),
+        (("results/compare.py", "runs"), "of a folder below docs/records"),
         (("results/compare.py", "docs/records/nothing"), "exit code 2"),
     ],
 )

@@ -100,6 +100,14 @@ def runs_digest(folders: Sequence[Path]) -> str:
     return hashlib.sha256(" ".join(sorted({folder.name for folder in folders})).encode()).hexdigest()[:8]
 
 
+def make_output(output: Path) -> None:
+    """Make the folder of --output where there is none. Raises ConfigError."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
+
+
 def make_runs(
     runs: Sequence[Run],
     output: Path,
@@ -135,10 +143,7 @@ def make_runs(
         for line in remarks(job.run.cfg for job in missing):
             print(line, flush=True)
         check_runs([job.run for job in missing], launcher)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--output {output}: expected a folder that can be written ({error.strerror})") from None
+    make_output(output)
     refresh_index(output)
     with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in missing]) as progress:
         for job in jobs:

@@ -1,7 +1,8 @@
 """Tables in pages, made from the records in docs/records; ``python -m benchmarks.tools.page_tables`` renews them.
 
 A page marks one by ``<!-- table: results/compare.py docs/records/NAME ... -->`` before it, and ``<!-- table ends -->``
-after it; between them stands what the command prints, and nothing else.
+after it; between them stands what the command prints, and nothing else. The table of a grid is marked by
+``<!-- table: ablations/run.py GRID ... --records docs/records/NAME -->``: what stands there is the Markdown it writes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from benchmarks.core.checkout import ROOT
 
-RECORDS = "docs/records"
+RECORDS, GRIDS = "docs/records", "ablations/run.py"
 _MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- table ends -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -32,18 +34,22 @@ def marked_tables(page: str) -> list[MarkedTable]:
 
 
 def made(command: tuple[str, ...]) -> str:
-    """What a table's command prints, from the checkout's root.
+    """What a table's command prints, from the checkout's root; of a grid, the Markdown that it writes.
 
     Raises:
-        ValueError: it is no command of results/, reads nothing below docs/records, or ends with an error.
+        ValueError: it is no command of results/ and no grid of records, reads nothing below docs/records, or ends with
+            an error.
     """
-    told = shlex.join(command)
-    if not command[0].startswith("results/") or not any(word.startswith(f"{RECORDS}/") for word in command):
-        raise ValueError(f"{told}: expected a command of results/ that reads a folder below {RECORDS}")
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
-    return done.stdout.strip("\n")
+    told, grid = shlex.join(command), command[0] == GRIDS and "--records" in command
+    if not (grid or command[0].startswith("results/")) or not any(word.startswith(f"{RECORDS}/") for word in command):
+        raise ValueError(f"{told}: expected a command of results/, or {GRIDS} --records, of a folder below {RECORDS}")
+    with TemporaryDirectory() as folder:
+        words = [*command, "--output", folder, "--plots", "png"] if grid else command
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
+        text = next(Path(folder).glob("*.md")).read_text(encoding="utf-8") if grid else done.stdout
+    return text.strip("\n")
 
 
 def renewed(page: str) -> str:

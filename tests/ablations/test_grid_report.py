@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -297,6 +298,29 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     assert other.code == 0
 
 
+def test_the_table_of_published_records_is_that_of_the_runs(command: Callable[..., Ended], tmp_path: Path) -> None:
+    rows, records = rows_of("lambda", seeds=[0, 1], output=tmp_path / "runs"), tmp_path / "records"
+    write_runs(rows, {"0": [22.0, 23.0], "0.1": [23.0, 25.0]})
+    for row in rows[:2]:
+        for run in row.runs:
+            shutil.copytree(run.folder, records / f"streets-{run.id}")
+    (records / "damaged").mkdir()
+    (records / "damaged" / "record.json").write_text("{")
+    words = ("lambda", "--seeds", "0,1", "--output", "out", "--plots", "png", "--records", "records")
+    ended = command(*words)
+    assert ended.code == 1  # four settings have no runs
+    assert ended.err.startswith("left out: records/damaged/record.json: expected a JSON record")
+    assert "runs: records\n" in ended.out
+    (table,) = (tmp_path / "out").glob("lambda-*.csv")
+    made = pd.read_csv(table, keep_default_na=False)
+    assert made["miou"].tolist()[:2] == ["22.5", "24.0"] and made["difference"][1] == "1.5"
+    assert made["unfinished"].tolist() == ["", ""] + ["2 not started"] * 4
+    assert len(list(records.iterdir())) == 5  # nothing was made there
+    shutil.rmtree(records / "damaged")
+    shutil.copytree(records / f"streets-{rows[0].runs[0].id}", records / "twice")
+    assert_one_line(command(*words), f"streets-{rows[0].runs[0].id} and records/twice are one run")
+
+
 def test_plots_are_of_the_formats_and_the_width_that_are_asked_for(
     command: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -366,6 +390,9 @@ def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
         ("lambda --parallel 2", "--parallel is 2, expected --launcher local with it"),
         ("lambda --launcher local --parallel 0", "--parallel is 0, expected at least 1"),
         ("lambda TERMS.MRM.WEIGHT 3", "TERMS.MRM.WEIGHT is varied by the grid lambda"),
+        ("lambda --records .", "has none of the grid's 6 runs (such as"),
+        ("lambda --records .. --dry-run", "--records makes no run, expected no --dry-run beside it"),
+        ("lambda --records nowhere", "nowhere: no such folder, expected one that holds run folders"),
         ("lambda --host source-only", "'mrm' needs pseudo-labels, which 'source-only' does not make"),
     ],
 )
