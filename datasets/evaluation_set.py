@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from datasets.augmentation import Framing
 from datasets.cache import Decoded
 from datasets.errors import DataError
+from datasets.framing import Framing
 from datasets.reading import read_image, read_pair
 from datasets.resized_files import ResizedFiles
 
 Fit = Callable[[int, int, int, int], tuple[int, int]]
-"""Width and height of an image and of a box -> (width, height) that it is resized to: `augmentation.fitted`."""
+"""Width and height of an image and of a box -> (width, height) that it is resized to: `framing.fitted`."""
 
 
 class EvaluationSet(Dataset):

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.augmentation import Framing, too_small
 from datasets.end_with_parent import end_with_parent
 from datasets.errors import DataError
+from datasets.framing import Framing, too_small
 from datasets.labels import UNKNOWN, LabelEncoding
 from datasets.reading import Header, image_header, label_header, read_image, read_stored, say_once
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import Framing, Wanted, crop_and_flip, resizing, too_small
+from datasets.augmentation import Wanted, crop_and_flip, resizing
 from datasets.cache import ArrayCache
 from datasets.errors import DataError, SizeMismatch
+from datasets.framing import Framing, too_small
 from datasets.loading import in_order
 from datasets.pools import Pool, PoolOrder
 from datasets.randomness import keyed_rng

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.augmentation import Framing
 from datasets.errors import DataError
+from datasets.framing import Framing
 from datasets.randomness import keyed_rng
 from datasets.rare_classes import RareClassSampler
 from datasets.resized_files import ResizedFiles

@@ -25,11 +25,11 @@ from benchmarks.data.from_config import (
     training_set,
     validation_set,
 )
-from datasets.augmentation import Framing
 from datasets.class_pixels import Shown, quiet
 from datasets.class_presence import absent_classes, ids_found
 from datasets.errors import DataError
 from datasets.file_checks import header_problems
+from datasets.framing import Framing
 from methods.framework.recipes import Recipe
 
 _LOGGER = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from benchmarks.config.keys import SOURCES
 from benchmarks.config.label_space import label_space, labelled_classes, roles_of
 from benchmarks.config.ranges import scaled
 from benchmarks.data.data_sets import Items, items
-from datasets.augmentation import Framing, fitted
 from datasets.class_pixels import Shown, class_pixels, quiet
 from datasets.class_presence import spread
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet, JoinedSet, UnlabelledSet
+from datasets.framing import Framing, fitted
 from datasets.labelled_images import labelled_images
 from datasets.pairs import LabelledTarget, PairedBatches
 from datasets.pools import Pool

@@ -3,12 +3,13 @@
 World axes: x to the right of the road's centre line, y up from the ground, z ahead of the camera, all in metres.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from datasets.streets.canvas import FAR, Points
+from datasets.streets.canvas import FAR
 
 NEAR = 1.0  # metres; nothing nearer is drawn
 
@@ -36,11 +37,13 @@ class Camera:
         pixels = {name: getattr(self, name) / factor for name in ("focal", "vanish", "horizon")}
         return replace(self, width=self.width // factor, height=self.height // factor, **pixels)
 
-    def project(self, points: npt.ArrayLike) -> Points:
-        """Pixels (N, 2) of world points (N, 3)."""
-        world = np.asarray(points, np.float64)
-        scale = self.focal / np.maximum(world[:, 2:], NEAR)
-        return (world[:, :2] - (self.x, self.elevation)) * (scale * (1.0, -1.0)) + (self.vanish, self.horizon)
+    def project(self, points: Iterable[tuple[float, float, float]]) -> list[tuple[float, float]]:
+        """Pixels (x, y) of world points (x, y, z)."""
+        pixels = []
+        for x, y, z in points:
+            scale = self.focal / (z if z > NEAR else NEAR)
+            pixels.append(((x - self.x) * scale + self.vanish, self.horizon - (y - self.elevation) * scale))
+        return pixels
 
     def scale(self, z: float) -> float:
         """Pixels a metre at depth `z`."""

@@ -1,6 +1,7 @@
 """The canvas: colour, label, material and depth of every pixel, drawn together so that they cannot disagree."""
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -9,7 +10,8 @@ from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 
 cv2.setNumThreads(0)  # images are drawn by many processes at once
 
-Points = npt.NDArray[np.float64]
+# (N, 2) pixels; a list where there are few: arithmetic on so few numbers takes numpy five times as long
+Points = npt.NDArray[np.float64] | list[tuple[float, float]]
 Colour = tuple[float, float, float]
 
 LICENSE_PLATE = 34  # its id in GTA's labels; Cityscapes has no id for it (-1) and labels plates as what is behind them
@@ -73,15 +75,17 @@ class Canvas:
 
     def tint(self, polygons: Sequence[Points], colour: Colour, alpha: float) -> None:
         """Mixes `alpha` (0..1) of `colour` into the union of polygons: shadows, reflections, wire. Labels stay."""
-        corners = np.concatenate(polygons)
-        low = np.clip(np.floor(corners.min(0)).astype(int), 0, (self.width, self.height))
-        high = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, (self.width, self.height))
-        if alpha <= 0 or (high <= low).any():
+        corners = [corner for points in polygons for corner in points]
+        (left, right), (top, bottom) = (
+            (min(max(floor(min(along)), 0), size), min(max(ceil(max(along)) + 1, 0), size))
+            for along, size in zip(zip(*corners, strict=True), (self.width, self.height), strict=True)
+        )
+        if alpha <= 0 or right <= left or bottom <= top:
             return
-        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+        mask = np.zeros((bottom - top, right - left), np.uint8)
         for points in polygons:
-            cv2.fillPoly(mask, _fixed(points - low), 1, shift=_SUBPIXEL_BITS)
-        patch = self.colour[low[1] : high[1], low[0] : high[0]]
+            cv2.fillPoly(mask, _fixed([(x - left, y - top) for x, y in points]), 1, shift=_SUBPIXEL_BITS)
+        patch = self.colour[top:bottom, left:right]
         hit = mask.astype(bool)
         mixed = patch[hit] * np.float32(1 - alpha) + np.asarray(colour, np.float32) * np.float32(alpha)
         patch[hit] = mixed.astype(np.uint8)
@@ -98,4 +102,7 @@ class Canvas:
 
 def _fixed(points: Points) -> list[npt.NDArray[np.int32]]:
     """A polygon in cv2's fixed-point form."""
-    return [np.rint(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)]
+    scale = 1 << _SUBPIXEL_BITS
+    if isinstance(points, list):
+        return [np.array([(round(x * scale), round(y * scale)) for x, y in points], np.int32)]
+    return [np.rint(points * scale).astype(np.int32)]

@@ -29,7 +29,7 @@ def draw_sky(p: Painter) -> None:
             middle = centre + p.rng.normal(size=2) * (1.4 * size, 0.3 * size)
             angle = np.linspace(0, 2 * np.pi, 24)
             puff = middle + size * p.uniform((0.4, 0.9)) * np.stack([np.cos(angle), 0.5 * np.sin(angle)], axis=1)
-            canvas.tint([puff], colour, 0.35)
+            canvas.tint([puff.tolist()], colour, 0.35)
 
 
 def draw_skyline(p: Painter) -> None:

@@ -42,7 +42,7 @@ def building(p: Painter, x: float, z0: float, z1: float, height: float) -> None:
     window = (p.uniform((0.3, 0.75)), p.uniform((0.4, 0.7)))  # share of a bay's width and of a storey's height
     front, end = p.lit(colour, (-sign, 0, 0)), p.lit(colour, (0, 0, -1))
     bay = p.uniform((2.2, 4.0))
-    cuts = np.linspace(z1, max(z0, NEAR), max(2, round((z1 - z0) / bay) + 1))
+    cuts = np.linspace(z1, max(z0, NEAR), max(2, round((z1 - z0) / bay) + 1)).tolist()
     if pitched:
         _roof(p, x, z0, z1, height, sign * deep)
     if z0 > NEAR:
@@ -62,7 +62,7 @@ def building(p: Painter, x: float, z0: float, z1: float, height: float) -> None:
             _window(p, x, near, far, y, storey, window, frame, p.pick("window") if p.chance(0.2) else glass)
         p.face(_upright(p, x, near, far, height - 0.35, height), "building", darker(front, 0.8), material)
     if shop is None:
-        z = float(cuts[-1]) + 0.45 * (float(cuts[-2]) - float(cuts[-1]))
+        z = cuts[-1] + 0.45 * (cuts[-2] - cuts[-1])
         p.face(_upright(p, x, z, z + 1.1, 0, 2.2), "building", darker(frame, 0.6), "wood")
 
 
@@ -113,7 +113,7 @@ def wall(p: Painter, x: float, z0: float, z1: float, height: float) -> None:
     z0 = max(z0, NEAR)
     at = p.camera.road_x(x, z0)
     p.face(_across(at, at + sign * 0.4, z0, 0, height), "wall", p.lit(colour, (0, 0, -1)), material)
-    cuts = np.linspace(z1, z0, max(2, round((z1 - z0) / 3) + 1))
+    cuts = np.linspace(z1, z0, max(2, round((z1 - z0) / 3) + 1)).tolist()
     for far, near in pairwise(cuts):
         p.face(_upright(p, x, near, far, 0, height), "wall", front, material)
         p.face(_upright(p, x, near, near + 0.35, 0, height), "wall", darker(front, 0.86), material)
@@ -127,7 +127,7 @@ def fence(p: Painter, x: float, z0: float, z1: float, height: float) -> None:
     kind = ("boards", "bars", "wire")[p.rng.integers(3)]
     step = {"boards": 0.5, "bars": 0.45, "wire": 2.5}[kind]
     z0 = max(z0, NEAR)
-    cuts = np.linspace(z1, z0, max(2, round((z1 - z0) / step) + 1))
+    cuts = np.linspace(z1, z0, max(2, round((z1 - z0) / step) + 1)).tolist()
     for far, near in pairwise(cuts):
         if not _in_view(p, x, near, far):
             continue

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.streets.canvas import Colour, darker
-from datasets.streets.painter import Painter, Place
+from datasets.streets.painter import Painter, Place, unit_circle
 from datasets.streets.vehicles import Body
 
-_CIRCLE = np.linspace(0.0, 2 * np.pi, 18, endpoint=False)
+_CIRCLE = unit_circle(np.linspace(0.0, 2 * np.pi, 18, endpoint=False))
 
 
 def person(p: Painter, x: float, z: float) -> None:
@@ -20,7 +20,7 @@ def person(p: Painter, x: float, z: float) -> None:
     wide = (0.16 if sideways else 0.24) * tall * p.uniform((0.9, 1.15))
     turn = 1 if p.chance(0.5) else -1
     hip, shoulder, neck = 0.5 * tall, 0.82 * tall, 0.86 * tall
-    p.shadow([(x + 0.35 * np.cos(a), z + 0.25 * np.sin(a)) for a in _CIRCLE], alpha=0.45)
+    p.shadow([(x + 0.35 * cos, z + 0.25 * sin) for cos, sin in _CIRCLE], alpha=0.45)
     apart = stride if sideways else 0.07 * tall
     for leg in (-1, 1):
         lift = 0.05 * tall if leg == turn else 0.0
@@ -54,7 +54,7 @@ def _ring(
     p: Painter, body: Body, s: float, radius: float, thick: float, label: str, colour: Colour, see_through: bool
 ) -> None:
     """A wheel in the plane of the body, its tyre `thick` metres wide; the label fills it, as in Cityscapes."""
-    outer = [body.at(s + radius * np.cos(a), radius * (1 + np.sin(a)), 0) for a in _CIRCLE]
+    outer = [body.at(s + radius * cos, radius * (1 + sin), 0) for cos, sin in _CIRCLE]
     if see_through:
         p.face(outer, label, None, "metal")
         p.canvas.tint([p.camera.project(outer)], colour, 0.3)

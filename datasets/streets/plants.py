@@ -1,15 +1,19 @@
 """Vegetation: trees, bushes, hedges."""
 
+from math import sqrt
+
 import numpy as np
 
 from datasets.streets.canvas import darker
-from datasets.streets.painter import Painter
+from datasets.streets.painter import Painter, unit_circle
+
+_CIRCLE = unit_circle(np.linspace(0, 2 * np.pi, 16))
 
 
 def bush(p: Painter, x: float, z: float, size: float) -> None:
     """A heap of leaves about `size` metres wide and high, standing at (x, z)."""
     colour = p.pick("vegetation")
-    for level in np.linspace(0.3, 0.75, 3):
+    for level in np.linspace(0.3, 0.75, 3).tolist():
         for _ in range(2):
             centre = (x + size * p.uniform((-0.3, 0.3)), size * level * p.uniform((0.6, 1.0)), z)
             tone = 0.75 + 0.45 * level * p.uniform((0.8, 1.2))
@@ -19,7 +23,7 @@ def bush(p: Painter, x: float, z: float, size: float) -> None:
 def hedge(p: Painter, x: float, z0: float, z1: float, height: float) -> None:
     """A hedge along the road at x metres off its centre line."""
     colour = p.pick("vegetation")
-    bays = np.linspace(z1, z0, max(2, int((z1 - z0) / 1.2)))
+    bays = np.linspace(z1, z0, max(2, int((z1 - z0) / 1.2))).tolist()
     for z in bays:
         at = p.camera.road_x(x, z)
         p.panel((at, height * 0.42, z), 1.3, height * 0.84, "vegetation", darker(colour, 0.8), "foliage")
@@ -50,7 +54,7 @@ def tree(p: Painter, x: float, z: float, height: float) -> None:
     blobs = int(p.rng.integers(12, 20))
     for k in range(blobs):
         up = -1 + 2 * (k + 0.5) / blobs  # from the bottom up, so that the lit top lies over the dark underside
-        spread = wide * np.sqrt(max(0.15, 1 - up * up))
+        spread = wide * sqrt(max(0.15, 1 - up * up))
         centre = (x + lean + spread * p.uniform((-0.75, 0.75)), middle + tall * up * 0.85, z)
         radius = min(wide, tall) * p.uniform((0.35, 0.6))
         tone = 0.72 + 0.22 * (up + 1) * p.uniform((0.7, 1.3))
@@ -70,4 +74,4 @@ def _conifer(p: Painter, x: float, z: float, bare: float, height: float) -> None
 
 def _patch(x: float, z: float, radius: float) -> list[tuple[float, float]]:
     """The outline of a round shadow on the ground."""
-    return [(x + radius * np.cos(a), max(z + radius * np.sin(a), 1.0)) for a in np.linspace(0, 2 * np.pi, 16)]
+    return [(x + radius * cos, max(z + radius * sin, 1.0)) for cos, sin in _CIRCLE]

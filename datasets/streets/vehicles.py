@@ -1,11 +1,12 @@
 """Cars, trucks, buses and trains: side profiles drawn out to a width, seen from any side."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from datasets.streets.canvas import Colour, darker
-from datasets.streets.painter import Painter, Place
+from datasets.streets.painter import Painter, Place, unit_circle
 
 Profile = tuple[tuple[float, float], ...]  # (s, y): metres ahead of the middle, metres above the ground; rear to front
 
@@ -18,6 +19,8 @@ CAR_PROFILES: dict[str, Profile] = {
     "off-roader": ((-2.2, 0.45), (-2.25, 1.1), (-2.05, 1.75), (0.35, 1.8), (0.95, 1.2), (2.1, 1.08), (2.2, 0.45)),
     "van": ((-2.4, 0.4), (-2.4, 1.95), (1.0, 2.0), (1.75, 1.2), (2.35, 1.0), (2.4, 0.4)),
 }  # fmt: skip
+
+_CIRCLE = unit_circle(np.linspace(0, 2 * np.pi, 16, endpoint=False))
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,13 @@ class Body:
 
     def at(self, s: float, y: float, t: float) -> Place:
         """World place s metres ahead of the middle, y up, t to the right."""
-        sin, cos = np.sin(self.heading), np.cos(self.heading)
+        sin, cos = self._turned
         return self.x + s * sin + t * cos, y, self.z + s * cos - t * sin
+
+    @cached_property
+    def _turned(self) -> tuple[float, float]:
+        """Sine and cosine of the heading."""
+        return float(np.sin(self.heading)), float(np.cos(self.heading))
 
     def direction(self, s: float, y: float, t: float) -> Place:
         """World direction of a body direction."""
@@ -112,9 +120,8 @@ def _end_quad(
 
 
 def _wheel(p: Painter, body: Body, s: float, t: float, radius: float, label: str, tyre: Colour, hub: Colour) -> None:
-    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     for reach, colour in ((radius, tyre), (0.55 * radius, hub)):
-        p.face([body.at(s + reach * np.cos(a), radius + reach * np.sin(a), t) for a in angles], label, colour)
+        p.face([body.at(s + reach * cos, radius + reach * sin, t) for cos, sin in _CIRCLE], label, colour)
 
 
 def _far_wheels(p: Painter, body: Body, axles: tuple[float, ...], radius: float, label: str) -> None:

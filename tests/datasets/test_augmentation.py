@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.augmentation import Framing, Wanted, crop_and_flip, exceeds, fitted, largest_share, resizing, too_small
+from datasets.augmentation import Wanted, crop_and_flip, exceeds, largest_share, resizing
 from datasets.errors import DataError
+from datasets.framing import Framing, fitted, too_small
 from datasets.randomness import keyed_rng
 
 

@@ -13,7 +13,7 @@ from detectron2.config import CfgNode
 from PIL import Image
 
 from benchmarks.data.from_config import data_root, training_set
-from datasets.augmentation import Framing
+from datasets.framing import Framing
 from datasets.labels import LABEL_IDS
 from datasets.pairs import PairedBatches
 from datasets.pools import Pool

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from datasets.class_pixels import class_pixels
 from datasets.labels import LABEL_IDS
 if __name__ == "__main__":
     item = {{"sem_seg_file_name": {label!r}, "label_encoding": LABEL_IDS}}
-    class_pixels([item] * 60_000, 19, cache=Path({folder!r}), workers=2)
+    class_pixels([item] * 10_000, 19, cache=Path({folder!r}), workers=2)
 """
 CHECKING = """
 from datasets.file_checks import file_reports
@@ -53,13 +54,11 @@ def soon(condition: Callable[[], bool]) -> bool:
 def workers_of(pid: int) -> list[int]:
     """The processes that ``pid`` has started to work for it, once they have imported what they run."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except (OSError, IndexError):
-            continue
+    for started in Path(f"/proc/{pid}/task").glob("*/children"):  # a file for each thread that may have started some
+        with suppress(OSError):
+            for child in started.read_text().split():
+                if b"spawn_main" in (Path("/proc") / child / "cmdline").read_bytes():
+                    found.append(int(child))
     return found
 
 
@@ -77,7 +76,7 @@ def ended(pid: int) -> bool:
 )
 def test_workers_end_with_the_command(tmp_path: Path, code: str, sign: signal.Signals) -> None:
     label = tmp_path / "label.png"
-    Image.fromarray(np.full((64, 64), 7, np.uint8)).save(label)
+    Image.fromarray(np.full((512, 512), 7, np.uint8)).save(label)
     script = tmp_path / "work.py"
     script.write_text(code.format(folder=str(tmp_path), label=str(label)))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

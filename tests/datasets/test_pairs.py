@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from datasets import cache, pairs
-from datasets.augmentation import Framing
 from datasets.cache import ArrayCache
 from datasets.errors import DataError
+from datasets.framing import Framing
 from datasets.labels import LABEL_IDS
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, LabelledTarget, PairedBatches, Skipped, batches

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.augmentation import Framing
+from datasets.framing import Framing
 from datasets.labels import LABEL_IDS
 from datasets.pairs import PairedBatches
 from datasets.pools import Pool, PoolOrder

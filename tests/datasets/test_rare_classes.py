@@ -19,9 +19,9 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_checks import check_data
 from benchmarks.data.from_config import data_root, training_set
-from datasets.augmentation import Framing
 from datasets.class_pixels import class_pixels
 from datasets.errors import DataError
+from datasets.framing import Framing
 from datasets.layouts import LAYOUTS
 from datasets.pairs import PairedBatches
 from datasets.pools import Pool

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from datasets import evaluation_set, pairs
-from datasets.augmentation import Framing
 from datasets.errors import DataError
 from datasets.evaluation_set import EvaluationSet
+from datasets.framing import Framing
 from datasets.layouts import LAYOUTS
 from datasets.pairs import Batch, PairedBatches
 from datasets.pools import Pool
