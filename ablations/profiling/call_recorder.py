@@ -15,8 +15,8 @@ from detectron2.config import CfgNode
 from fvcore.nn.jit_handles import conv_flop_count
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.flop_counter import FlopCounterMode
 
+from ablations.profiling.known_shapes import CountedShapes, KnownShapes
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.random_step import random_trainer
 from methods.framework.term import TERMS, Term
@@ -105,12 +105,17 @@ def meta_trainer(cfg: CfgNode) -> Trainer:
     cfg.defrost()
     cfg.SOLVER.PRECISION, cfg.WEIGHTS = "fp32", "none"
     trainer = random_trainer(cfg, META)
-    for group in trainer.optimizer.param_groups:
-        group["fused"] = False  # the fused kernels refuse this device
+    # Without gradients the optimizer has nothing to do: it multiplies no tensors, and fused kernels refuse this device.
+    trainer.optimizer.register_step_pre_hook(lambda optimizer, *_: optimizer.zero_grad())
     return trainer
 
 
-def record_step(trainer: Trainer) -> tuple[list[Call], int]:
+def new_shapes() -> KnownShapes:
+    """Shapes for `record_step`, none of them known yet: what one step makes known is not run in those after it."""
+    return KnownShapes({torch.ops.aten.convolution_backward: convolution_backward_flops})
+
+
+def record_step(trainer: Trainer, known: KnownShapes) -> tuple[list[Call], int]:
     """All calls of one training step of a `meta_trainer`, and the multiply-adds of its backward passes.
 
     Those of convolutions, linear layers and attention alone, counted by torch as they run.
@@ -120,17 +125,15 @@ def record_step(trainer: Trainer) -> tuple[list[Call], int]:
         roots["teacher"] = trainer.teacher.segmentor
     roots |= {term_name(term): term for term in trainer.terms}
     recorder = Recorder(roots)
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten.convolution_backward: convolution_backward_flops}
-    )
+    counter = CountedShapes(known)
     forward = 0
 
     def listen(view: str, term: Term[Any], make: Callable[[], Any]) -> Any:
         nonlocal forward
-        before = counter.get_total_flops()
+        before = counter.flops
         with recorder.hearing(view, term_name(term)):
             losses = make()
-        forward += counter.get_total_flops() - before
+        forward += counter.flops - before
         return losses
 
     trainer.iter = 0
@@ -139,15 +142,15 @@ def record_step(trainer: Trainer) -> tuple[list[Call], int]:
             trainer.update(trainer.training_step(next(trainer.batches_from(0))), listen)
     finally:
         recorder.stop()
-    return recorder.calls, (counter.get_total_flops() - forward) // 2
+    return recorder.calls, (counter.flops - forward) // 2
 
 
-def record_inference(student: Segmentor, crop: tuple[int, int]) -> list[Call]:
+def record_inference(student: Segmentor, crop: tuple[int, int], known: KnownShapes) -> list[Call]:
     """The calls of inference on one image of ``crop`` (width, height); leaves the student in eval mode."""
     recorder = Recorder({"": student})
     student.eval()
     try:
-        with torch.no_grad(), recorder.hearing():
+        with torch.no_grad(), CountedShapes(known), recorder.hearing():
             student(torch.empty(1, 3, crop[1], crop[0], device=META))
     finally:
         recorder.stop()

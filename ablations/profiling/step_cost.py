@@ -14,7 +14,7 @@ import torch
 from detectron2.config import CfgNode
 from torch.utils._pytree import tree_leaves
 
-from ablations.profiling.call_recorder import Call, meta_trainer, record_inference, record_step, term_name
+from ablations.profiling.call_recorder import Call, meta_trainer, new_shapes, record_inference, record_step, term_name
 from ablations.profiling.counting import Count, count
 from benchmarks.engine.trainer import Trainer
 from methods.framework.recipes import Recipe, parse
@@ -119,17 +119,18 @@ class CostCounter:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Count] = {}
+        self._shapes = new_shapes()
 
     def method(self, cfg: CfgNode) -> MethodCost:
         """Count the method of ``cfg``; no data set and no weights are read."""
         recipe = parse(cfg.METHOD)
         trainer = meta_trainer(cfg)
         cost = MethodCost(cfg.METHOD, cfg.NETWORK, cfg.PROTOCOL, tuple(cfg.INPUT.CROP), cfg.SOLVER.BATCH)
-        step, cost.backward_macs = record_step(trainer)
+        step, cost.backward_macs = record_step(trainer, self._shapes)
         for call in step:
             self._add(cost, call, recipe)
         cost.passes = _passes((call for call in step if _of_target(call, recipe)), cost.batch)
-        inference = record_inference(trainer.student, cost.crop)
+        inference = record_inference(trainer.student, cost.crop, self._shapes)
         cost.inference_macs = sum(call.images * self._count(call, cost).total for call in inference)
         cost.inference_passes = _passes(iter(inference), 1)
         for part, number in _trained(trainer):

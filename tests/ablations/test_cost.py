@@ -16,7 +16,7 @@ from counted_costs import COUNTER
 
 from ablations import cost
 from ablations.profiling import cost_tables, counting, step_cost, step_time
-from ablations.profiling.call_recorder import META, Recorder, meta_trainer, record_inference, record_step
+from ablations.profiling.call_recorder import META, Recorder, meta_trainer, new_shapes, record_inference, record_step
 from ablations.profiling.step_cost import CostCounter, MethodCost
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
@@ -158,7 +158,7 @@ def test_nothing_is_counted_of_weights_that_are_not_here() -> None:
 def test_recording_ends_with_the_step() -> None:
     cfg = RunSpec("streets", "dacs+mrm", overrides=SMALL).resolve()
     trainer = meta_trainer(cfg)
-    calls, _ = record_step(trainer)
+    calls, _ = record_step(trainer, new_shapes())
     assert [(call.part, call.view, call.term, call.images) for call in calls if call.trained] == [
         ("encoder", "source", "supervised", 2),
         ("decoder", "source", "supervised", 2),
@@ -167,7 +167,7 @@ def test_recording_ends_with_the_step() -> None:
         ("mrm.rebuilder", "mixed", "mrm", 2),
         ("decoder", "mixed", "mrm", 2),
     ]
-    record_inference(trainer.student, (64, 64))
+    record_inference(trainer.student, (64, 64), new_shapes())
     for root in (trainer.student, trainer.teacher, trainer.terms):
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in root.modules())  # type: ignore[union-attr]
 
@@ -175,7 +175,7 @@ def test_recording_ends_with_the_step() -> None:
 def test_an_error_in_a_pass_leaves_no_hooks() -> None:
     student = build_segmentor(NETWORK, hand.K, "none").to(META)
     with pytest.raises(Exception, match=r"."):
-        record_inference(student, (-1, 64))
+        record_inference(student, (-1, 64), new_shapes())
     assert not any(module._forward_hooks for module in student.modules())
     recorder = Recorder({"": student})
     with pytest.raises(RuntimeError):
