@@ -16,11 +16,15 @@ _STAGES = ("res2", "res3", "res4", "res5")
 
 
 class Layout(NamedTuple):
-    """A stem's width, and each stage's stride and dilations: one a block, the last for the rest of the stage."""
+    """A stem's width, and each stage's stride and dilations: one a block, the last for the rest of the stage.
+
+    channels: of the first stage's output; each further stage has twice those before it. 256 in all that is published.
+    """
 
     stem_channels: int
     strides: tuple[int, int, int, int]
     dilations: tuple[tuple[int, ...], ...]
+    channels: int = 256
 
 
 # OpenMMLab's ResNetV1c at output stride 8, the networks behind the published UDA numbers: the first block of a dilated
@@ -60,7 +64,7 @@ class DilatedResNet(Encoder):
         in_channels, total_stride = layout.stem_channels, 4
         channels, strides = [], []
         for index, (name, blocks, stride) in enumerate(zip(_STAGES, _BLOCKS[depth], layout.strides, strict=True)):
-            out_channels = 256 * 2**index
+            out_channels = layout.channels * 2**index
             given = layout.dilations[index]
             stage = ResNet.make_stage(
                 BottleneckBlock,

@@ -21,7 +21,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def images(height: int = 64, width: int = 96) -> Tensor:
+def images(height: int = 32, width: int = 48) -> Tensor:
     return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
@@ -33,11 +33,11 @@ def test_shapes_and_composition(built: dict[str, Segmentor], name: str, stride: 
     assert (encoder.channels, encoder.strides) == ((256, 2048), (4, stride))
     with torch.no_grad():
         features = segmentor.encode(images())
-        assert [tuple(f.shape) for f in features] == [(2, 256, 16, 24), (2, 2048, 64 // stride, 96 // stride)]
+        assert [tuple(f.shape) for f in features] == [(2, 256, 8, 12), (2, 2048, 32 // stride, 48 // stride)]
         logits = segmentor.decode(features)
-        assert logits.shape == (2, CLASSES, 16, 24)
-        assert torch.equal(segmentor(images()), segmentor.upsample(logits, (64, 96)))
-        assert segmentor(images(50, 76)).shape == (2, CLASSES, 50, 76)
+        assert logits.shape == (2, CLASSES, 8, 12)
+        assert torch.equal(segmentor(images()), segmentor.upsample(logits, (32, 48)))
+        assert segmentor(images(26, 44)).shape == (2, CLASSES, 26, 44)
 
 
 def test_strides_and_dilations(built: dict[str, Segmentor]) -> None:
@@ -59,7 +59,7 @@ def test_strides_and_dilations(built: dict[str, Segmentor]) -> None:
 @pytest.mark.slow
 def test_two_decoder_passes_share_the_features_and_train_everything(built: dict[str, Segmentor]) -> None:
     segmentor = built["r50"].train()
-    features = segmentor.encode(images(64, 64))
+    features = segmentor.encode(images(32, 32))
     before = [feature.clone() for feature in features]
     loss = segmentor.decode(features).square().mean()
     loss = loss + segmentor.decode([feature * 0.5 for feature in features]).square().mean()
@@ -74,10 +74,10 @@ def test_two_decoder_passes_share_the_features_and_train_everything(built: dict[
 def test_bf16_in_channels_last_is_fp32_but_for_rounding(built: dict[str, Segmentor]) -> None:
     segmentor: Any = built["r50"].eval()
     with torch.no_grad():
-        expected = segmentor(images(64, 64))
+        expected = segmentor(images(32, 32))
         segmentor.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = segmentor(images(64, 64).to(memory_format=torch.channels_last))
+            logits = segmentor(images(32, 32).to(memory_format=torch.channels_last))
     assert 0 < (logits - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
@@ -107,7 +107,7 @@ def test_r52_is_detectron2s_own() -> None:
     from detectron2.projects.deeplab import add_deeplab_config, build_resnet_deeplab_backbone
     from detectron2.projects.deeplab.semantic_seg import DeepLabV3PlusHead
 
-    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     cfg = get_cfg()
     add_deeplab_config(cfg)
     resnet, head = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD

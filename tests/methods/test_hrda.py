@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import NETWORK
 from detectron2.config import CfgNode
+from narrow_networks import narrow_resnet
 from torch.nn import functional as F
 
 from benchmarks.config.run import Run
@@ -269,7 +270,8 @@ def test_teacher_predicts_by_inference_and_averages_the_attention(lite: MultiRes
         torch.testing.assert_close(after, before + 0.5)
 
 
-def test_deeplabv2_needs_a_grid_of_16() -> None:
+def test_deeplabv2_needs_a_grid_of_16(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_resnet(monkeypatch)
     plain = build_segmentor("deeplabv2-r50", K, "none")
     student = MultiResolutionSegmentor(plain, MultiResolution(), (CROP, CROP)).eval()
     assert student.window((CROP, CROP), torch.Generator()).top % 16 == 0
@@ -361,7 +363,8 @@ def test_two_steps_train_every_part(small_config: MakeConfig, tmp_path: Path, me
 
 
 @pytest.mark.slow
-def test_a_step_of_deeplabv2(small_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_step_of_deeplabv2(small_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_resnet(monkeypatch)
     overrides = {"SOLVER.ITERS": 1, "DATA.STREETS.VAL_IMAGES": 1, "NETWORK": "deeplabv2-r50"}
     record = run_one(Run.at(tmp_path, small_config("hrda", overrides=overrides)), RunWatcher()).content
     assert (record["status"], record["reason"]) == ("finished", "")

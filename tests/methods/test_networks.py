@@ -17,6 +17,7 @@ from methods.networks import NETWORKS, Segmentor, build_segmentor, register_netw
 from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
 
 CLASSES = 19
+SIDE = 64
 FAMILIES = ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50"]
 
 
@@ -29,7 +30,7 @@ def built() -> dict[str, Segmentor]:
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    return torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
 def count(module: nn.Module) -> int:
@@ -142,11 +143,11 @@ def test_feature_shapes_and_composition(built: dict[str, Segmentor], images: Ten
     with torch.no_grad():
         features = segmentor.encode(images)
         logits = segmentor.decode(features)
-        assert torch.equal(segmentor(images), segmentor.upsample(logits, (128, 128)))
+        assert torch.equal(segmentor(images), segmentor.upsample(logits, (SIDE, SIDE)))
     encoder = segmentor.encoder
-    expected = [(2, c, 128 // s, 128 // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
+    expected = [(2, c, SIDE // s, SIDE // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
     assert [tuple(feature.shape) for feature in features] == expected
-    assert logits.shape == (2, CLASSES, 128 // encoder.strides[0], 128 // encoder.strides[0])
+    assert logits.shape == (2, CLASSES, SIDE // encoder.strides[0], SIDE // encoder.strides[0])
     # Bilinear with align_corners=False keeps the corner pixels of the small map.
     up = segmentor.upsample(logits, (128, 128))
     assert up.shape == (2, CLASSES, 128, 128)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from narrow_networks import narrow_resnet
 from torch import Tensor
 
 from methods.base.errors import MethodError
@@ -182,7 +183,8 @@ SPELLINGS: dict[str, tuple[str, Callable[[State], Any], set[str]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spelling", list(SPELLINGS))
-def test_published_names_round_trip(tmp_path: Path, spelling: str) -> None:
+def test_published_names_round_trip(tmp_path: Path, spelling: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_resnet(monkeypatch)
     name, respelled, expected = SPELLINGS[spelling]
     source = build(name, 1)
     content = respelled(source.encoder.state_dict())
@@ -192,7 +194,9 @@ def test_published_names_round_trip(tmp_path: Path, spelling: str) -> None:
 
 def test_mmseg_names_are_mmsegs() -> None:
     """The respelling above against names that OpenMMLab's files really have."""
-    keys = to_mmseg(build("deeplabv2-r50", 1).encoder.state_dict()).keys()
+    with torch.device("meta"):
+        state = build("deeplabv2-r50", 1).encoder.state_dict()
+    keys = to_mmseg(state).keys()
     assert {"stem.0.weight", "stem.4.running_mean", "stem.6.weight", "stem.7.bias"} <= keys
     assert {"layer1.0.conv1.weight", "layer1.0.bn1.weight", "layer4.0.downsample.0.weight"} <= keys
     assert {"layer2.3.bn3.running_var", "layer3.0.downsample.1.bias"} <= keys
@@ -346,7 +350,8 @@ def renamed(content: bytes, old: bytes, new: bytes, zipped: bool) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["daformer-lite0", "daformer-mitb0", "deeplabv2-r50"])
-def test_whole_segmentor(tmp_path: Path, name: str) -> None:
+def test_whole_segmentor(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_resnet(monkeypatch)
     source = build(name, 1)
     path = save(
         tmp_path / "model.pth", {"model": {f"module.{k}": v for k, v in source.state_dict().items()}, "iteration": 3}
@@ -387,7 +392,10 @@ def test_wrong_checkpoint_names_counts_keys_and_shapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wrong_familys_checkpoint_leaves_the_network_alone(tmp_path: Path) -> None:
+def test_the_wrong_familys_checkpoint_leaves_the_network_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow_resnet(monkeypatch)
     path = save(tmp_path / "mit.pth", build("daformer-mitb0", 1).encoder.state_dict())
     segmentor = build("deeplabv2-r50", 2)
     with pytest.raises(MethodError, match=r"275 missing: stem\.conv1\.weight, .*, \.\.\.; 192 unexpected: mit\."):
