@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 
+_ERROR = 2  # of torch.set_deterministic_debug_mode: what has no deterministic kernel raises
+
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
+def deterministic(wanted: bool, compiled: bool = False) -> Iterator[None]:
     """Use torch's deterministic kernels within, if ``wanted``; an operation that has none raises and names itself.
 
-    On the CPU all kernels used here are deterministic anyway, for one number of threads.
+    On the CPU all kernels used here are deterministic anyway, for one number of threads. ``compiled``: whether torch's
+    compiler is used within, which is told then, too.
     """
     if not wanted:
         yield
@@ -23,11 +26,17 @@ def deterministic(wanted: bool) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     cudnn: Any = torch.backends.cudnn
     filling: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, filling.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    before = torch.get_deterministic_debug_mode(), cudnn.benchmark, filling.fill_uninitialized_memory
+    _choose(_ERROR, compiled)
     cudnn.benchmark = filling.fill_uninitialized_memory = False  # no other kernel by chance; no memory filled for tests
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        _choose(before[0], compiled)
         cudnn.benchmark, filling.fill_uninitialized_memory = before[1:]
+
+
+def _choose(mode: int, compiled: bool) -> None:
+    if compiled:  # this imports the compiler: two seconds, which other runs need not wait
+        torch.use_deterministic_algorithms(mode > 0)
+    torch.set_deterministic_debug_mode(mode)

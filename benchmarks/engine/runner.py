@@ -140,7 +140,7 @@ def run_one(run: Run, watcher: RunWatcher, force: bool = False, begun: bool = Fa
             return record
         log = "log.txt" if comm.is_main_process() else f"log-rank{comm.get_rank()}.txt"
         solver = run.cfg.SOLVER
-        with log_file(place / log), deterministic(solver.DETERMINISTIC), tf32(solver.PRECISION == TF32):
+        with log_file(place / log), deterministic(solver.DETERMINISTIC, solver.COMPILE), tf32(solver.PRECISION == TF32):
             record = _run(run, place, watcher, data, record)
         if comm.is_main_process():
             again.settle(folder)
