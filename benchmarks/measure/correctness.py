@@ -26,7 +26,7 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Diverged, Trainer
 from benchmarks.measure.checklist import Checklist, Found
 from benchmarks.measure.child_run import started
-from benchmarks.measure.starting import FEW
+from benchmarks.measure.starting import FEW, SMALL_IMAGES
 from benchmarks.tools.random_step import random_trainer
 from methods.framework.recipes import PARTS
 from results.records.record import FINISHED
@@ -46,7 +46,7 @@ SMALL = {
 KILLED = FEW | {"SOLVER.ITERS": KILLED_AFTER + 1, "TEST.PERIOD": KILLED_AFTER + 1, "CHECKPOINT_PERIOD": 2}
 NETWORK, METHOD = "daformer-lite0", "daformer+mic+mrm"
 GRAPHED = ["source-only", METHOD, "hrda+mic+mrm"]  # with all kinds of passes; capturing takes seconds of each
-IN_SMALL, SMALL_NETWORK = ["source-only", "hrda+mic+mrm"], "daformer-tiny"  # where there is no GPU
+IN_SMALL, SMALL_NETWORK = ["source-only", "hrda+mic+mrm"], "daformer-tiny"  # where there is no GPU, beside SMALL_IMAGES
 
 
 def recipes() -> list[str]:
@@ -183,10 +183,13 @@ def check_correctness(checks: Checklist, device: torch.device, precisions: Seque
     """Steps of every recipe (on a CPU of two), a killed run gone on with, CUDA graphs: each precision, small sizes."""
 
     def of_precision(precision: str) -> dict[str, Any]:
-        return SMALL | {"DEVICE": device.type, "SOLVER.PRECISION": precision}
+        return sizes | {"DEVICE": device.type, "SOLVER.PRECISION": precision}
 
     values = KILLED | {"DEVICE": device.type, "NUM_WORKERS": 0}
-    names, network = (recipes(), NETWORK) if device.type == "cuda" else (IN_SMALL, SMALL_NETWORK)
+    sizes, names, network = SMALL, recipes(), NETWORK
+    if device.type != "cuda":
+        sizes, names, network = SMALL | SMALL_IMAGES, IN_SMALL, SMALL_NETWORK
+        values |= sizes
     with killed_runs(METHOD, network, values, precisions) as runs:
         for precision in precisions:
             checks.make(

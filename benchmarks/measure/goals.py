@@ -19,7 +19,7 @@ from benchmarks.engine.build import build_student
 from benchmarks.measure.checklist import Checklist, Found
 from benchmarks.measure.photos import CITYSCAPES, GTA, write_photos
 from benchmarks.measure.scoring import measure_evaluation
-from benchmarks.measure.starting import FEW, first_step
+from benchmarks.measure.starting import FEW, SMALL_IMAGES, first_step
 from benchmarks.measure.steps import measure
 
 RESNET, MIT = "deeplabv2-r101", "daformer-mitb5"
@@ -141,6 +141,7 @@ def evaluation(plan: Plan, most: float = 1.2) -> Found:
 def cold_start(plan: Plan, most: float, steps: int = 1, graphs: bool = False) -> Found:
     """Seconds from nothing to the end of the first ``steps`` of a run on a few drawn images."""
     values = {"DEVICE": plan.device, "SOLVER.GRAPHS": graphs, "SOLVER.ITERS": steps + 1, "TEST.PERIOD": steps + 1}
+    values |= {} if plan.full else SMALL_IMAGES
     with tempfile.TemporaryDirectory() as name:
         seconds = first_step("dacs", plan.resnet, FEW | values, Path(name, "run"), steps)
     return Found(f"{seconds:.1f} s", reached=seconds <= most)

@@ -29,6 +29,7 @@ FEW = {
     "TEST.PERIOD": 2,
     "WEIGHTS": "none",
 }
+SMALL_IMAGES = {"DATA.STREETS.SIZE": (128, 64), "INPUT.CROP": (64, 64)}  # of these, where the time is not looked at
 
 
 def measure(rounds: int, method: str = "dacs", network: str | None = None) -> list[Row]:
