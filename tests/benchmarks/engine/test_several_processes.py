@@ -16,7 +16,8 @@ import torch
 from conftest import SMALL
 from detectron2.config import CfgNode
 from record_files import read_record
-from shared_runs import SMALL_MIT, Seen, make_and_see, normalised, shared_norm
+from seen_runs import SMALL_MIT, Seen, make_and_see, make_in_ranks
+from shared_runs import normalised, shared_norm
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.engine.step_pictures import ACCURACY
@@ -66,7 +67,7 @@ def made(ranks: int) -> tuple[Path, dict[str, Seen]]:
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     names = [name for name, count in CASES if count == ranks or (ranks == 1 and count == 2)]
     jobs = [(config(name), base / name) for name in names]
-    seen = make_and_see(jobs) if ranks == 1 else run_ranks(make_and_see, jobs, ranks)
+    seen = make_and_see(jobs) if ranks == 1 else make_in_ranks(jobs, ranks)
     return base, dict(zip(names, seen, strict=True))
 
 
