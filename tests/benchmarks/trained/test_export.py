@@ -25,7 +25,7 @@ from benchmarks.engine.build import build_student
 from benchmarks.trained import exporting
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.label_space import CITYSCAPES
-from methods.networks import build_segmentor
+from methods.networks import build_segmentor, mit, resnet
 
 # Torch alone: isolated from the checkout, the user's site packages and PYTHONPATH.
 WITHOUT_SEGSHIFT = """
@@ -123,6 +123,9 @@ def test_the_program_needs_torch_alone(export: Command, tmp_path: Path) -> None:
 )
 def test_other_networks_can_be_traced_for_any_number_of_images(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     register_tiny(monkeypatch)
+    # Blocks of a stage are alike, and torch takes a second for ten: the first ones of each kind will do.
+    monkeypatch.setitem(resnet._BLOCKS, 50, (1, 2, 2, 3))
+    monkeypatch.setitem(mit._DEPTHS, "b0", (1, 1, 1, 1))
     torch.manual_seed(0)
     segmentor = build_segmentor(name, 19, "none").eval()
     program, number = exporting._trace(segmentor, noise(2, 64, 64))
