@@ -36,7 +36,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("run", nargs="+", type=expanduser, metavar="RUN", help="run folders, or ids of runs")
     add_opening_options(parser)
-    parser.add_argument("--baseline", help="the method that others are compared with (default: that of the first run)")
+    parser.add_argument("--baseline", help="the method that others are compared with, or its column (default: that of the first run)")
     parser.add_argument("--images", type=int, default=100, help="validation images of the target (default: 100)")
     parser.add_argument(
         "--locations", type=int, default=8000, help="places of the feature map in all images together (default: 8000)"
@@ -54,7 +54,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--data-root", type=expanduser, help="folder of the data sets (default: the run's)")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument(
-        "--out", type=path_of, metavar="STEM", help="also write STEM.csv, with a row a run, STEM.md and the plot"
+        "--out", type=path_of, metavar="STEM", help="also write STEM.csv, with a row a run, STEM.md and the plots"
     )
     add_plot_options(parser)
     return parser.parse_args(words)
@@ -66,7 +66,7 @@ def main() -> int:
     import_named_plugins(arguments)
     settings = read_settings(arguments)
     from ablations.mutual_information.of_runs import measured_methods
-    from ablations.mutual_information.plane import information_plane
+    from ablations.mutual_information.plane import information_plane, masked_plane
     from ablations.mutual_information.tables import caption, columns_of, frame_of
     from benchmarks.computing.memory import keep_freed_memory
     from benchmarks.trained.opened_run import open_run
@@ -104,8 +104,10 @@ def main() -> int:
     written = write(methods)
     if arguments.out is not None:
         with _told(arguments.out):
-            figure = information_plane(methods, settings, about, WIDTHS[arguments.plot_width])
-            written += write_figure(figure, arguments.out, formats)
+            width = WIDTHS[arguments.plot_width]
+            written += write_figure(information_plane(methods, settings, about, width), arguments.out, formats)
+            masks = arguments.out.with_name(f"{arguments.out.name}-masks")
+            written += write_figure(masked_plane(methods, about, width), masks, formats)
     if arguments.format == "csv":
         print(as_csv(frame_of(methods)).rstrip())
         return 0

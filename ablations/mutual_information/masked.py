@@ -6,7 +6,7 @@ what is asked. Tiles have the size of training crops, which a Rebuilder's grid o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ablations.mutual_information.locations import Picture, Places, chosen, labels_at, pixels_under, rows
+from ablations.mutual_information.parts import HELD_OUT
 from methods.base.draws import Draws
 from methods.base.randomness import keyed_generator
 from methods.mrm import MRM
@@ -23,6 +24,10 @@ from methods.networks.multi_resolution import overlapping_windows
 from methods.parts.masking import bernoulli_mask, fuse, resize_mask
 
 LOGITS_PER_TILE = 16  # places at which logits are compared
+FILLINGS = ("emptied", "filled", "last_neighbours", "last_filled")
+"""What stands at masked places: 0 in all stages; the Rebuilder's output in all, if it rebuilds all; and the mean of
+visible neighbours, or the Rebuilder's output, in the last stage with 0 in the others. So all methods have the first
+and the third, and all Rebuilders the last, that of a pixel regression too, which rebuilds the last stage alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,29 +38,30 @@ class Masked:
         features: what the encoder has there, with pixels, labels and parts.
         neighbours: (M, C), the mean of the visible places around, 0 where there is none.
         rebuilt: (M, C), the Rebuilder's output; None without one.
-        logits: (L, K), of the decoder on all features.
-        emptied: (L, K), with 0 at masked places of all stages.
-        filled: (L, K), with the Rebuilder's output there; None without one, or where it rebuilds the last stage alone.
+        logits: (L, K) of the decoder: "whole", on all features, and of each of FILLINGS, on features that have another
+            thing at masked places; None where there is none of the kind. Of images that are measured on alone.
     """
 
     features: Places
     neighbours: np.ndarray
     rebuilt: np.ndarray | None
-    logits: np.ndarray
-    emptied: np.ndarray
-    filled: np.ndarray | None
+    logits: dict[str, np.ndarray | None]
 
     @classmethod
     def joined(cls, several: Sequence[Masked]) -> Masked:
         """All of several."""
 
-        def whole(name: str) -> np.ndarray | None:
-            found = [getattr(each, name) for each in several]
-            return None if found[0] is None else np.concatenate(found)
+        def whole(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+            there = [each for each in parts if each is not None]
+            return np.concatenate(there) if there else None
 
-        features = Places.joined([each.features for each in several])
-        others = ("neighbours", "rebuilt", "logits", "emptied", "filled")
-        return cls(features, **{name: whole(name) for name in others})  # type: ignore[arg-type]
+        names = dict.fromkeys(name for each in several for name in each.logits)
+        return cls(
+            Places.joined([each.features for each in several]),
+            np.concatenate([each.neighbours for each in several]),
+            whole([each.rebuilt for each in several]),
+            {name: whole([each.logits.get(name) for each in several]) for name in names},
+        )
 
 
 @torch.no_grad()
@@ -93,19 +99,18 @@ def masked_places(
         mask = bernoulli_mask(1, min(side, places[0]), min(side, places[1]), ratio, draws)
         of_tile = -(-wanted // len(windows))
         here = _some(resize_mask(mask, places), of_tile, seed, f"bottleneck/places/{number}", picture)
-        fillings = {"emptied": [torch.zeros_like(feature) for feature in features]}
+        beside = _mean_of_visible(last, resize_mask(mask, places))
+        empty = [torch.zeros_like(feature) for feature in features]
+        fillings = {"emptied": empty, "last_neighbours": [*empty[:-1], beside]}
         rebuilt = None
         if term is not None and term.rebuilder is not None:
             stages = features[-len(term.rebuilder.projectors) :]
             tokens = resize_mask(mask, (term.rebuilder.resolution, term.rebuilder.resolution))
             new = term.rebuilder(stages, tokens)
             rebuilt = rows(new[-1])[here]
+            fillings["last_filled"] = [*empty[:-1], new[-1]]
             if len(stages) == len(features):
                 fillings["filled"] = new
-        logits = {name: segmentor.decode(fuse(features, filling, mask)) for name, filling in fillings.items()}
-        whole = segmentor.decode(features)
-        under = resize_mask(mask, (whole.shape[-2], whole.shape[-1]))
-        at = _some(under, LOGITS_PER_TILE, seed, f"bottleneck/logits/{number}", picture)
         label = _label_under(picture, window)
         found.append(
             Masked(
@@ -115,14 +120,32 @@ def masked_places(
                     labels_at(label, places)[here],
                     np.full(len(here), picture.part),
                 ),
-                rows(_mean_of_visible(last, resize_mask(mask, places)))[here],
+                rows(beside)[here],
                 rebuilt,
-                rows(whole)[at],
-                rows(logits["emptied"])[at],
-                rows(logits["filled"])[at] if "filled" in logits else None,
+                _logits(segmentor, features, fillings, mask, picture, (seed, f"bottleneck/logits/{number}")),
             )
         )
     return Masked.joined(found)
+
+
+def _logits(
+    segmentor: Segmentor,
+    features: list[Tensor],
+    fillings: Mapping[str, list[Tensor]],
+    mask: Tensor,
+    picture: Picture,
+    key: tuple[int, str],
+) -> dict[str, np.ndarray | None]:
+    """Logits (L, K) at some masked places, of features as they are and of those with each filling; by name."""
+    if picture.part != HELD_OUT:  # nothing is fitted on logits, and decoders take most of the time
+        return {}
+    whole = segmentor.decode(features)
+    at = _some(resize_mask(mask, (whole.shape[-2], whole.shape[-1])), LOGITS_PER_TILE, *key, picture)
+    found: dict[str, np.ndarray | None] = {"whole": rows(whole)[at]}
+    for name in FILLINGS:
+        new = fillings.get(name)
+        found[name] = None if new is None else rows(segmentor.decode(fuse(features, new, mask)))[at]
+    return found
 
 
 def _some(mask: Tensor, wanted: int, seed: int, name: str, picture: Picture) -> np.ndarray:

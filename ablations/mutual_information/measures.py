@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.linalg import eigh
 
 from ablations.mutual_information.locations import (
@@ -20,8 +21,8 @@ from ablations.mutual_information.locations import (
     pixels_under,
     rows,
 )
-from ablations.mutual_information.masked import Masked, masked_places
-from ablations.mutual_information.nearest import gaussian_information, ksg, ksg_bias
+from ablations.mutual_information.masked import FILLINGS, Masked, masked_places
+from ablations.mutual_information.nearest import NEIGHBOURS, gaussian_information, ksg, ksg_bias
 from ablations.mutual_information.parts import HELD_OUT, Parts, split
 from ablations.mutual_information.probes import class_bound, pixel_bounds
 from ablations.mutual_information.rate import GaussianRate, Scale
@@ -33,6 +34,8 @@ from methods.networks import Segmentor
 
 DIRECTIONS = 3
 """Principal directions of features, and of pixels, that nearest neighbours are looked for in: more, and it fails."""
+POOLED = 2
+"""Sides, in places, of the blocks whose mean a pooled token is."""
 MOST_COMPARED = 2000  # samples of CKA and of nearest neighbours, which take time and memory by their square
 Numbers = dict[str, float]
 Tell = Callable[[str], None]
@@ -70,13 +73,23 @@ STEPS = 6  # that `measure` tells of, beside one an image
 
 
 @torch.no_grad()
-def _places(segmentor: Segmentor, picture: Picture, stage: int, wanted: int, seed: int) -> Places:
+def _places(segmentor: Segmentor, picture: Picture, stage: int, wanted: int, seed: int) -> tuple[Places, Places]:
+    """Places of an image; and its pooled tokens, the means of blocks of POOLED x POOLED places with all their pixels.
+
+    Pooled tokens have no label. There are none of a map with a side under POOLED.
+    """
     device = next(segmentor.parameters()).device
-    feature = segmentor.encoder(picture.image.to(device))[stage]
+    feature, stride = segmentor.encoder(picture.image.to(device))[stage], segmentor.encoder.strides[stage]
     size = (feature.shape[-2], feature.shape[-1])
     at = chosen(size[0] * size[1], wanted, seed, "bottleneck/places", picture.number)
-    x, y = pixels_under(picture.image, segmentor.encoder.strides[stage]), labels_at(picture.label, size)
-    return Places(rows(feature)[at], x[at], y[at], np.full(len(at), picture.part))
+    x, y = pixels_under(picture.image, stride), labels_at(picture.label, size)
+    places = Places(rows(feature)[at], x[at], y[at], np.full(len(at), picture.part))
+    if min(size) < POOLED:
+        none = np.empty(0, dtype=int)
+        return places, Places(places.z[none], x[none], places.y[none], places.part[none])
+    z, x = rows(F.avg_pool2d(feature, POOLED)), pixels_under(picture.image, POOLED * stride)
+    at = chosen(len(z), wanted, seed, "bottleneck/pooled", picture.number)
+    return places, Places(z[at], x[at], np.full(len(at), 255), np.full(len(at), picture.part))
 
 
 def measure(
@@ -107,20 +120,25 @@ def measure(
     stage = (settings.stage or len(segmentor.encoder.channels)) - 1
     of_image = max(1, settings.locations // len(pictures))
     seen: list[Places] = []
+    blocks: list[Places] = []
     under: list[Masked] = []
     for picture in pictures:
-        seen.append(_places(segmentor, picture, stage, of_image, settings.seed))
+        of_places, of_blocks = _places(segmentor, picture, stage, of_image, settings.seed)
+        seen.append(of_places)
+        blocks.append(of_blocks)
         under.append(masked_places(segmentor, term, picture, tile, *mask, of_image, settings.seed))
         tell("encoding")
-    places, masked = Places.joined(seen), Masked.joined(under)
-    numbers = {"locations": float(len(places.y))} | dict(_of_places(places, classes, settings, tell))
+    places, pooled, masked = Places.joined(seen), Places.joined(blocks), Masked.joined(under)
+    numbers = {"locations": float(len(places.y))} | dict(_of_places(places, pooled, classes, settings, tell))
     numbers |= dict(_of_masked(masked, classes, settings.seed))
     tell("under masks")
     held_out = places.z[places.part == HELD_OUT]
     return Measured(numbers, held_out[chosen(len(held_out), MOST_COMPARED, settings.seed, "bottleneck/compared")])
 
 
-def _of_places(places: Places, classes: int, settings: Settings, tell: Tell) -> Iterator[tuple[str, float]]:
+def _of_places(
+    places: Places, blocks: Places, classes: int, settings: Settings, tell: Tell
+) -> Iterator[tuple[str, float]]:
     scale, seed = Scale.of(split(places.z, places.part).fit), settings.seed
     z, x = split(places.z, places.part).map(scale), split(places.x, places.part)
     labelled = places.labelled()
@@ -142,19 +160,37 @@ def _of_places(places: Places, classes: int, settings: Settings, tell: Tell) -> 
     yield "contrastive", pixels.told_apart
     yield "contrastive_most", pixels.most
     tell("pixels")
-    yield from _nearest(z, x, noise, seed)
+    yield from _of_neighbours(places, blocks, noise, seed)
     tell("nearest neighbours")
 
 
-def _nearest(z: Parts[np.ndarray], x: Parts[np.ndarray], noise: float, seed: int) -> Iterator[tuple[str, float]]:
-    """KSG between principal directions of noisy features and of pixels, those of the part that is fitted on."""
+def _of_neighbours(places: Places, blocks: Places, noise: float, seed: int) -> Iterator[tuple[str, float]]:
+    """KSG of places, and of pooled tokens, at the scale of features at places.
+
+    A pooled token is the mean of noisy ones, whose noise is less by the root of their number.
+    """
+    scale = Scale.of(split(places.z, places.part).fit)
+    for name, each, deviation in (("ksg", places, noise), ("ksg_pooled", blocks, noise / POOLED)):
+        yield from _nearest(name, split(each.z, each.part).map(scale), split(each.x, each.part), deviation, seed)
+
+
+def _nearest(
+    name: str, z: Parts[np.ndarray], x: Parts[np.ndarray], noise: float, seed: int
+) -> Iterator[tuple[str, float]]:
+    """KSG between principal directions of noisy features and of pixels, those of the part that is fitted on.
+
+    NaN where there are too few samples to find neighbours among, or directions in.
+    """
+    names = (name, f"{name}_bias", f"{name}_gaussian")
+    if min(len(z.fit), len(z.held_out)) <= max(NEIGHBOURS, 2 * DIRECTIONS):
+        yield from ((each, math.nan) for each in names)
+        return
     random = np.random.default_rng(key_seed(seed, "bottleneck/nearest"))
     at = chosen(len(z.held_out), MOST_COMPARED, seed, "bottleneck/nearest")
     noisy = z.held_out[at] + noise * random.standard_normal(z.held_out[at].shape)
     few_z, few_x = _principal(z.fit, noisy), _principal(x.fit, x.held_out[at])
-    yield "ksg", ksg(few_z, few_x)
-    yield "ksg_bias", ksg_bias(few_z, few_x, random)
-    yield "ksg_gaussian", gaussian_information(few_z, few_x)
+    yield from zip(names, (ksg(few_z, few_x), ksg_bias(few_z, few_x, random), gaussian_information(few_z, few_x)),
+                   strict=True)  # fmt: skip
 
 
 def _principal(fit: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -167,19 +203,24 @@ def _of_masked(masked: Masked, classes: int, seed: int) -> Iterator[tuple[str, f
     kinds = {"features": masked.features.z, "neighbours": masked.neighbours, "rebuilt": masked.rebuilt}
     for name, z in kinds.items():
         if z is None:
-            yield from ((f"masked_{what}_{name}", math.nan) for what in ("labels", "pixels"))
+            yield from ((f"masked_{what}_{name}", math.nan) for what in ("labels", "right", "pixels"))
             continue
         places = Places(z, masked.features.x, masked.features.y, masked.features.part)
         scale, labelled = Scale.of(split(z, places.part).fit), places.labelled()
         y = split(labelled.y, labelled.part)
         _check_labelled(y)
         known = split(labelled.z, labelled.part).map(scale)
-        yield f"masked_labels_{name}", class_bound(known, y, classes, hidden=False, seed=seed).information
+        bound = class_bound(known, y, classes, hidden=False, seed=seed)
+        yield f"masked_labels_{name}", bound.information
+        yield f"masked_right_{name}", 100 * bound.right
         every, x = split(places.z, places.part).map(scale), split(places.x, places.part)
         yield f"masked_pixels_{name}", pixel_bounds(every, x, hidden=False, seed=seed).rebuilt
-    at = chosen(len(masked.logits), MOST_COMPARED, seed, "bottleneck/logits")
-    for name, logits in (("emptied", masked.emptied), ("filled", masked.filled)):
-        yield f"cka_{name}", math.nan if logits is None else cka(masked.logits[at], logits[at])
+    whole = masked.logits["whole"]
+    assert whole is not None  # some image is held out
+    at = chosen(len(whole), MOST_COMPARED, seed, "bottleneck/logits")
+    for name in FILLINGS:
+        logits = masked.logits[name]
+        yield f"cka_{name}", math.nan if logits is None else cka(whole[at], logits[at])
 
 
 def _check_labelled(y: Parts[np.ndarray]) -> None:

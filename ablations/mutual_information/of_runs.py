@@ -47,7 +47,8 @@ def measured_methods(
         runs: finished ones, of the same images and network.
         model: "student" or "teacher".
         settings: what is measured.
-        baseline: the method that others are compared with; None: that of the first run.
+        baseline: the method that others are compared with, or the label of its row, as "dacs+mrm, TERMS.MRM.RATIO 0.6";
+            None: that of the first run.
         rebuilder: whether Rebuilders are measured, where a method has one.
         device: where encoders run; None: where the run did.
         data_root: folder of the data sets; None: the run's.
@@ -111,11 +112,12 @@ def _rows(runs: Sequence[TrainedRun], baseline: str | None) -> list[Row]:
     rows = rows_of(from_folders(run.folder for run in runs), ["method"], say)
     if baseline is None:
         return rows
-    names = [row.names["method"] for row in rows]
-    if baseline not in names:
-        hint = did_you_mean(baseline, names, "", quote="'")
-        raise ConfigError(f"--baseline {baseline}: no run of it; {hint or 'expected one of ' + ', '.join(names)}")
-    return [rows.pop(names.index(baseline)), *rows]
+    labels, names = [row.label for row in rows], [row.names["method"] for row in rows]
+    if baseline not in [*labels, *names]:
+        hint = did_you_mean(baseline, [*labels, *names], "", quote="'")
+        raise ConfigError(f"--baseline {baseline}: no run of it; {hint or 'expected one of ' + ', '.join(labels)}")
+    # A method whose runs differ in more than their seed is several rows, which a label tells apart.
+    return [rows.pop((labels if baseline in labels else names).index(baseline)), *rows]
 
 
 def _load(run: TrainedRun, model: str, rebuilder: bool) -> tuple[Segmentor, MRM | None]:

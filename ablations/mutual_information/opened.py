@@ -29,6 +29,10 @@ def load_rebuilder(run: TrainedRun, segmentor: Segmentor) -> MRM | None:
     kept = [name for name in run.recipe.terms if run.cfg.TERMS[config_name(name)].WEIGHT != 0]
     if NAME not in kept:
         return None
+    width, height = run.cfg.INPUT.CROP
+    term = MRM(from_node(TERMS[NAME].Settings, run.cfg.TERMS[config_name(NAME)]), segmentor, (height, width))
+    if term.rebuilder is None:
+        return None
     file = run.checkpoint()
     content = {} if file.suffix == SUFFIX else read_checkpoint(file)
     if "terms" not in content:
@@ -36,12 +40,10 @@ def load_rebuilder(run: TrainedRun, segmentor: Segmentor) -> MRM | None:
             f"{file} holds the network alone, without the Rebuilder of {run.cfg.METHOD}, which inference drops: "
             f"expected the checkpoint that training left, or {WITHOUT}"
         )
-    width, height = run.cfg.INPUT.CROP
-    term = MRM(from_node(TERMS[NAME].Settings, run.cfg.TERMS[config_name(NAME)]), segmentor, (height, width))
     prefix = f"{kept.index(NAME)}."
     state = {key.removeprefix(prefix): value for key, value in content["terms"].items() if key.startswith(prefix)}
     _load(term, state, file)
-    return term.eval() if term.rebuilder is not None else None
+    return term.eval()
 
 
 def _load(term: nn.Module, state: dict[str, object], file: Path) -> None:

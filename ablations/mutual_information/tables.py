@@ -46,7 +46,7 @@ def methods_of(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> list[Meth
 def measures(settings: Settings, reference: str) -> dict[str, str]:
     """What people read of each measure, by name, in the order of the table."""
     noise, directions = f"{settings.noise[0]:g}", f"{DIRECTIONS}+{DIRECTIONS}"
-    under, left = "under the mask", "pixels rebuilt, linear"
+    under, left, right = "under the mask", "pixels rebuilt, linear", "labels right, linear probe, %"
     return {
         MIOU: "mIoU, %",
         "labels_linear": "I(Z;Y) at least, linear probe",
@@ -57,12 +57,19 @@ def measures(settings: Settings, reference: str) -> dict[str, str]:
         "pixels": f"pixels rebuilt from Z~, noise {noise}",
         "ksg": f"KSG, {directions} directions, noise {noise}",
         "ksg_bias": "bias of KSG on Gaussians alike",
+        "ksg_pooled": f"KSG, pooled tokens, {directions} directions, noise {noise}",
+        "ksg_pooled_bias": "bias of KSG, pooled tokens, on Gaussians alike",
         "cka_reference": f"CKA of Z to {reference}, same seed",
         "cka_emptied": "CKA of D(E(x)), masked emptied",
         "cka_filled": "CKA of D(E(x)), masked rebuilt",
+        "cka_last_neighbours": "CKA of D(E(x)), last stage of neighbours, others emptied",
+        "cka_last_filled": "CKA of D(E(x)), last stage rebuilt, others emptied",
         "masked_labels_features": f"{under}: I(Z;Y) at least",
         "masked_labels_rebuilt": f"{under}: I(R;Y) at least",
         "masked_labels_neighbours": f"{under}: I(neighbours;Y) at least",
+        "masked_right_features": f"{under}: {right}, from Z",
+        "masked_right_rebuilt": f"{under}: {right}, from R",
+        "masked_right_neighbours": f"{under}: {right}, from neighbours",
         "masked_pixels_features": f"{under}: {left}, from Z",
         "masked_pixels_rebuilt": f"{under}: {left}, from R",
         "masked_pixels_neighbours": f"{under}: {left}, from neighbours",
@@ -73,7 +80,7 @@ def columns_of(methods: Sequence[Method], settings: Settings) -> dict[str, list[
     """The table as text; differences of each method to the first, seed by seed, with their 95 % interval."""
     first, *others = methods
     shown = measures(settings, first.label)
-    columns = {"nats a location, but mIoU and CKA": list(shown.values())}
+    columns = {"nats a location, but % and CKA": list(shown.values())}
     for method in methods:
         cells = [_cell(list(method.values(name).values())) for name in shown]
         columns[f"{method.label} (n={len(method.runs)})"] = cells

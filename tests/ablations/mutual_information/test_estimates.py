@@ -107,6 +107,7 @@ def test_labels_through_a_symmetric_channel(random: np.random.Generator, hidden:
     assert found.entropy == pytest.approx(math.log(2), abs=0.002)
     error = found.information - capacity
     assert -0.02 < error < 0.04  # of 1,000 samples: their own share of errors is off by 0.01
+    assert found.right == pytest.approx(0.9, abs=0.03)
 
 
 def test_labels_that_no_line_tells_apart_are_told_by_a_hidden_layer(random: np.random.Generator) -> None:

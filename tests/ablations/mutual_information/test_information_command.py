@@ -17,20 +17,23 @@ from trained_runs import Command, assert_one_line, call
 
 import ablations.information
 from ablations.mutual_information.measures import Settings
-from ablations.mutual_information.plane import information_plane
+from ablations.mutual_information.of_runs import _rows
+from ablations.mutual_information.plane import information_plane, masked_plane
 from ablations.mutual_information.tables import Method, columns_of, measures
 from benchmarks.config.spec import RunSpec
 from benchmarks.config.stored_config import stored
 from benchmarks.engine.build import build_learners
+from benchmarks.trained.opened_run import open_run
 from results.records.record import write_text
 
 FEW = ["--images", "4", "--noise", "0.5,2", "--locations", "100"]
 
 
-def made_run(folder: Path, method: str, seed: int) -> Path:
+def made_run(folder: Path, method: str, seed: int, **overrides: str) -> Path:
     """The folder of a run that was never trained: what it holds is as it is initialized."""
     images = {"DATA.STREETS.VAL_IMAGES": 6, "DATA.STREETS.SIZE": (128, 64)}
-    cfg = RunSpec("streets", method, None, seed, SMALL | images).resolve()
+    objective = {f"TERMS.MRM.{key}": value for key, value in overrides.items()}
+    cfg = RunSpec("streets", method, None, seed, SMALL | images | objective).resolve()
     learners = build_learners(cfg, torch.device("cpu"))
     folder.mkdir(parents=True)
     write_text(folder / "config.yaml", stored(cfg))
@@ -44,10 +47,11 @@ def made_run(folder: Path, method: str, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
-    return {
+    made = {
         f"{method}-{seed}": made_run(folder / f"{method}-{seed}", method, seed)
-        for method, seed in (("dacs", 0), ("dacs", 1), ("dacs+mrm", 0))
+        for method, seed in (("dacs", 0), ("dacs", 1), ("dacs+mrm", 0), ("dacs+mixup", 0))
     }
+    return made | {"pixels-0": made_run(folder / "pixels-0", "dacs+mrm", 0, OBJECTIVE="pixel-regression")}
 
 
 @pytest.fixture
@@ -57,27 +61,36 @@ def information(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[st
 
 @pytest.mark.slow
 def test_methods_over_their_seeds(runs: dict[str, Path], information: Command, tmp_path: Path) -> None:
-    folders = [str(runs[name]) for name in ("dacs+mrm-0", "dacs-0", "dacs-1")]
+    folders = [str(runs[name]) for name in ("dacs+mrm-0", "dacs-0", "dacs-1", "dacs+mixup-0", "pixels-0")]
     out = tmp_path / "there/found"
     ended = information(*folders, *FEW, "--baseline", "dacs", "--out", str(out), "--plots", "png")
     assert ended.code == 0, ended
     frame = pd.read_csv(out.with_suffix(".csv"))
-    assert frame[["method", "seed"]].values.tolist() == [["dacs", 0], ["dacs", 1], ["dacs+mrm", 0]]
-    assert frame["miou"].tolist() == [20, 21, 20]
-    assert frame["locations"].tolist() == [4 * 8] * 3  # all of a stride of 32
+    classes, pixels = (f"dacs+mrm, TERMS.MRM.OBJECTIVE pixel-{kind}" for kind in ("classification", "regression"))
+    assert frame["method"].tolist() == ["dacs", "dacs", classes, "dacs+mixup", pixels]
+    assert frame["seed"].tolist() == [0, 1, 0, 0, 0] and frame["miou"].tolist() == [20, 21, 20, 20, 20]
+    assert frame["locations"].tolist() == [4 * 8] * 5  # all of a stride of 32
     told = set(measures(Settings(noise=(0.5, 2.0)), "dacs"))
     assert told <= set(frame)
-    rebuilt = ["masked_labels_rebuilt", "masked_pixels_rebuilt", "cka_filled"]
-    assert frame[rebuilt].isna().all(axis=1).tolist() == [True, True, False]
-    assert frame["cka_reference"].isna().tolist() == [True, True, False]
-    # MRM draws from a generator of its own: before training its network is that of the host.
-    assert frame["cka_reference"][2] == pytest.approx(1)
-    shared = [name for name in told if name not in (*rebuilt, "cka_reference")]
-    assert frame[shared].loc[0].tolist() == frame[shared].loc[2].tolist() != frame[shared].loc[1].tolist()
+    # A Rebuilder of pixels is measured as one of classes, but for the stages that it does not rebuild.
+    rebuilt = ["masked_labels_rebuilt", "masked_right_rebuilt", "masked_pixels_rebuilt", "cka_last_filled"]
+    assert frame[rebuilt].notna().all(axis=1).tolist() == [False, False, True, False, True]
+    assert frame["cka_filled"].notna().tolist() == [False, False, True, False, False]
+    assert frame.loc[2, rebuilt].tolist() != frame.loc[4, rebuilt].tolist()
+    assert frame[["cka_emptied", "cka_last_neighbours"]].notna().all(axis=None)  # masks are there for all
+    assert frame["cka_reference"].isna().tolist() == [True, True, False, False, False]
+    # Terms draw from generators of their own: before training these networks are that of the host.
+    assert frame["cka_reference"][2:].tolist() == pytest.approx([1] * 3)
+    pooled = {"ksg_pooled", "ksg_pooled_bias"}  # 2 of an image
+    assert frame[list(pooled)].isna().all(axis=None)
+    shared = [name for name in told if name not in {*rebuilt, *pooled, "cka_filled", "cka_reference"}]
+    values = frame[shared].values.tolist()
+    assert values[0] == values[2] == values[3] == values[4] != values[1]
     assert (frame["labels@2"] < frame["label_entropy"]).all() and (frame["rate@0.5"] > frame["rate@2"]).all()
     head = out.with_suffix(".md").read_text().splitlines()[0]
-    assert "dacs (n=2)" in head and "dacs+mrm - dacs" in head
-    assert out.with_suffix(".png").stat().st_size > 1000
+    assert "dacs (n=2)" in head and f"{pixels} - dacs" in head
+    for plot in ("found.png", "found-masks.png"):
+        assert (out.parent / plot).stat().st_size > 1000
     assert "I(Z~;X) at most" in ended.out
 
 
@@ -121,6 +134,18 @@ def test_runs_that_cannot_be_compared_end_in_a_line(
     assert_one_line(information(str(other)), "is failed, expected a finished one")
 
 
+def test_a_baseline_is_named_by_its_method_or_by_the_label_of_its_row(runs: dict[str, Path], tmp_path: Path) -> None:
+    opened = [open_run(str(runs[name]), tmp_path) for name in ("dacs+mrm-0", "dacs-0", "pixels-0")]
+    classes, pixels = (f"dacs+mrm, TERMS.MRM.OBJECTIVE pixel-{kind}" for kind in ("classification", "regression"))
+    for baseline, order in (
+        (None, [classes, "dacs", pixels]),
+        ("dacs", ["dacs", classes, pixels]),
+        ("dacs+mrm", [classes, "dacs", pixels]),
+        (pixels, [pixels, classes, "dacs"]),
+    ):
+        assert [row.label for row in _rows(opened, baseline)] == order
+
+
 # Tables and the plot, of made numbers
 
 
@@ -151,6 +176,24 @@ def test_the_plane_has_a_curve_a_method() -> None:
     assert labels == ["a (n = 2)", "b (n = 1)"]
     x, y = handles[0].lines[0].get_data()
     assert list(x) == pytest.approx([110, 55]) and list(y) == pytest.approx([1.1, 0.55])
+
+
+def test_the_plane_of_masks_has_a_line_a_method_through_what_is_known_of_it() -> None:
+    def of(label: str, **kinds: tuple[float, float]) -> Method:
+        numbers = {f"masked_pixels_{kind}": pixels for kind, (pixels, _) in kinds.items()}
+        numbers |= {f"masked_labels_{kind}": labels for kind, (_, labels) in kinds.items()}
+        return Method(label, label, {0: numbers, 1: {name: value + 0.2 for name, value in numbers.items()}})
+
+    host = of("dacs", neighbours=(0.1, 0.5), features=(0.3, 0.7))
+    mrm = of("dacs+mrm", neighbours=(0.1, 0.4), rebuilt=(0.2, 0.6), features=(0.4, 0.8))
+    figure = masked_plane([host, mrm], "title")
+    assert_texts_fit(figure)
+    (axes,) = figure.axes
+    lines = [handle.lines[0].get_data() for handle in axes.get_legend_handles_labels()[0]]
+    assert [[pytest.approx(list(each)) for each in line] for line in lines] == [
+        [[0.2, 0.4], [0.6, 0.8]], [[0.2, 0.3, 0.5], [0.5, 0.7, 0.9]],
+    ]  # fmt: skip
+    assert [text.get_text() for text in axes.texts] == ["N", "Z", "R"]
 
 
 def test_words_of_the_plane_do_not_overlap() -> None:
