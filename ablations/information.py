@@ -36,7 +36,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("run", nargs="+", type=expanduser, metavar="RUN", help="run folders, or ids of runs")
     add_opening_options(parser)
-    parser.add_argument("--baseline", help="the method that others are compared with, or its column (default: that of the first run)")
+    parser.add_argument(
+        "--baseline", help="the method that others are compared with, or its column (default: that of the first run)"
+    )
     parser.add_argument("--images", type=int, default=100, help="validation images of the target (default: 100)")
     parser.add_argument(
         "--locations", type=int, default=8000, help="places of the feature map in all images together (default: 8000)"
