@@ -188,12 +188,12 @@ def _memory(words: Words) -> Words:
 
 
 def _measured(words: Words) -> Words:
-    """One round, on small pictures of the reader's and on the quickest network."""
+    """One round of the first method, on small pictures of the reader's and on the quickest network."""
     small = ["--networks", NETWORK, "--crop", "64x64", "--batch", "2", "--rounds", "1", "--images", "2"]
     if words[1:2] in (["data"], ["eval"]):
         small += ["--data", "DATA", "--size", "64x32"]
         small += [*pairs({"INPUT.SOURCE_RESIZE": (160, 90), "INPUT.TARGET_RESIZE": (128, 64)}), "NUM_WORKERS", "0"]
-    return [*words, *small]
+    return [*(_first_method(words) if "--methods" in words else words), *small]
 
 
 def _watched(words: Words) -> Words:
