@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "--synthia-images", type=int, default=0, metavar="N", help="of a second source, as SYNTHIA is (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a CPU)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a CPU, fewer for few images)")
     return parser
 
 

@@ -35,6 +35,7 @@ _SPLITS = ("source", "target", "val")
 _SYNTHIA = len(_SPLITS)  # the split of the second source's images
 _SYNTHIA_KEY = 1_000_000  # in place of the split in their keys: conditions of the target count up from 1
 _CHUNK = 4  # images that a worker draws between two reports
+_WORTH = 1.5  # seconds of drawing that are worth the start of one more process
 _COMPRESSION = 6
 # Strides of the sequences that spread rare things evenly over the images; irrational, so that they do not lock
 _STRIDES = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37])) % 1
@@ -109,8 +110,9 @@ def write(
 
     size: (width, height) of the images in pixels. condition: that the target domain is seen in, "day", "night" or
     "rain"; the source is the same in all. synthia_images: of a second source, another town in another style, written as
-    SYNTHIA's download is and with its 16 classes. workers: processes, by default one a CPU; images do not depend on it,
-    nor on the numbers of images. progress: called with (images drawn, images in all).
+    SYNTHIA's download is and with its 16 classes. workers: processes, by default one a CPU, or fewer where there is
+    little to draw; images do not depend on it, nor on the numbers of images. progress: called with (images drawn,
+    images in all).
     Raises DataError if an argument or the folder cannot be used.
     """
     spec = Spec(size, source_images, target_images, val_images, seed, condition, synthia_images)
@@ -157,7 +159,7 @@ def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progr
     remove_leftovers(out.parent)
     try:
         scratch.mkdir(parents=True)
-        for done in _draw_all(spec, scratch, workers or _cpus()):
+        for done in _draw_all(spec, scratch, workers or _worth_starting(spec)):
             if progress is not None:
                 progress(done, len(spec.jobs()))
         about = {"version": VERSION, **asdict(spec)}
@@ -173,6 +175,12 @@ def _draw_and_rename(spec: Spec, out: Path, workers: int | None, progress: Progr
         raise DataError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _worth_starting(spec: Spec) -> int:
+    """Processes for a data set: of few small images the drawing takes less time than processes take to start."""
+    seconds = len(spec.jobs()) * (0.1 + 1e-6 * spec.size[0] * spec.size[1])
+    return max(1, min(_cpus(), int(seconds / _WORTH)))
 
 
 def _cpus() -> int:

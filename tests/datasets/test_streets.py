@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -397,5 +398,14 @@ def test_a_sheet_wants_four_images_of_a_domain(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="CPU affinity is not known on this system")
-def test_workers_default_to_the_cpus_of_this_process() -> None:
+def test_workers_default_to_the_cpus_of_this_process_where_there_is_enough_to_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert files._cpus() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(files, "_cpus", lambda: 3)
+    asked: list[int] = []
+    monkeypatch.setattr(files, "_draw_all", lambda spec, root, workers: asked.append(workers) or iter(()))
+    for size, images in (((96, 48), 5), ((96, 48), 15), ((96, 48), 400), ((2048, 1024), 1)):
+        with TemporaryDirectory() as folder:
+            cached(Path(folder), size=size, source_images=images, target_images=images, val_images=1)
+    assert asked == [1, 2, 3, 3]
