@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -44,13 +45,15 @@ def _cpu_name() -> str:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and the packages that decide numbers; None for one that has no distribution."""
-    found: dict[str, str | None] = {"python": sys.version.split()[0]}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
+    return {"python": sys.version.split()[0]} | {name: _version(name) for name in _VERSIONS}
+
+
+@functools.cache  # the process has loaded the one that was there, and each of its runs asks
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def code_state() -> tuple[dict[str, Any], str]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from code_at_hand import know_the_code
 from conftest import SMALL
 from detectron2.config import CfgNode
 from detectron2.utils import events
@@ -42,7 +43,9 @@ OF_A_SESSION = ("seconds_per_iteration", "peak_memory_mib", "wall_seconds", "sha
 
 
 def make(cfg: CfgNode, folder: Path, watcher: RunWatcher | None = None) -> dict[str, Any]:
-    return run_one(Run.at(folder, cfg), watcher or RunWatcher()).content
+    with pytest.MonkeyPatch.context() as patch:
+        know_the_code(patch)
+        return run_one(Run.at(folder, cfg), watcher or RunWatcher()).content
 
 
 def config(method: str, **overrides: Any) -> CfgNode:

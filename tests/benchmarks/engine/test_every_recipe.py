@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from code_at_hand import know_the_code
 from conftest import NETWORK
 from detectron2.config import CfgNode
 from few_labels import few_labels
@@ -95,6 +96,7 @@ def test_two_steps(
     recipe: str, protocol: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register_tiny(monkeypatch)
+    know_the_code(monkeypatch)
     cfg = shrunk(protocol, recipe, root)
     record = run_one(Run.at(tmp_path, cfg), RunWatcher()).content
     learns = cfg.METHOD if recipe == "target-only" or parse(recipe).few_labels else ""
