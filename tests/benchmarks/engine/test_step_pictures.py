@@ -31,6 +31,7 @@ from methods.parts.token_masks import TokenMasker
 
 MakeConfig = Callable[..., CfgNode]
 METHOD = "dacs+mic+mrm"
+SIDE = 48  # pixels of a tile
 CAPTIONS = [
     "source image", "source label", "target image", "target label", "teacher's label", "mixed image", "mixed label",
     "masked by MIC", "masked by MRM (mixed)", "student's prediction", "its errors",
@@ -46,6 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         cfg = RunSpec("streets", METHOD, None, 0, SMALL | {"LOG.IMAGES": period, "NUM_WORKERS": 0}).resolve()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("benchmarks.engine.step_pictures.sheet", seen := Sheets())
+            patch.setattr("benchmarks.engine.step_pictures._SIDE", SIDE)  # large ones take longer than to train
             record = run_one(Run.at(found[period], cfg), RunWatcher()).content
         assert record["status"] == "finished", record["reason"]
         assert seen.captions == [CAPTIONS] * 4 * period
@@ -92,7 +94,7 @@ def test_each_step_is_shown_and_the_last_is_kept(runs: dict[int, Path]) -> None:
     stored = {line["iteration"]: line["pseudo_label_accuracy"] for line in lines if "pseudo_label_accuracy" in line}
     assert stored == pytest.approx(accuracies)
     with Image.open(runs[1] / "examples/step.png") as kept:
-        assert kept.size == (11 * 260 + 4, 2 * 260 + 28)
+        assert kept.size == (11 * (SIDE + 4) + 4, 2 * (SIDE + 4) + 28)
     assert not (runs[0] / "examples/step.png").exists()
     assert "pseudo_label_accuracy" not in (runs[0] / "metrics.json").read_text()
 
