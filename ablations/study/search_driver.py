@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
@@ -229,6 +230,8 @@ class Driver:
         record = record_or_none(going.run.folder)
         if record is None or record.status != records.RUNNING:
             return
+        if not record.curve or record.curve[-1].iteration <= going.told:  # the study is not asked at every look
+            return
         last = max(self._tell.scores(number, record) for number in going.trials)
         if last <= going.told:
             return
@@ -244,4 +247,5 @@ class Driver:
         return not held_by(folder) and not self._pool.busy(folder)
 
     def _lags(self, number: int) -> bool:
-        return self._study.pruner.prune(self._study, self._tell.trial(number))
+        pruner = self._study.pruner
+        return not isinstance(pruner, NopPruner) and pruner.prune(self._study, self._tell.trial(number))

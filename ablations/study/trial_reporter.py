@@ -55,6 +55,7 @@ class TrialReporter:
         self._study, self._storage, self._search, self._progress = study, storage, search, progress
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._counter = CostCounter()
+        self._ids: dict[int, int] = {}
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial as it is now."""
@@ -160,7 +161,9 @@ class TrialReporter:
         self._progress.say(f"trial {number}: lost, {reason}" + ("; its setting is queued again" if params else ""))
 
     def _id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return self._ids[number]
 
 
 def _short(value: Any) -> str:

@@ -62,6 +62,7 @@ def plot_grid(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame, width: float
 
 def _marks(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame) -> list[Mark]:
     """A mark a row, in their order."""
+    defaults = _Defaults()
     return [
         Mark(
             row.label,
@@ -75,7 +76,7 @@ def _marks(grid: Grid, rows: Sequence[Row], frame: pd.DataFrame) -> list[Mark]:
             str(figures["unfinished"]),
             _number(figures["published_miou"]),
             _number(figures["published_difference"]),
-            _is_published(grid, row),
+            _is_published(grid, row, defaults),
         )
         for row, figures in zip(rows, frame.to_dict("records"), strict=True)
     ]
@@ -85,9 +86,17 @@ def _number(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _defaults(cfg: CfgNode) -> dict[str, Any]:
-    """The values that the run has where nothing is set but protocol, method and network."""
-    return used_values(RunSpec(cfg.PROTOCOL_FILE or cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK, cfg.SEED).resolve())
+class _Defaults:
+    """The values that runs have where nothing is set but protocol, method and network: most rows have the same ones."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+
+    def of(self, cfg: CfgNode) -> dict[str, Any]:
+        key = cfg.PROTOCOL_FILE or cfg.PROTOCOL, cfg.METHOD, cfg.NETWORK, cfg.SEED
+        if key not in self._known:
+            self._known[key] = used_values(RunSpec(*key).resolve())
+        return self._known[key]
 
 
 def _changes(grid: Grid, row: Row) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def _changes(grid: Grid, row: Row) -> dict[str, Any]:
     return next((changes_of(each) for each in grid.settings if tuple(p.label for p in each) == row.labels), {})
 
 
-def _is_published(grid: Grid, row: Row) -> bool:
+def _is_published(grid: Grid, row: Row, defaults: _Defaults) -> bool:
     """Whether what the axes set of the method is as its recipe has it; whether other keys are is said by the title.
 
     Where the axes name recipes, those with MRM, which the paper's grids are about.
@@ -106,7 +115,7 @@ def _is_published(grid: Grid, row: Row) -> bool:
         return False
     if "METHOD" in changes and "mrm" not in parse(row.cfg.METHOD).terms:
         return False
-    ours, theirs = used_values(row.cfg), _defaults(row.cfg) if keys else {}
+    ours, theirs = used_values(row.cfg), defaults.of(row.cfg) if keys else {}
     return bool(keys or "METHOD" in changes) and all(ours.get(key) == theirs.get(key) for key in keys)
 
 
@@ -144,10 +153,11 @@ def other_than_published(grid: Grid, rows: Sequence[Row]) -> list[str]:
             stated.setdefault(f"{name} {ours}", {}).update({} if value == ours else {value: None})
             told.add(SETTING[name])
     found |= {f"{ours} (published: {' or '.join(theirs)})": None for ours, theirs in stated.items() if theirs}
+    of_nothing_set = _Defaults()
     for cfg in (row.cfg for row in rows):
-        defaults = _defaults(cfg)
+        defaults, without = of_nothing_set.of(cfg), {*told, *idle_keys(cfg)}
         for key, value in used_values(cfg).items():
-            if value != defaults.get(key) and key not in {*told, *idle_keys(cfg)}:
+            if value != defaults.get(key) and key not in without:
                 of = f"{value} of {defaults[key]} iterations"
                 set_to = f"{key} {_text(value)}" + (" (not stated)" if key in UNSTATED else "")
                 found[of if key == SETTING["iterations"] else set_to] = None

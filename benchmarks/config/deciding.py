@@ -94,6 +94,8 @@ def _defaults_of(terms: tuple[tuple[str, type], ...]) -> dict[str, Any]:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are hashed alike: a list is a tuple, as YAML has it."""
+    if type(one) is type(other) and isinstance(one, (str, int)):  # most values, told apart a hundred times for each id
+        return bool(one == other)
     return json.dumps(one) == json.dumps(other)
 
 

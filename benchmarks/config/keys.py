@@ -368,5 +368,8 @@ def flatten(node: CN, prefix: str = "") -> dict[str, Any]:
     """The values of a node by whole key: ``{"SOLVER.ITERS": 40000, ...}``."""
     flat: dict[str, Any] = {}
     for key, value in node.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, CN) else {f"{prefix}{key}": value}
+        if isinstance(value, CN):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
     return flat

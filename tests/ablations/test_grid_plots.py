@@ -31,9 +31,10 @@ LAMBDA: Scores = {
 }
 
 
-def plotted(name: str, rows: list[Row], width: float = COLUMN) -> Figure:
+def plotted(name: str, rows: list[Row], *widths: float) -> list[Figure]:
     grid = replace(read_grid(name), cost=False)
-    return plot_grid(grid, rows, report(grid, rows, {}, "T").frame, width)
+    frame = report(grid, rows, {}, "T").frame
+    return [plot_grid(grid, rows, frame, width) for width in widths or (COLUMN,)]
 
 
 def measured(figure: Figure, axis: int) -> list[tuple[float, float, float]]:
@@ -51,7 +52,7 @@ def legend(figure: Figure) -> list[str]:
 def test_error_bars_are_of_the_paired_difference(tmp_path: Path) -> None:
     rows = rows_of("lambda", output=tmp_path)
     write_runs(rows, LAMBDA)
-    figure = plotted("lambda", rows)
+    (figure,) = plotted("lambda", rows)
     first, second = [1.0, 1.5, 1.0], [1.0, -1.0]  # by seed; 0.5 has finished two
     expected = [(statistics.mean(each), statistics.stdev(each)) for each in (first, second)]
     found = [(value, (high - low) / 2) for value, low, high in measured(figure, 1)]
@@ -65,8 +66,7 @@ def test_one_reference_for_each_architecture(tmp_path: Path) -> None:
     rows = rows_of("architectures", "gta-cityscapes", output=tmp_path)
     scores = {row.label: [50.0 + index, 51.0 + index, 52.5 + index] for index, row in enumerate(rows)}
     write_runs(rows, scores)
-    for width in (COLUMN, PAGE):
-        figure = plotted("architectures", rows, width)
+    for figure in plotted("architectures", rows, COLUMN, PAGE):
         ticks = [" ".join(tick.get_text().split()) for tick in figure.axes[0].get_yticklabels()]
         assert ticks[0] == "DeepLabV2 ResNet-50, DACS, MRM (reference: 51.2 ± 1.3)" and len(ticks) == 5
         assert [value for value, _, _ in measured(figure, 0)] == pytest.approx([1.0] * 5)
@@ -82,13 +82,13 @@ def test_all_that_ships_fits(name: str, tmp_path: Path) -> None:
         rows = rows_of(name, protocol, seeds=[0, 1], overrides={"SOLVER.ITERS": 250}, output=tmp_path)
         scores = {row.label: [20.0 + index, 21.5 + index] for index, row in enumerate(rows)}
         write_runs(rows, {**scores, rows[-1].label: ["failed", "diverged"]})
-        for width in (COLUMN, PAGE):
-            assert_texts_fit(plotted(name, rows, width))
+        for figure in plotted(name, rows, COLUMN, PAGE):
+            assert_texts_fit(figure)
 
 
 def published_settings(name: str, **given: Any) -> list[str]:
     """The labels of the marks that are the published setting."""
-    figure = plotted(name, rows_of(name, **({"seeds": [0]} | given)))
+    (figure,) = plotted(name, rows_of(name, **({"seeds": [0]} | given)))
     lines = [each for each in figure.axes[0].lines if each.get_label() == "the published setting"]
     across = figure.axes[0].get_xlim()[0] < figure.axes[0].get_xlim()[1] and name in ("mask-ratio", "lambda")
     axis = figure.axes[0].xaxis if across else figure.axes[0].yaxis
@@ -107,7 +107,7 @@ def test_published_ones_are_drawn_beside_the_same_runs_alone(tmp_path: Path) -> 
     for protocol, there in (("gta-cityscapes", True), ("streets", False)):
         rows = rows_of("mask-ratio", protocol, seeds=[0], output=tmp_path)
         write_runs(rows, {"without MRM": [50.0], "0.4": [51.0]})
-        figure = plotted("mask-ratio", rows)
+        (figure,) = plotted("mask-ratio", rows)
         drawn = [each for each in figure.axes[0].lines if each.get_label() == "published"]
         assert bool(drawn) == there == ("published" in legend(figure))
         if there:

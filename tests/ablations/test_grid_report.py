@@ -27,7 +27,7 @@ import ablations.sweep.report
 from ablations.profiling import step_cost
 from ablations.sweep.expand import Row
 from ablations.sweep.grid import grids, read_grid
-from ablations.sweep.grid_plot import _is_published
+from ablations.sweep.grid_plot import _Defaults, _is_published
 from ablations.sweep.published_figures import beside
 from ablations.sweep.report import Report, report, write_report
 from benchmarks.config.run_id import run_id
@@ -204,7 +204,7 @@ def test_published_figures_stand_beside_either_view_of_mrm_which_is_told(tmp_pat
     assert list(made.frame["not_as_published"])[1:] == [
         "TERMS.MRM.VIEW mixed (not stated)", "TERMS.MRM.VIEW target (not stated)"
     ]  # fmt: skip
-    assert not any(_is_published(read_grid("view"), row) for row in rows)  # no star
+    assert not any(_is_published(read_grid("view"), row, _Defaults()) for row in rows)  # no star
 
 
 def test_published_columns_and_their_source_are_in_the_table(tmp_path: Path) -> None:
