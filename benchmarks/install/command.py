@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import detectron2_wheel, project
@@ -114,11 +115,16 @@ def _fill(environment: Environment, requirements: project.Requirements, pins: Se
     if environment.pip_version() >= (25, 3):  # older pips cannot hold the versions of build tools
         install += ["--build-constraint", str(constraints)]
 
-    _step(2, "torch")
-    environment.pip([*install, requirements.torch])
+    # pip unpacks on one core, and torch is as much as all others together. Torch alone, since two pips that write the
+    # same package would be in each other's way.
+    _step(2, f"torch, and beside it {len(requirements.beside_torch)} packages and what they need")
+    with ThreadPoolExecutor(1) as other:
+        torch = other.submit(environment.pip, [*install, "--no-deps", requirements.torch])
+        environment.pip([*install, *requirements.beside_torch])
+        torch.result()
 
-    _step(3, f"{len(requirements.usual)} packages and what they need")
-    environment.pip([*install, *requirements.usual])
+    _step(3, "what torch needs, and packages that need torch")
+    environment.pip([*install, requirements.torch, *requirements.usual])
 
     _step(4, "detectron2")
     if not keeps_detectron2(environment):

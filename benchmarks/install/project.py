@@ -22,13 +22,16 @@ class Requirements:
     """The requirements of pyproject.toml, sorted by how set-up installs them.
 
     Attributes:
-        torch: the requirement on torch, installed first since others look at the torch they find.
+        torch: the requirement on torch.
         usual: what pip installs in the usual way, with the test tools if they were asked for.
+        beside_torch: those of ``usual`` that neither need torch nor what needs it
+            (not in ``tool.segshift.install.after-torch``).
         bare: what is installed without its own requirements (``tool.segshift.install.without-requirements``).
     """
 
     torch: str
     usual: tuple[str, ...]
+    beside_torch: tuple[str, ...]
     bare: tuple[str, ...]
 
     @property
@@ -57,7 +60,8 @@ def read_requirements(pyproject: Path, *, with_tests: bool) -> Requirements:
     """
     document = read_toml(pyproject)
     listed = list(document["project"]["dependencies"])
-    bare_names = {name_of(name) for name in document["tool"]["segshift"]["install"]["without-requirements"]}
+    install = document["tool"]["segshift"]["install"]
+    bare_names = {name_of(name) for name in install["without-requirements"]}
     by_name = {name_of(item): item for item in listed}
     missing = sorted({"torch", "detectron2", *bare_names} - by_name.keys())
     if missing:
@@ -65,9 +69,12 @@ def read_requirements(pyproject: Path, *, with_tests: bool) -> Requirements:
     if with_tests:
         by_name.update({name_of(item): item for item in document["project"]["optional-dependencies"]["test"]})
     apart = bare_names | {"torch", "detectron2"}
+    usual = tuple(item for name, item in by_name.items() if name not in apart)
+    after = {name_of(name) for name in install["after-torch"]}
     return Requirements(
         torch=by_name["torch"],
-        usual=tuple(item for name, item in by_name.items() if name not in apart),
+        usual=usual,
+        beside_torch=tuple(item for item in usual if name_of(item) not in after),
         bare=tuple(item for name, item in by_name.items() if name in bare_names),
     )
 

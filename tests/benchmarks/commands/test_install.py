@@ -14,8 +14,9 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -198,14 +199,9 @@ def test_constraints_pin_every_requirement_once_within_its_range(python: str) ->
         assert pins[project.name_of(requirement.name)] in requirement.specifier, requirement
 
 
-def test_constraints_cover_what_the_installed_packages_need() -> None:
-    """Every package that a run needs is pinned, not only those that pyproject.toml names."""
-    if Path(sys.prefix).resolve() != command.VENV.resolve():
-        pytest.skip("another environment than set-up's own may hold versions with other needs")
-    pins = {project.name_of(line) for line in project.read_constraints()}
-    wanted = project.read_requirements(project.CHECKOUT / "pyproject.toml", with_tests=True)
-    pending = [project.name_of(name) for name in (wanted.torch, *wanted.usual)]
-    seen: set[str] = set()
+def needed(requirements: Sequence[str]) -> set[str]:
+    """The names of these packages, and of all that they need, as they are installed."""
+    pending, seen = [project.name_of(name) for name in requirements], set[str]()
     while pending:
         name = pending.pop()
         if name in seen or re.match(r"(nvidia|cuda)-|triton", name):  # torch's own choice
@@ -215,7 +211,16 @@ def test_constraints_cover_what_the_installed_packages_need() -> None:
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 pending.append(project.name_of(requirement.name))
-    assert sorted(seen - pins) == []
+    return seen
+
+
+def test_constraints_cover_what_the_installed_packages_need() -> None:
+    """Every package that a run needs is pinned, not only those that pyproject.toml names."""
+    if Path(sys.prefix).resolve() != command.VENV.resolve():
+        pytest.skip("another environment than set-up's own may hold versions with other needs")
+    pins = {project.name_of(line) for line in project.read_constraints()}
+    wanted = project.read_requirements(project.CHECKOUT / "pyproject.toml", with_tests=True)
+    assert sorted(needed([wanted.torch, *wanted.usual]) - pins) == []
 
 
 def test_requirements_are_sorted_by_how_they_are_installed() -> None:
@@ -228,9 +233,44 @@ def test_requirements_are_sorted_by_how_they_are_installed() -> None:
     assert set(plain.names) < set(tests.names)
 
 
+def test_what_is_installed_beside_torch_asks_for_none() -> None:
+    """Else two pips would write the same package at a time."""
+    wanted = project.read_requirements(project.CHECKOUT / "pyproject.toml", with_tests=True)
+    assert set(wanted.beside_torch) < set(wanted.usual)
+    assert "torch" in needed(wanted.usual)  # of all of them some do
+    assert "torch" not in needed(wanted.beside_torch)
+
+
+def test_torch_is_installed_alone_beside_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "CACHE", tmp_path)
+    monkeypatch.setattr(command, "keeps_detectron2", lambda environment: True)
+    monkeypatch.setattr(command, "find_problem", lambda *_: "")
+    both, calls = threading.Barrier(2), list[tuple[str, ...]]()
+
+    def pip(self: Environment, arguments: Sequence[str], extra: dict[str, str] | None = None) -> None:
+        calls.append(tuple(arguments[arguments.index("--constraint") + 2 :]))
+        if len(calls) <= 2:
+            both.wait(60)  # each waits for the other
+            if fails in arguments:
+                raise InstallError("no space")
+
+    monkeypatch.setattr(Environment, "pip", pip)
+    monkeypatch.setattr(Environment, "pip_version", lambda self: (24, 0))
+    requirements = project.Requirements("torch>=2.11", ("a", "b", "effnet"), ("a", "b"), ("bare",))
+    target, fails = Environment(Path(sys.executable), tmp_path / "pip.log", print), ""
+    command._fill(target, requirements, [])
+    assert sorted(calls[:2]) == [("--no-deps", "torch>=2.11"), ("a", "b")]
+    assert calls[2:] == [("torch>=2.11", "a", "b", "effnet"), ("--no-deps", "bare")]
+    for fails in ("torch>=2.11", "a"):
+        calls.clear()
+        with pytest.raises(InstallError, match="no space"):
+            command._fill(target, requirements, [])
+        assert len(calls) == 2
+
+
 def test_pyproject_without_torch_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pyproject.toml"
-    path.write_text('[project]\ndependencies = ["detectron2"]\n[tool.segshift.install]\nwithout-requirements = []\n')
+    path.write_text('[project]\ndependencies = ["detectron2"]\n[tool.segshift.install]\nwithout-requirements = []\nafter-torch = []\n')
     with pytest.raises(InstallError, match=r"project\.dependencies lacks torch") as error:
         project.read_requirements(path, with_tests=False)
     one_line(error)
@@ -355,7 +395,7 @@ def test_complete_environment_is_known_by_its_stamp(tmp_path: Path) -> None:
     assert command.is_complete(stamp, wanted, requirements)
     assert not command.is_complete(stamp, {**wanted, "inputs": "other"}, requirements)
     assert not command.is_complete(stamp, {**wanted, "with_tests": True}, requirements)
-    absent = project.Requirements("torch", ("a-package-that-is-absent",), ())
+    absent = project.Requirements("torch", ("a-package-that-is-absent",), (), ())
     assert not command.is_complete(stamp, wanted, absent)
     python.unlink()
     assert not command.is_complete(stamp, wanted, requirements)  # broken environment
