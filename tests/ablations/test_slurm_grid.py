@@ -24,13 +24,13 @@ from results.tables.frame import collect
 from slurm.local_cluster.cluster import LocalCluster
 
 GRID = """\
-title: Four ratios, and none
+title: Three ratios, and none
 axes:
   - name: ratio
     values:
       none: {METHOD: "{host}"}
 """
-RATIOS = [round(0.1 * k, 1) for k in range(1, 5)]
+RATIOS = [round(0.1 * k, 1) for k in range(1, 4)]
 RUNS = 1 + len(RATIOS)
 PAIRS = pairs(SMALL | {"SOLVER.ITERS": 20, "TEST.PERIOD": 20, "CHECKPOINT_PERIOD": 3, "NUM_WORKERS": 0})
 PROFILE = "partition: main\ngpus: 1\ncpus: 1\ntime: 30\nsignal_seconds: 45\narray_parallelism: 4\n"
