@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from results.files.text import one_line
@@ -22,6 +23,9 @@ _SPECIAL = {
     "→": r"$\rightarrow$",
 }
 
+# Before a figure, where no word, range or power of ten ends: in text LaTeX sets a hyphen, half as wide as a plus.
+_MINUS = re.compile(r"(?<![\w.)-])-(?=\.?\d)", re.ASCII)
+
 _BEGIN = r"""\documentclass{article}
 \usepackage[T1,OT1]{fontenc}
 \DeclareTextSymbolDefault{\textquotedbl}{T1}
@@ -32,8 +36,9 @@ _BEGIN = r"""\documentclass{article}
 
 
 def escaped(text: str) -> str:
-    """A text that LaTeX shows as it is; characters beyond Latin-1 that no font of pdfLaTeX has are question marks."""
+    """A text that LaTeX shows as it is, negative figures with a minus; characters beyond Latin-1 that no font of pdfLaTeX has are question marks."""
     shown = "".join(_SPECIAL.get(character, character) for character in one_line(text))
+    shown = _MINUS.sub("$-$", shown)
     return "".join(character if ord(character) < 256 else "?" for character in shown)
 
 
