@@ -36,7 +36,10 @@ _BEGIN = r"""\documentclass{article}
 
 
 def escaped(text: str) -> str:
-    """A text that LaTeX shows as it is, negative figures with a minus; characters beyond Latin-1 that no font of pdfLaTeX has are question marks."""
+    """A text that LaTeX shows as it is, negative figures with a minus.
+
+    Characters beyond Latin-1 that no font of pdfLaTeX has are question marks.
+    """
     shown = "".join(_SPECIAL.get(character, character) for character in one_line(text))
     shown = _MINUS.sub("$-$", shown)
     return "".join(character if ord(character) < 256 else "?" for character in shown)
