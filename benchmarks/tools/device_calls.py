@@ -20,7 +20,7 @@ from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.random_step import random_batch
 from benchmarks.tools.replaced import replaced
 from methods.framework.step import TrainingStep
-from methods.networks.depthwise import DilatedDepthwiseConv2d
+from methods.networks.depthwise import DepthwiseConv2d
 
 CPU = torch.device("cpu")
 
@@ -62,7 +62,7 @@ def heard_trainer(
     batch = random_batch(cfg)
     gc.collect()  # cycles are collected after so many objects: what was made before would decide when
     with ExitStack() as stack:
-        stack.enter_context(replaced(DilatedDepthwiseConv2d, "by_taps", False))
+        stack.enter_context(replaced(DepthwiseConv2d, "own", False))
         for each in (mode, *listeners):
             stack.enter_context(each)
         trainer = Trainer(cfg, *learners, lambda start: repeat(batch), CPU)

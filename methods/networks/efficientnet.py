@@ -1,10 +1,12 @@
 """EfficientNet-Lite0 as an encoder: Tan and Le, ICML 2019, with ReLU6 and without squeeze-and-excitation."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
+from methods.networks.depthwise import DepthwiseConv2d
 from methods.networks.encoder import Encoder
 
 # The last block before each halving of the resolution, and the last one: strides 4, 8, 16, 32.
@@ -36,6 +38,8 @@ class EfficientNetLite0(Encoder):
                 # statistics would still be ImageNet's. 0.1 is what the other networks here have.
                 module.momentum = 0.1
             _pad_inside(module)
+        for block in self.blocks:
+            block._depthwise_conv = _Depthwise(block._depthwise_conv)
 
     def extract(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)
@@ -56,6 +60,22 @@ class EfficientNetLite0(Encoder):
             prefix = next((p for p in _RENAMES if key.startswith(p)), None)
             renamed[_RENAMES[prefix] + key[len(prefix) :] if prefix else key] = value
         return renamed
+
+
+class _Depthwise(DepthwiseConv2d):
+    """A depthwise convolution of the package, with its weight and its padding."""
+
+    def __init__(self, of: Any) -> None:
+        size, stride, padding = of.kernel_size[0], of.stride[0], of.padding[0]
+        # On no device, where nothing is drawn: what decoders draw comes after it.
+        super().__init__(
+            of.in_channels, of.out_channels, size, stride, padding, groups=of.groups, bias=False, device="meta"
+        )
+        self.weight = of.weight
+        self.static_padding: nn.Module = of.static_padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.static_padding(x))
 
 
 def _pad_inside(module: nn.Module) -> None:
