@@ -7,6 +7,7 @@ import hashlib
 import re
 import sys
 import warnings
+from functools import partial
 from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from benchmarks.cli.run_options import (
     add_plot_options,
     add_training_options,
     import_named_plugins,
+    path_of,
 )
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
@@ -29,6 +31,7 @@ from benchmarks.core.errors import ConfigError
 if TYPE_CHECKING:
     import optuna
 
+    from ablations.study.search_report import SearchReport
     from ablations.study.storage import Storage
     from ablations.study.study import Search
     from benchmarks.launch.launcher import Launcher
@@ -67,6 +70,12 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--pruner", choices=PRUNERS, help="stops trials that lag behind (default: median)")
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="draws the settings (default: tpe)")
     parser.add_argument("--storage", type=expanduser, help=STORAGE_HELP)
+    parser.add_argument(
+        "--records",
+        type=path_of,
+        metavar="FOLDER",
+        help="make no run: read the trials.csv that a search left and was put there, and the records below it",
+    )
     parser.add_argument("--study", help="name of the study (default: made of what is searched)")
     add_training_options(parser)
     add_plot_options(parser)
@@ -84,6 +93,7 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     from optuna.exceptions import StorageInternalError
 
+    from ablations.study.search_records import study_of_records
     from ablations.study.search_report import write_search_report
     from ablations.study.storage import open_storage
     from benchmarks.launch.launcher import read_launcher
@@ -93,32 +103,48 @@ def main() -> int:
 
     if arguments.trials is not None and arguments.trials < 1:
         raise ConfigError(f"--trials is {arguments.trials}, expected at least 1")
+    if arguments.records:
+        check_records(arguments)
     launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
     search = described(arguments)
     folder = arguments.output / "search" / search.name
+    shown = {"formats": formats, "width": WIDTHS[arguments.plot_width], "records": arguments.records}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--output {arguments.output}: expected a folder to write to ({error.strerror})") from None
     with locked(folder):
+        if arguments.records:
+            study = study_of_records(search, arguments.records, partial(print, file=sys.stderr))
+            return told(write_search_report(study, search, folder, arguments.output, **shown))
         storage = open_storage(arguments.storage, folder)
         try:
             study = make_trials(arguments, search, storage, launcher)
             report = write_search_report(
-                study,
-                search,
-                folder,
-                arguments.output,
-                storage=storage.shown,
-                formats=formats,
-                width=WIDTHS[arguments.plot_width],
+                study, search, folder, arguments.output, storage=storage.shown, **shown
             )
         except (StorageInternalError, OSError) as error:
             raise ConfigError(f"--storage {storage.shown}: {str(error).splitlines()[0]}") from None
+    return told(report)
+
+
+def told(report: SearchReport) -> int:
+    """Print what a search measured; returns the exit code. Raises ConfigError where not all could be written."""
     print(f"\n{report.text}", flush=True)
     if report.unwritten:
         raise report.unwritten
     return 0 if report.complete else 1
+
+
+def check_records(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for what --records does not go with: it makes no trial."""
+    others = {
+        "--trials": arguments.trials is not None,
+        "--storage": arguments.storage is not None,
+        f"--launcher {arguments.launcher}": arguments.launcher != LOCAL,
+    }
+    for word in (word for word, given in others.items() if given):
+        raise ConfigError(f"--records makes no run, expected no {word} beside it")
 
 
 def described(arguments: argparse.Namespace) -> Search:

@@ -65,6 +65,7 @@ def write_search_report(
     storage: str | None = None,
     formats: Sequence[str] = FORMATS,
     width: float = COLUMN,
+    records: Path | None = None,
 ) -> SearchReport:
     """Write trials.csv, best.md, the plots and the grid of the best trials into ``folder``.
 
@@ -84,14 +85,15 @@ def write_search_report(
         storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
         formats: of the plots.
         width: of the plots, in inches.
+        records: where the runs are, if not in ``output``; best.md has no command then, since its paths are a reader's.
     """
-    trials = study.get_trials(deepcopy=False)
-    frame = trials_frame(trials, search, output)
+    trials, runs = study.get_trials(deepcopy=False), records or output
+    frame = trials_frame(trials, search, runs)
     best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
     told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search), *_left_out(frame)]
-    caption = _caption(search, counts) + about_images(_folders(trials, output), unrecorded=False)
-    shown, about = _best(best, base, frame, search), [_about_base(base, search)]
+    caption = _caption(search, counts) + about_images(_folders(trials, runs), unrecorded=False)
+    shown, about, following = _best(best, base, frame, search), [_about_base(base, search)], list[str]()
     drawn, files = Drawn(), [folder / "trials.csv", folder / "best.md"]
     unwritten: ConfigError | None = None
     try:
@@ -102,19 +104,20 @@ def write_search_report(
         files += drawn.files
         if best:
             files.append(write_grid(search, best, base, folder))
-            about += [
+            following = [
                 f"The best of {len(complete(trials))} trials on one seed is optimistic: it was chosen for its value. "
                 f"On other seeds, beside the {search.base_name} setting and the host alone:",
                 f"    {rerun_command(search, files[-1], output)}",
             ]
         table = [render_table(shown, "markdown")] if best else []
-        write_text(files[1], "\n\n".join([*table, markdown(" ".join([caption, *told])), *about]) + "\n")
+        after = about if records else [*about, *following]
+        write_text(files[1], "\n\n".join([*table, markdown(" ".join([caption, *told])), *after]) + "\n")
     except OSError as error:
         unwritten, files = not_written(folder, error), []
     parts = [
         [caption, *told],
         [render_table(shown, "table"), ""] if best else [],
-        about,
+        about + following,
         [importance_text(drawn, len(complete(trials)))] if drawn.importances else [],
         drawn.notes,
         [dashboard_line(storage)] if storage else [],

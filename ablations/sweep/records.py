@@ -1,4 +1,4 @@
-"""A grid's runs as others have published them: record, config and counts, in a folder for each of any name."""
+"""Runs as others have published them: record, config and counts, in a folder for each of any name."""
 
 from __future__ import annotations
 
@@ -26,15 +26,7 @@ def rows_of_records(rows: Sequence[Row], folder: Path, say: Callable[[str], None
         ConfigError: no run of the rows is there, or two folders hold the same one.
         ResultsError: there is no such folder.
     """
-    by_id: dict[str, Path] = {}
-    for path in run_folders(folder).folders:
-        try:
-            record = read_record(path)
-        except ResultsError as error:
-            say(f"left out: {one_line(str(error))}")
-            continue
-        if record is not None and by_id.setdefault(record.id, path) != path:
-            raise ConfigError(f"--records {folder}: {by_id[record.id]} and {path} are one run, expected each once")
+    by_id = records_by_id(folder, say)
     there = {run.id: next((by_id[each] for each in _ids(run) if each in by_id), None) for run in _runs(rows)}
     if not any(there.values()):
         first = next(iter(there))
@@ -46,6 +38,24 @@ def rows_of_records(rows: Sequence[Row], folder: Path, say: Callable[[str], None
         replace(row, runs=tuple(replace(run, folder=there[run.id] or folder / run.id) for run in row.runs))
         for row in rows
     ]
+
+
+def records_by_id(folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    """The folders below ``folder`` that have a record, by the id in it; damaged ones are left out and told by ``say``.
+
+    Raises:
+        ConfigError: two folders hold the same run. ResultsError: there is no such folder.
+    """
+    by_id: dict[str, Path] = {}
+    for path in run_folders(folder).folders:
+        try:
+            record = read_record(path)
+        except ResultsError as error:
+            say(f"left out: {one_line(str(error))}")
+            continue
+        if record is not None and by_id.setdefault(record.id, path) != path:
+            raise ConfigError(f"--records {folder}: {by_id[record.id]} and {path} are one run, expected each once")
+    return by_id
 
 
 def _runs(rows: Sequence[Row]) -> list[Run]:

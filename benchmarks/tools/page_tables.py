@@ -2,7 +2,8 @@
 
 A page marks one by ``<!-- table: results/compare.py docs/records/NAME ... -->`` before it, and ``<!-- table ends -->``
 after it; between them stands what the command prints, and nothing else. The table of a grid is marked by
-``<!-- table: ablations/run.py GRID ... --records docs/records/NAME -->``: what stands there is the Markdown it writes.
+``<!-- table: ablations/run.py GRID ... --records docs/records/NAME -->``, that of a search by ``ablations/search.py``
+with the same: what stands there is the Markdown it writes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.core.checkout import ROOT
 
-RECORDS, GRIDS = "docs/records", "ablations/run.py"
+RECORDS, ABLATIONS = "docs/records", ("ablations/run.py", "ablations/search.py")
 _MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- table ends -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -34,21 +35,23 @@ def marked_tables(page: str) -> list[MarkedTable]:
 
 
 def made(command: tuple[str, ...]) -> str:
-    """What a table's command prints, from the checkout's root; of a grid, the Markdown that it writes.
+    """What a table's command prints, from the checkout's root; of a grid or search, the Markdown that it writes.
 
     Raises:
-        ValueError: it is no command of results/ and no grid of records, reads nothing below docs/records, or ends with
-            an error.
+        ValueError: it is no command of results/ and no grid or search of records, reads nothing below docs/records, or
+            ends with an error.
     """
-    told, grid = shlex.join(command), command[0] == GRIDS and "--records" in command
-    if not (grid or command[0].startswith("results/")) or not any(word.startswith(f"{RECORDS}/") for word in command):
-        raise ValueError(f"{told}: expected a command of results/, or {GRIDS} --records, of a folder below {RECORDS}")
+    told, ablation = shlex.join(command), command[0] in ABLATIONS and "--records" in command
+    reads = any(word.startswith(f"{RECORDS}/") for word in command)
+    if not (ablation or command[0].startswith("results/")) or not reads:
+        kinds = " or ".join(ABLATIONS)
+        raise ValueError(f"{told}: expected a command of results/, or {kinds} --records, of a folder below {RECORDS}")
     with TemporaryDirectory() as folder:
-        words = [*command, "--output", folder, "--plots", "png"] if grid else command
+        words = [*command, "--output", folder, "--plots", "png"] if ablation else command
         done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
-        text = next(Path(folder).glob("*.md")).read_text(encoding="utf-8") if grid else done.stdout
+        text = next(Path(folder).rglob("*.md")).read_text(encoding="utf-8") if ablation else done.stdout
     return text.strip("\n")
 
 
