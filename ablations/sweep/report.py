@@ -14,7 +14,7 @@ from ablations.sweep.grid import Grid
 from ablations.sweep.grid_checks import label_of
 from ablations.sweep.grid_plot import plot_grid
 from ablations.sweep.published_figures import beside
-from ablations.sweep.stability import CAPTION, Stability, stability_columns
+from ablations.sweep.stability import Stability, stability_caption, stability_columns
 from benchmarks.config.keys import flatten
 from benchmarks.config.remarks import remarks
 from results.forms.written import write_tables
@@ -91,8 +91,8 @@ def report(
     if stable:
         frame = frame.join(pd.DataFrame([each.figures for each in stable]))
     frame["runs"] = [" ".join(run.folder.name for run in row.runs) for row in rows]
-    caption = _caption(grid, rows, overrides, title, said(runs)) + " " + sources(published)
-    caption = caption.rstrip() + (f" {shared}." if (shared := on_shared(summaries)) else "")
+    told = [_caption(grid, rows, overrides, title, said(runs)), stability_caption(stable), sources(published)]
+    caption = " ".join(filter(None, told)) + (f" {shared}." if (shared := on_shared(summaries)) else "")
     caption += "".join(f" {line}." for line in remarks(row.cfg for row in rows))
     folders = [run.folder for row in rows for run in row.runs]
     if left_out := damaged(folders, runs):
@@ -174,8 +174,6 @@ def _caption(grid: Grid, rows: Sequence[Row], overrides: Mapping[str, Any], titl
         sentences.append(
             "Multiply-adds: forward passes of one target image, counted, and their ratio to the host (docs/cost.md)"
         )
-    if grid.stability:
-        sentences.append(CAPTION)
     return ". ".join(sentences) + "."
 
 

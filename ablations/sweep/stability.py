@@ -15,11 +15,6 @@ from results.records.scores import STUDENT
 from results.tables.rows import Row
 from results.tables.summary_text import NONE
 
-CAPTION = (
-    "Diverged: of the runs that came to an end. Gradient norm: the student's, median and largest of what these runs "
-    "wrote down while they trained"
-)
-
 
 @dataclass(frozen=True)
 class Stability:
@@ -61,6 +56,13 @@ def stability_columns(rows: Sequence[Stability]) -> Mapping[str, list[str]]:
             NONE if each.norm is None else f"{each.norm:.3g}, at most {each.largest:.3g}" for each in rows
         ]
     return shown
+
+
+def stability_caption(rows: Sequence[Stability]) -> str:
+    """What these columns are, in sentences; "" of no rows, and nothing of norms where no row has any."""
+    norms = " Gradient norm: the student's, median and largest of what these runs wrote down while they trained."
+    has_norms = any(each.norm is not None for each in rows)
+    return f"Diverged: of the runs that came to an end.{norms if has_norms else ''}" if rows else ""
 
 
 def _norms(folder: Path) -> list[float]:

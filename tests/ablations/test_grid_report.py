@@ -131,7 +131,10 @@ def test_a_grid_of_stability_counts_what_diverged_and_has_norms_of_gradients(tmp
     frame = made.frame.set_index("setting")
     assert list(frame["diverged"]) == [0, 1, 3, 0] and list(frame["ended"]) == [3, 2, 3, 0]
     assert (frame.loc["0.1", "gradient_norm"], frame.loc["0.1", "largest_gradient_norm"]) == (2.5, 70.0)
-    assert "Diverged: of the runs that came to an end." in made.caption
+    assert "Diverged: of the runs that came to an end. Gradient norm: the student's" in made.caption
+    without = report(read_grid("mask-ratio"), [rows[0], rows[2]], {}, "T")  # as published records are
+    assert "gradient norm" not in without.shown
+    assert without.caption.endswith("Diverged: of the runs that came to an end.")
     assert {"stability": True, "cost": False}.items() <= vars(read_grid("mask-ratio")).items()
     assert read_grid("rebuilder-blocks").stability and not read_grid("lambda").stability
 
