@@ -68,7 +68,7 @@ def _trial(row: Mapping[str, str], search: Search, folder: Path, by_id: Mapping[
     if state is None:
         raise ValueError(f"state {row['state']!r}, expected one of {', '.join(_STATES)}")
     space = {each.name: each for each in search.space if row[each.name]}
-    params = {name: _value(row[name], each.base, each.ends) for name, each in space.items()}
+    params = {name: _value(row[name], each.ends) for name, each in space.items()}
     ids = [row["run"]]
     if row["run"]:
         run = search.run(params, folder)
@@ -101,7 +101,7 @@ def _trial(row: Mapping[str, str], search: Search, folder: Path, by_id: Mapping[
     )
 
 
-def _value(text: str, base: Any, ends: tuple[Any, ...]) -> Any:
+def _value(text: str, ends: tuple[Any, ...]) -> Any:
     """A parameter in its own type: one of the values, or a number as the ends of its range are."""
     if (same := next((value for value in ends if str(value) == text), None)) is not None:
         return same

@@ -85,14 +85,16 @@ def write_search_report(
         storage: where optuna-dashboard finds the study: a URL, or the path of a journal; None: in memory.
         formats: of the plots.
         width: of the plots, in inches.
-        records: where the runs are, if not in ``output``; best.md has no command then, since its paths are a reader's.
+        records: where the runs are, if not in ``output``; best.md has no command then, since its paths are a reader's,
+            and nothing tells of sampler and pruner, which trials.csv does not know.
     """
     trials, runs = study.get_trials(deepcopy=False), records or output
     frame = trials_frame(trials, search, runs)
     best, base = chosen(trials, search, top), _base(trials)
     counts = _counts(trials)
     told = [*([ORACLE] if _is_oracle(search) else []), *_correlations(frame, search), *_left_out(frame)]
-    caption = _caption(search, counts) + about_images(_folders(trials, runs), unrecorded=False)
+    caption = _caption(search, counts, drawn_here=records is None)
+    caption += about_images(_folders(trials, runs), unrecorded=False)
     shown, about, following = _best(best, base, frame, search), [_about_base(base, search)], list[str]()
     drawn, files = Drawn(), [folder / "trials.csv", folder / "best.md"]
     unwritten: ConfigError | None = None
@@ -200,15 +202,16 @@ def _is_oracle(search: Search) -> bool:
     return any(objective.oracle for objective in search.objectives)
 
 
-def _caption(search: Search, counts: str) -> str:
+def _caption(search: Search, counts: str, drawn_here: bool) -> str:
     cfg = search.cfg
     besides = {key: value for key, value in search.overrides.items() if key not in (*PLACE_KEYS, "SOLVER.ITERS")}
     held = f" Set: {', '.join(f'{key} {_short(value)}' for key, value in besides.items())}." if besides else ""
+    how = f"; sampler {search.sampler}, pruner {search.pruner}" if drawn_here else ""
     return (
         f"Search {search.name}: {cfg.PROTOCOL}, {cfg.TEST.CLASSES} classes, {cfg.NETWORK}, {cfg.METHOD}, "
         f"{cfg.SOLVER.ITERS} iterations, seed {search.seed}.{held} {counts}. Objective: "
-        f"{' and '.join(f'{each.title} ({each.direction})' for each in search.objectives)}; sampler {search.sampler}, "
-        f"pruner {search.pruner}. mIoU is of the student at the last iterate."
+        f"{' and '.join(f'{each.title} ({each.direction})' for each in search.objectives)}{how}. "
+        "mIoU is of the student at the last iterate."
         + "".join(f" {line}." for line in remarks([cfg]))
     )
 

@@ -110,8 +110,7 @@ def test_a_frozen_kernel_and_an_image_have_no_gradient() -> None:
     assert layer.weight.grad is not None
     layer.requires_grad_(False)
     assert not layer(x).requires_grad
-    of_x = layer(x.requires_grad_())
-    of_x.sum().backward()
+    layer(x.requires_grad_()).sum().backward()
     assert x.grad is not None
 
 
