@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from benchmarks.cli.time_left import Work, clock, seconds_left
+from benchmarks.cli.time_left import Work, clock, guessed, seconds_left
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,9 +104,12 @@ class Progress:
         return seconds_left(self.works)
 
     def time_left(self) -> str:
-        """The time left as it is shown."""
+        """The time left as it is shown, with how many runs it says it of without having seen a run of their method."""
         left = self.seconds_left()
-        return "time left -" if left is None else f"time left {clock(left)}"
+        if left is None:
+            return "time left -"
+        others = guessed(self.works)
+        return f"time left {clock(left)}" + (f" ({others} taken to go as other methods do)" if others else "")
 
 
 @contextmanager

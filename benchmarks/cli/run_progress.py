@@ -21,10 +21,10 @@ BUSY_SHARE = 0.55
 class RunProgress(Progress):
     """The progress of runs that this process makes, one after the other."""
 
-    def __init__(self, runs: Sequence[tuple[str, int]], console: Console | None = None) -> None:
-        """Take label and iterations of each of the ``runs``, in the order they are made."""
+    def __init__(self, runs: Sequence[Work], console: Console | None = None) -> None:
+        """Take the ``runs`` in the order they are made, in iterations."""
         super().__init__(console=console)
-        self.works = [Work(iterations, label) for label, iterations in runs]
+        self.works = list(runs)
         self._current = 0
         self._losses: Mapping[str, float] = {}
         self._miou: float | None = None

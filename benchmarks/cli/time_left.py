@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 _RECENT = 1 / 3  # of the time that a piece of work has taken: what it is judged by
 _LEAST_SECONDS = 60.0  # of that: less than a minute says nothing
@@ -13,10 +14,14 @@ _MARK = 0.01  # of the time since it began, between two points that are remember
 
 @dataclass
 class Work:
-    """A piece of work of ``total`` units (0: unknown), as a run of so many iterations, of which ``done`` are over."""
+    """A piece of work of ``total`` units (0: unknown), as a run of so many iterations, of which ``done`` are over.
+
+    Pieces of one ``kind`` go alike, as runs of one method do.
+    """
 
     total: float
     label: str = ""
+    kind: str = ""
     done: float = 0.0
     ended: float | None = None
     _marks: list[tuple[float, float]] = field(default_factory=list)  # (time, units done) since it began here
@@ -63,18 +68,34 @@ class Work:
 def seconds_left(works: Sequence[Work]) -> float | None:
     """Seconds left, with as many pieces at a time as now; None while nothing is known.
 
-    Those without a pace of their own yet are taken to go as the others do on average.
+    Those without a pace of their own yet are taken to go as others of their kind do on average, and those of a kind
+    that none has begun as the kinds do on average.
     """
     paces = [work.pace() for work in works]
-    known = [pace for pace in paces if pace is not None]
-    if not known or any(work.running and not work.total for work in works):
+    kinds = _paces_of_kinds(works, paces)
+    if not kinds or any(work.running and not work.total for work in works):
         return None
-    usual = sum(known) / len(known)
+    usual = fmean(kinds.values())
     each = [
-        (work.total - work.done) * (usual if pace is None else pace) for work, pace in zip(works, paces, strict=True)
+        (work.total - work.done) * (kinds.get(work.kind, usual) if pace is None else pace)
+        for work, pace in zip(works, paces, strict=True)
     ]
     at_a_time = max(1, sum(work.running for work in works))
     return max(0.0, *each, sum(each) / at_a_time)
+
+
+def guessed(works: Sequence[Work]) -> int:
+    """How many pieces that are not over are of a kind whose pace is not known yet."""
+    kinds = _paces_of_kinds(works, [work.pace() for work in works])
+    return sum(work.kind not in kinds for work in works if work.done < work.total)
+
+
+def _paces_of_kinds(works: Sequence[Work], paces: Sequence[float | None]) -> dict[str, float]:
+    known: dict[str, list[float]] = {}
+    for work, pace in zip(works, paces, strict=True):
+        if pace is not None:
+            known.setdefault(work.kind, []).append(pace)
+    return {kind: fmean(of_kind) for kind, of_kind in known.items()}
 
 
 def clock(seconds: float) -> str:

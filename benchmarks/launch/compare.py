@@ -145,7 +145,7 @@ def make_runs(
         check_runs([job.run for job in missing], launcher)
     make_output(output)
     refresh_index(output)
-    with RunProgress([(job.label, job.run.cfg.SOLVER.ITERS) for job in missing]) as progress:
+    with RunProgress([job.work() for job in missing]) as progress:
         for job in jobs:
             if record := over.get(job.run.folder):
                 how = f"mIoU {miou_text(record)}" if record.status == FINISHED else record.reason

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from benchmarks.cli.progress import Progress
 from benchmarks.cli.run_options import SLURM
-from benchmarks.cli.time_left import Work
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
 from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.workers import REFUSED, Outcome, WorkerJob, make_run
@@ -81,7 +80,7 @@ class WorkerProgress:
         self._before: dict[int, Record | None] = {}  # records of runs that workers make anew, as they were
         self._over = 0
         self._progress = Progress()
-        self._works = self._progress.works = [Work(job.run.cfg.SOLVER.ITERS, job.label) for job in jobs]
+        self._works = self._progress.works = [job.work() for job in jobs]
 
     def look(self, running: set[int], waits_for: str = "") -> None:
         """Tell which runs have started, or went back to a queue; and now and then how far they are."""

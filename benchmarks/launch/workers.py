@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.cli.time_left import Work
 from benchmarks.computing.device import pick_device
 from benchmarks.computing.memory import keep_freed_memory
 from benchmarks.config.plugins import import_plugins
@@ -45,6 +46,11 @@ class WorkerJob(NamedTuple):
         """Iterations that are done, of the one that is made anew where it is forced."""
         of_before = self.force and not self.begun and self.place == self.run.folder
         return 0 if of_before else iteration(self.place)
+
+    def work(self) -> Work:
+        """The run as something whose end is waited for."""
+        cfg = self.run.cfg
+        return Work(cfg.SOLVER.ITERS, self.label, f"{cfg.PROTOCOL} {cfg.METHOD} {cfg.NETWORK}")
 
 
 def make_run(job: WorkerJob) -> Outcome:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.cli import run_progress
 from benchmarks.cli.run_progress import BUSY_SECONDS, RunProgress
+from benchmarks.cli.time_left import Work
 from benchmarks.core.checkout import ROOT
 from slurm.base.thread_waiting import CHOICES, SPINS, script_line, wait_briefly
 
@@ -135,7 +136,7 @@ def told(monkeypatch: pytest.MonkeyPatch, share: float | None, threads: int = 2,
     monkeypatch.setattr(run_progress, "CoreWait", Waits)
     monkeypatch.setattr(Waits, "share_of_time", share)
     out = StringIO()
-    shown = RunProgress([("a", 10), ("b", 10)], Console(file=out, width=40, force_terminal=False))
+    shown = RunProgress([Work(10, "a"), Work(10, "b")], Console(file=out, width=40, force_terminal=False))
     for index in range(2):
         shown.start(index, 0, threads=threads)
         for done in range(windows):

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.cli import progress
 from benchmarks.cli.progress import PLAIN_SECONDS, Progress
 from benchmarks.cli.run_progress import PREPARED_SECONDS, RunProgress
-from benchmarks.cli.time_left import Work, clock, seconds_left
+from benchmarks.cli.time_left import Work, clock, guessed, seconds_left
 
 TWO = [("dacs seed 0", 100), ("dacs+mrm seed 0", 200)]
 
@@ -33,12 +33,16 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     yield fake
 
 
+def works(runs: list[tuple[str, int]]) -> list[Work]:
+    return [Work(iterations, label) for label, iterations in runs]
+
+
 class Shown(RunProgress):
     """Without a terminal, 40 columns wide; what it printed is in ``lines``."""
 
     def __init__(self, runs: list[tuple[str, int]]) -> None:
         self._out = StringIO()
-        super().__init__(runs, Console(file=self._out, width=40, force_terminal=False))
+        super().__init__(works(runs), Console(file=self._out, width=40, force_terminal=False))
 
     @property
     def lines(self) -> list[str]:
@@ -113,6 +117,33 @@ def test_each_run_has_its_own_pace_and_those_to_come_the_mean(time: Clock) -> No
     time.now += 6
     shown.step(2, {})  # 3 s
     assert shown.seconds_left() == pytest.approx(8 * 3 + 5 * 2)
+
+
+def test_a_run_to_come_goes_as_those_of_its_method_do_and_else_as_the_methods(time: Clock) -> None:
+    """Three cheap runs and a dear one are no reason to take the next dear one for cheap."""
+    cheap, dear = [Work(10, kind="source-only") for _ in range(3)], [Work(10, kind="dacs+mic") for _ in range(2)]
+    other = Work(10, kind="hrda")
+    for work, seconds in [*((work, 1) for work in cheap), (dear[0], 9)]:
+        work.begin()
+        time.now += 10 * seconds
+        work.reach(10)
+        work.end()
+    assert seconds_left([*cheap, *dear]) == pytest.approx(10 * 9)
+    assert seconds_left([*cheap, *dear, other]) == pytest.approx(10 * 9 + 10 * (1 + 9) / 2)
+    assert guessed([*cheap, *dear]) == 0
+    assert guessed([*cheap, *dear, other]) == 1
+
+
+def test_time_left_says_for_how_many_runs_it_goes_by_other_methods(time: Clock) -> None:
+    with Progress() as shown:
+        shown.works = [Work(10, kind="dacs"), Work(10, kind="dacs"), Work(10, kind="hrda")]
+        assert shown.time_left() == "time left -"
+        shown.works[0].begin()
+        time.now += 20
+        shown.works[0].reach(10)
+        assert shown.time_left() == "time left 0:40 (1 taken to go as other methods do)"
+        shown.works[2].end()
+        assert shown.time_left() == "time left 0:20"
 
 
 def test_the_pace_of_an_ended_run_stays(time: Clock) -> None:
@@ -258,7 +289,7 @@ def test_units_of_one_piece_of_work_are_counted_on_standard_error(
 def test_bars_on_a_terminal(time: Clock) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=120, color_system=None)
-    with RunProgress(TWO, console) as shown:
+    with RunProgress(works(TWO), console) as shown:
         shown.end(0)
         shown.say("dacs seed 0: finished before, mIoU 41.0")
         shown.start(1, 50)
@@ -279,7 +310,7 @@ def test_bars_on_a_terminal(time: Clock) -> None:
 
 def test_the_terminal_is_given_back_when_a_run_raises(time: Clock) -> None:
     out = StringIO()
-    with pytest.raises(KeyboardInterrupt), RunProgress(TWO, Console(file=out, force_terminal=True)) as shown:
+    with pytest.raises(KeyboardInterrupt), RunProgress(works(TWO), Console(file=out, force_terminal=True)) as shown:
         shown.start(0, 0)
         raise KeyboardInterrupt
     assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l") >= 0  # the cursor is shown again
