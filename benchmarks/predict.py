@@ -64,7 +64,7 @@ def main() -> int:
     from benchmarks.trained.image_files import find_images
     from benchmarks.trained.opened_run import Predictor, load_segmentor, open_run, with_place
     from benchmarks.trained.prediction import predict_images, predict_split
-    from datasets.picture_file import MAX_PIXELS
+    from datasets.files.picture_file import MAX_PIXELS
 
     keep_freed_memory()
     run = open_run(arguments.run, arguments.runs, arguments.module)

@@ -108,7 +108,7 @@ def _some_of(option: str, text: str, known: tuple[str, ...]) -> list[str]:
 def _counted(cfg: Any) -> tuple[float, float]:
     """`count`, and a ConfigError for a crop or a batch that the network cannot be trained on."""
     from benchmarks.tools.counted_memory import count
-    from datasets.errors import DataError
+    from datasets.base.errors import DataError
     from methods.base.errors import MethodError
 
     try:

@@ -152,7 +152,7 @@ def _learn(spec: Any, folder: Path, pipe: Any) -> None:
     from benchmarks.config.run import Run
     from benchmarks.core.core_wait import CoreWait
     from benchmarks.engine.runner import RunWatcher, run_one
-    from datasets.end_with_parent import end_with_parent
+    from datasets.base.end_with_parent import end_with_parent
 
     end_with_parent()
 
@@ -190,7 +190,7 @@ def _busy_cores(others: int | None) -> Iterator[Event]:
 
 
 def _spin(busy: Event) -> None:
-    from datasets.end_with_parent import end_with_parent
+    from datasets.base.end_with_parent import end_with_parent
 
     end_with_parent()
     while busy.wait():

@@ -1,9 +1,8 @@
 """What is learned from: data sets read in their original form, augmented and paired into batches.
 
-`layouts` (downloads), `folders` and `registered` (own data) find the files, `catalog` registers them with detectron2,
-`label_space` names the classes, `labels` says how files store them, `reading` decodes images and labels, `framing` says
-what is seen of an image, `augmentation` and `pairs` make training batches, `evaluation_set` serves the images that a
-run is scored on.
+`base` is what all stand on, `classes` names classes and says how files store them, `files` decodes images and labels,
+`checks` looks at all files of a set, `sets` finds them (downloads, own data) and registers them with detectron2,
+`batches` makes training batches and serves the images that a run is scored on. `streets` draws the embedded benchmark.
 Every label that leaves this package is a train id, a place in the label space (0..18 in that of Cityscapes), or 255
 where it is ignored.
 """

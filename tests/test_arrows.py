@@ -60,7 +60,7 @@ def test_each_room_is_there_and_is_no_module_too() -> None:
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A checkout of a few empty modules."""
-    for name in ("datasets.pairs", "methods.mic", SHARED, "results.files.one", "slurm.base.errors"):
+    for name in ("datasets.sets.one", "methods.mic", SHARED, "results.files.one", "slurm.base.errors"):
         write(tmp_path, name)
     write(tmp_path, "ablations.study.space")
     for room in ROOMS["benchmarks"]:
@@ -79,7 +79,7 @@ def write(root: Path, name: str, text: str = "") -> None:
     ("name", "text", "fault"),
     [
         ("benchmarks.core.one", "from benchmarks.engine import one", "core.one -> benchmarks.engine.one: up"),
-        ("datasets.pairs", "import methods.mic", "datasets.pairs -> methods.mic: datasets imports methods"),
+        ("datasets.sets.one", "import methods.mic", "datasets.sets.one -> methods.mic: datasets imports methods"),
         ("slurm.base.errors", "def f():\n    import results.files.one", "-> results.files.one: slurm imports"),
         ("benchmarks.core.one", "from ..engine import one", "core.one -> benchmarks.engine.one: up"),
         ("benchmarks.launch.one", "import ablations.study.space", "benchmarks imports ablations"),

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.config.metrics import metric
-from datasets.labels import IGNORE
+from datasets.classes.labels import IGNORE
 
 WIDTH = 0.005
 """How far from a contour is near, as a share of the image's diagonal: 11 pixels of Cityscapes' 2048 x 1024."""

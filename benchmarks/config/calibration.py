@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.config.metrics import metric
-from datasets.labels import IGNORE
+from datasets.classes.labels import IGNORE
 
 BINS = 15
 UNIT = 2**24

@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from benchmarks.config.keys import PLACE_KEYS, SET_ELSEWHERE, flatten
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.base.errors import MethodError
 from methods.framework.term import TERMS
 

@@ -10,7 +10,7 @@ from benchmarks.config.keys import SOURCES, TARGETS, flatten, get_config
 from benchmarks.config.protocol_file import ids_as_texts
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import nearest
-from datasets.layouts import LAYOUTS
+from datasets.sets.layouts import LAYOUTS
 
 FAMILIES = {"DATA.SOURCE": SOURCES, "DATA.TARGET": TARGETS}
 """Keys that a list can be given for, and the sections that it fills."""

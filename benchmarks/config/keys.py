@@ -187,7 +187,7 @@ def declared() -> _Section:
     # A source crop is drawn again (10 times) while one class exceeds this share.
     cfg.INPUT.MAX_CLASS_SHARE = share(0.75)
 
-    # Rare class sampling (datasets/rare_classes.py): labelled images are drawn for a class, rare ones more often.
+    # Rare class sampling (datasets/batches/rare_classes.py): images are drawn for a class, rare ones more often.
     cfg.SAMPLING = _Section()
     cfg.SAMPLING.RARE_CLASSES = False  # whether it is done; recipes of DAFormer's family set it
     cfg.SAMPLING.TEMPERATURE = above_zero(0.01)  # of the softmax over the classes; smaller: the rarest more often
@@ -297,12 +297,12 @@ AMOUNT_KEYS = {"DATA.LABELLED_TARGET"}
 
 def _data_set() -> _Section:
     node = _Section()
-    # A published data set (datasets/layouts.py), or "folders", or "registered" with detectron2.
+    # A published data set (datasets/sets/layouts.py), or "folders", or "registered" with detectron2.
     node.LAYOUT = ""
     node.FOLDER = ""  # where the data set lies, below DATA.ROOT
     node.SPLIT = "train"  # which part of a published data set
     node.CONDITIONS = ()  # weather or daytime, where a data set is sorted by them; empty: the published ones
-    node.IMAGES = ""  # with "folders": a folder or a pattern of paths below FOLDER (datasets/folders.py)
+    node.IMAGES = ""  # with "folders": a folder or a pattern of paths below FOLDER (datasets/sets/folders.py)
     node.LABELS = ""  # with "folders": the same for labels
     node.NAME = ""  # with "registered": the name in detectron2's DatasetCatalog
     node.IDS = ()  # what labels store, "id=class" each; a protocol's file gives a mapping (docs/own_data.md)

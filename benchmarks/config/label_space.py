@@ -11,10 +11,10 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.keys import SOURCES, TARGETS, flatten, get_config
 from benchmarks.core.errors import ConfigError
-from datasets.errors import DataError, unknown_name
-from datasets.label_space import CITYSCAPES, LabelSpace, own_space
-from datasets.labels import GREY, IGNORE, UNKNOWN, LabelEncoding
-from datasets.layouts import LAYOUTS
+from datasets.base.errors import DataError, unknown_name
+from datasets.classes.label_space import CITYSCAPES, LabelSpace, own_space
+from datasets.classes.labels import GREY, IGNORE, UNKNOWN, LabelEncoding
+from datasets.sets.layouts import LAYOUTS
 
 FOLDERS, REGISTERED = "folders", "registered"
 KINDS = (*LAYOUTS, FOLDERS, REGISTERED)
@@ -101,7 +101,7 @@ def scoring(cfg: CfgNode) -> Scoring:
 
 
 def encoding(cfg: CfgNode, role: str) -> LabelEncoding:
-    """How the labels of DATA.<role> store the classes of `label_space` (`datasets.labels`).
+    """How the labels of DATA.<role> store the classes of `label_space` (`datasets.classes.labels`).
 
     By IDS; without them as the data set's layout does, or by the place of a class in DATA.CLASSES, 255 for ignored.
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.config.label_space import Scoring
 from benchmarks.core.errors import ConfigError
-from datasets.errors import unknown_name
+from datasets.base.errors import unknown_name
 from results.files.text import one_line
 from results.records.columns import COUNTED, DEVIATION, N
 from results.records.scores import CLASS_IOU, HEADLINE, LOWER_IS_BETTER, Scores

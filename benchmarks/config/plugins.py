@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.config import boundaries, calibration  # noqa: F401  # whose names are taken before a plug-in's
 from benchmarks.config.metrics import METRICS
 from benchmarks.core.errors import ConfigError
-from datasets.user_code import import_user_code
+from datasets.base.user_code import import_user_code
 from methods.framework.recipes import PARTS, parse
 from methods.framework.shipped import import_methods
 from methods.framework.term import TERMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.labelled_images import is_amount
+from datasets.sets.labelled_images import is_amount
 from methods.base.ranges import within
 
 

@@ -14,7 +14,7 @@ from benchmarks.config.former_ids import former_ids
 from benchmarks.config.label_space import Scoring, scoring
 from benchmarks.config.run_id import run_folder, run_id
 from benchmarks.config.spec import RunSpec
-from datasets.label_space import LabelSpace
+from datasets.classes.label_space import LabelSpace
 from methods.framework.recipes import Recipe, parse
 
 _Run = TypeVar("_Run", bound="Run")

@@ -23,7 +23,7 @@ from benchmarks.config.ranges import scaled
 from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
-from datasets.rare_classes import RareClasses, of_crop
+from datasets.batches.rare_classes import RareClasses, of_crop
 from methods.framework.recipes import parse
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS

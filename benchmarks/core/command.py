@@ -34,7 +34,7 @@ def quiet_libraries() -> None:
 
 
 def _code(main: Callable[[], int]) -> int:
-    from datasets.errors import DataError
+    from datasets.base.errors import DataError
     from methods.base.errors import MethodError
     from results.files.errors import ResultsError
     from slurm.base.errors import LauncherError

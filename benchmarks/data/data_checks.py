@@ -25,11 +25,11 @@ from benchmarks.data.from_config import (
     training_set,
     validation_set,
 )
-from datasets.class_pixels import Shown, quiet
-from datasets.class_presence import absent_classes, ids_found
-from datasets.errors import DataError
-from datasets.file_checks import header_problems
-from datasets.framing import Framing
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.checks.class_pixels import Shown, quiet
+from datasets.checks.class_presence import absent_classes, ids_found
+from datasets.checks.file_checks import header_problems
 from methods.framework.recipes import Recipe
 
 _LOGGER = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from benchmarks.cli.progress import Progress, shown
 from benchmarks.config.label_space import label_space
 from benchmarks.data.data_checks import UsedSet, expected_classes, used_sets
 from benchmarks.data.from_config import data_root
-from datasets.class_pixels import cpus
-from datasets.file_checks import FileReport, Problem, file_reports
-from datasets.labels import IGNORE
+from datasets.checks.class_pixels import cpus
+from datasets.checks.file_checks import FileReport, Problem, file_reports
+from datasets.classes.labels import IGNORE
 from methods.framework.recipes import parse
 
 _SIZES_SHOWN = 5

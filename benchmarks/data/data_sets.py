@@ -11,13 +11,13 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
 from benchmarks.config.label_space import FOLDERS, REGISTERED, encoding, label_space
-from datasets.catalog import register
-from datasets.errors import DataError
-from datasets.folders import scan_folders
-from datasets.labels import GREY, IGNORE, LabelEncoding
-from datasets.layouts import LAYOUTS
-from datasets.registered import registered_classes, scan_registered
-from datasets.user_code import import_user_code
+from datasets.base.errors import DataError
+from datasets.base.user_code import import_user_code
+from datasets.classes.labels import GREY, IGNORE, LabelEncoding
+from datasets.sets.catalog import register
+from datasets.sets.folders import scan_folders
+from datasets.sets.layouts import LAYOUTS
+from datasets.sets.registered import registered_classes, scan_registered
 
 Items = list[dict[str, Any]]
 

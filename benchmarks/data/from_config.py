@@ -23,17 +23,17 @@ from benchmarks.config.keys import SOURCES
 from benchmarks.config.label_space import label_space, labelled_classes, roles_of
 from benchmarks.config.ranges import scaled
 from benchmarks.data.data_sets import Items, items
-from datasets.class_pixels import Shown, class_pixels, quiet
-from datasets.class_presence import spread
-from datasets.errors import DataError
-from datasets.evaluation_set import EvaluationSet, JoinedSet, UnlabelledSet
-from datasets.framing import Framing, fitted
-from datasets.labelled_images import labelled_images
-from datasets.pairs import LabelledTarget, PairedBatches
-from datasets.pools import Pool
-from datasets.rare_classes import RareClasses, RareClassSampler, of_label, union_shares
-from datasets.reading import label_header
-from datasets.resized_files import Bytes, ResizedFiles
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing, fitted
+from datasets.batches.evaluation_set import EvaluationSet, JoinedSet, UnlabelledSet
+from datasets.batches.pairs import LabelledTarget, PairedBatches
+from datasets.batches.pools import Pool
+from datasets.batches.rare_classes import RareClasses, RareClassSampler, of_label, union_shares
+from datasets.batches.resized_files import Bytes, ResizedFiles
+from datasets.checks.class_pixels import Shown, class_pixels, quiet
+from datasets.checks.class_presence import spread
+from datasets.files.reading import label_header
+from datasets.sets.labelled_images import labelled_images
 from methods.framework.recipes import Recipe
 
 _LOGGER = logging.getLogger(__name__)

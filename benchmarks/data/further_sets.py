@@ -14,9 +14,9 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import Items, allow_module, items
 from benchmarks.data.from_config import data_root
-from datasets.evaluation_set import EvaluationSet
-from datasets.framing import by_short_side
-from datasets.layouts import LAYOUTS
+from datasets.base.framing import by_short_side
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.sets.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)

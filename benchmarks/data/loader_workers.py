@@ -12,7 +12,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from datasets.class_pixels import cpus
+from datasets.checks.class_pixels import cpus
 
 _FEW, _MOST = 2, 8
 _LEAST_BATCH = 2**24

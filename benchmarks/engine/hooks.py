@@ -30,7 +30,7 @@ from benchmarks.evaluation.elsewhere import score_elsewhere
 from benchmarks.evaluation.evaluator import Evaluated, evaluate_all
 from benchmarks.evaluation.example_keeper import ExampleKeeper
 from benchmarks.evaluation.target_free import Criteria
-from datasets.evaluation_set import EvaluationSet
+from datasets.batches.evaluation_set import EvaluationSet
 from results.records.examples import Examples
 from results.records.record import write_text
 from results.records.scores import HEADLINE, STUDENT, TEACHER, Scores

@@ -44,7 +44,7 @@ from benchmarks.state.lock import locked
 from benchmarks.state.neighbours import Neighbours, Place
 from benchmarks.state.provenance import code_state, hardware, job_id, versions
 from benchmarks.state.run_files import unfit_file
-from datasets.pairs import batches
+from datasets.batches.pairs import batches
 from results.files.errors import ResultsError
 from results.records.examples import write_examples
 from results.records.image_counts import write_counts

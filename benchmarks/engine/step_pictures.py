@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from benchmarks.engine.trainer import Trainer
 from benchmarks.evaluation.evaluator import eval_mode
 from benchmarks.evaluation.inference import predict_logits
-from datasets.label_space import LabelSpace
-from datasets.labels import IGNORE
-from datasets.pairs import Batch
+from datasets.batches.pairs import Batch
+from datasets.classes.label_space import LabelSpace
+from datasets.classes.labels import IGNORE
 from methods.framework.step import TrainingStep
 from methods.framework.term import Pictures
 from results.files.plain_file import replacing

@@ -18,8 +18,8 @@ from benchmarks.computing.graphs import step_graphs
 from benchmarks.config.keys import from_node
 from benchmarks.engine.distributed import average_gradients
 from benchmarks.engine.optimizer import build_optimizer, build_scheduler, gradient_norms, parameter_groups
-from datasets.labels import ids_in
-from datasets.pairs import Batch
+from datasets.batches.pairs import Batch
+from datasets.classes.labels import ids_in
 from methods.base.batch_share import Share
 from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.framework.term import OWN, Pictures, Term

@@ -14,7 +14,7 @@ from benchmarks.config.metrics import score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.data.further_sets import FurtherSet
 from benchmarks.evaluation.evaluator import Evaluated, evaluate_all
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.networks import Segmentor
 
 _LOGGER = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from benchmarks.config.metrics import Counts, score
 from benchmarks.config.sliding_window import SlidingWindow
 from benchmarks.evaluation.example_keeper import Each
 from benchmarks.evaluation.inference import predict_classes, predict_image
-from datasets.evaluation_set import EvaluationSet, UnlabelledSet
-from datasets.loading import in_order
+from datasets.batches.evaluation_set import EvaluationSet, UnlabelledSet
+from datasets.batches.loading import in_order
 from methods.networks import Segmentor
 from results.records.image_counts import sparse_counts
 from results.records.scores import STUDENT, Scores

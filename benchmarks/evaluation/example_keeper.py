@@ -11,7 +11,7 @@ import torch
 from detectron2.utils import comm
 from PIL import Image
 
-from datasets.label_space import LabelSpace
+from datasets.classes.label_space import LabelSpace
 from results.records.examples import LONGEST_SIDE, MOST_IMAGES, Example, Examples
 from results.records.scores import STUDENT
 

@@ -17,7 +17,7 @@ from benchmarks.data.from_config import confidence_set, held_out_set
 from benchmarks.data.loader_workers import loader_workers
 from benchmarks.evaluation.evaluator import SharedLoader, eval_mode, evaluate
 from benchmarks.evaluation.inference import predict_image
-from datasets.evaluation_set import UnlabelledSet
+from datasets.batches.evaluation_set import UnlabelledSet
 from methods.networks import Segmentor
 
 Seen = Callable[[int, int], None]

@@ -24,9 +24,9 @@ from benchmarks.measure.spread import Spread
 from benchmarks.measure.step_split import clock
 from benchmarks.tools.replaced import replaced
 from benchmarks.trained.server_files import LABEL_IDS
-from datasets.evaluation_set import EvaluationSet
-from datasets.label_space import CITYSCAPES
-from datasets.labels import IGNORE
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.classes.label_space import CITYSCAPES
+from datasets.classes.labels import IGNORE
 from methods.networks import Segmentor
 
 Row = dict[str, Any]

@@ -25,7 +25,7 @@ from benchmarks.measure.step_floor import Floor
 from benchmarks.measure.step_split import FORWARD, REST, WAITING, clock, split_step
 from benchmarks.measure.timed_step import Timed, timed_step
 from benchmarks.tools.random_step import random_trainer
-from datasets.pairs import batches
+from datasets.batches.pairs import batches
 from methods.framework.recipes import parse
 
 WARM = 2  # rounds that are not counted: memory is reserved, kernels are chosen, the optimizer makes its state

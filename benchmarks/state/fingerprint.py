@@ -21,7 +21,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_sets import items
 from benchmarks.data.from_config import data_root, learned_roles
 from benchmarks.state.outcome import validation_may_be_mended
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from results.records.record import FINISHED, record_or_none
 
 _THREADS, _SHARE = 16, 256  # a file server answers many questions at a time; files that a thread asks for in one go

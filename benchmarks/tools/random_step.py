@@ -11,8 +11,8 @@ from benchmarks.config.few_labels import labelled_batch
 from benchmarks.config.label_space import label_space
 from benchmarks.engine.build import Learners, build_learners
 from benchmarks.engine.trainer import Trainer
-from datasets.labels import IGNORE
-from datasets.pairs import Batch
+from datasets.batches.pairs import Batch
+from datasets.classes.labels import IGNORE
 from methods.framework.recipes import parse
 
 

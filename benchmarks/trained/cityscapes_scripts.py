@@ -15,8 +15,8 @@ from PIL import Image
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.pictures import save_png
 from benchmarks.trained.server_files import LABEL_IDS
-from datasets import labels
-from datasets.label_space import CITYSCAPES
+from datasets.classes import labels
+from datasets.classes.label_space import CITYSCAPES
 
 _UNLABELLED = 0  # a label id that the evaluation ignores
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from benchmarks.core.errors import ConfigError
-from datasets.walking import told_circles, walk
+from datasets.files.walking import told_circles, walk
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """What counts as an image in a folder; a file that is named itself can have any suffix."""
@@ -30,7 +30,7 @@ def find_images(words: Sequence[str], left_out: Path) -> Found:
     """The images that files, folders (with all below them) and patterns such as "a/**/*.png" name, each once.
 
     A path that exists is no pattern, and neither is a part of a pattern that does: "set [a]/*.png" are the files of the
-    folder of that name. Links are followed, and what cannot be is told (`datasets.walking.walk`).
+    folder of that name. Links are followed, and what cannot be is told (`datasets.files.walking.walk`).
 
     ``left_out``: a folder whose files are not taken from folders and patterns, since results are written there.
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.core.errors import ConfigError
-from datasets.label_space import Colour
+from datasets.classes.label_space import Colour
 from results.files.plain_file import replacing
 
 OVERLAY_SHARE = 0.5

@@ -18,10 +18,10 @@ from benchmarks.trained.image_files import output_names
 from benchmarks.trained.opened_run import Predictor
 from benchmarks.trained.pictures import label_map, overlay, save_png
 from benchmarks.trained.server_files import check_names, write_server_files
-from datasets.augmentation import resizing
-from datasets.framing import fitted
-from datasets.picture_file import MAX_PIXELS
-from datasets.reading import read_image
+from datasets.base.framing import fitted
+from datasets.batches.augmentation import resizing
+from datasets.files.picture_file import MAX_PIXELS
+from datasets.files.reading import read_image
 
 SMALLEST = 64
 """Pixels along a side that every network takes; kernels of some do not fit the coarsest feature of less."""

@@ -29,8 +29,8 @@ from benchmarks.state.fingerprint import Listings, difference
 from benchmarks.state.provenance import hardware, versions
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import Predictor, TrainedRun, load_segmentor, sides, with_place
-from datasets.label_space import CITYSCAPES
-from datasets.loading import in_order
+from datasets.batches.loading import in_order
+from datasets.classes.label_space import CITYSCAPES
 from methods.networks.published_folder import pinned
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line

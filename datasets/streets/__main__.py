@@ -6,7 +6,7 @@ from os.path import expanduser
 from pathlib import Path
 
 from benchmarks.cli.progress import shown
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from datasets.streets.contact_sheet import write_sheet
 from datasets.streets.files import write
 from datasets.streets.style import CONDITIONS

@@ -7,7 +7,7 @@ import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 COLUMNS = 4
 GAP = 4  # pixels between the pictures

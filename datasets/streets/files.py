@@ -14,9 +14,9 @@ import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image
 
-from datasets.end_with_parent import end_with_parent
-from datasets.errors import DataError
-from datasets.scratch import remove_leftovers, scratch_beside
+from datasets.base.end_with_parent import end_with_parent
+from datasets.base.errors import DataError
+from datasets.base.scratch import remove_leftovers, scratch_beside
 from datasets.streets.canvas import LABEL_IDS, LICENSE_PLATE
 from datasets.streets.scene import draw_scene
 from datasets.streets.shading import shade

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.label_space import CITYSCAPES
-from datasets.labels import IGNORE, SYNTHIA_IDS
-from datasets.labels import LABEL_IDS as STORED
+from datasets.classes.label_space import CITYSCAPES
+from datasets.classes.labels import IGNORE, SYNTHIA_IDS
+from datasets.classes.labels import LABEL_IDS as STORED
 
 _VOID = 0
 

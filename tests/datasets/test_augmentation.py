@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.augmentation import Wanted, crop_and_flip, exceeds, largest_share, resizing
-from datasets.errors import DataError
-from datasets.framing import Framing, fitted, too_small
-from datasets.randomness import keyed_rng
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing, fitted, too_small
+from datasets.base.randomness import keyed_rng
+from datasets.batches.augmentation import Wanted, crop_and_flip, exceeds, largest_share, resizing
 
 
 def coded(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import class_pixels as counting
-from datasets.class_pixels import class_pixels
-from datasets.errors import DataError
-from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA_IDS, LabelEncoding
-from datasets.layouts import LAYOUTS
+from datasets.base.errors import DataError
+from datasets.checks import class_pixels as counting
+from datasets.checks.class_pixels import class_pixels
+from datasets.classes.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA_IDS, LabelEncoding
+from datasets.sets.layouts import LAYOUTS
 
 Items = list[dict[str, Any]]
 ROAD, BUILDING, POLE, CAR, LICENSE_PLATE = 7, 11, 17, 26, 34  # ids of Cityscapes; train ids 0, 2, 5, 13, none

@@ -20,13 +20,23 @@ from PIL import Image
 from tiny_files import cityscapes, gta, message, save_grey, save_image, save_palette, save_synthia
 
 from benchmarks.core.checkout import ROOT
-from datasets.catalog import register
-from datasets.evaluation_set import EvaluationSet
-from datasets.label_space import CITYSCAPES, own_space
-from datasets.labels import GREY, IGNORE, LABEL_IDS, SYNTHIA, SYNTHIA_IDS, TRAIN_IDS, UNKNOWN, LabelEncoding, ids_in
-from datasets.layouts import LAYOUTS
-from datasets.randomness import keyed_rng
-from datasets.reading import read_image, read_label, read_pair
+from datasets.base.randomness import keyed_rng
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.classes.label_space import CITYSCAPES, own_space
+from datasets.classes.labels import (
+    GREY,
+    IGNORE,
+    LABEL_IDS,
+    SYNTHIA,
+    SYNTHIA_IDS,
+    TRAIN_IDS,
+    UNKNOWN,
+    LabelEncoding,
+    ids_in,
+)
+from datasets.files.reading import read_image, read_label, read_pair
+from datasets.sets.catalog import register
+from datasets.sets.layouts import LAYOUTS
 
 # Written out by hand, not taken from a package: the classes in the order of the Cityscapes paper's benchmark.
 CLASSES = (
@@ -289,7 +299,7 @@ def test_generator_is_decided_by_its_key() -> None:
 def test_generator_is_the_same_in_another_process_and_leaves_the_global_one() -> None:
     state = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
     here = keyed_rng(1, "x", 2).integers(0, 2**63)
-    code = "from datasets.randomness import keyed_rng; print(keyed_rng(1, 'x', 2).integers(0, 2**63))"
+    code = "from datasets.base.randomness import keyed_rng; print(keyed_rng(1, 'x', 2).integers(0, 2**63))"
     environment = os.environ | {"PYTHONHASHSEED": "77"}
     root = ROOT
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=root, env=environment)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from datasets.errors import DataError
-from datasets.labelled_images import is_amount, labelled_images
+from datasets.base.errors import DataError
+from datasets.sets.labelled_images import is_amount, labelled_images
 
 Items = list[dict[str, Any]]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_files import acdc, cityscapes, gta, message, save_grey, save_image, save_palette, save_synthia
 
-from datasets.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS
-from datasets.layouts import LAYOUTS
-from datasets.reading import read_pair
+from datasets.classes.labels import LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS
+from datasets.files.reading import read_pair
+from datasets.sets.layouts import LAYOUTS
 
 
 def test_gta_layout(tmp_path: Path) -> None:

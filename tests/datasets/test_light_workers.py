@@ -7,6 +7,7 @@ from benchmarks.core.checkout import ROOT
 
 
 def test_what_workers_run_is_imported_without_torch() -> None:
-    code = "import sys, datasets.class_pixels, datasets.file_checks, datasets.streets; print('torch' in sys.modules)"
+    modules = "datasets.checks.class_pixels, datasets.checks.file_checks, datasets.streets"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

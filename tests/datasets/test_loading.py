@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from benchmarks.core.checkout import ROOT
-from datasets.errors import DataError
-from datasets.loading import in_order
+from datasets.base.errors import DataError
+from datasets.batches.loading import in_order
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_items_arrive_whole_from_workers() -> None:
 def test_a_small_shared_memory_ends_the_loading() -> None:
     """As in a container of 64 MiB, in small."""
     code = (
-        "import torch\nfrom datasets.loading import in_order\n"
+        "import torch\nfrom datasets.batches.loading import in_order\n"
         "def fetch(i):\n    return torch.ones(2**20, dtype=torch.uint8)\n"
         "list(in_order(fetch, range(40), 2, False))"
     )

@@ -13,10 +13,10 @@ from detectron2.config import CfgNode
 from PIL import Image
 
 from benchmarks.data.from_config import data_root, training_set
-from datasets.framing import Framing
-from datasets.labels import LABEL_IDS
-from datasets.pairs import PairedBatches
-from datasets.pools import Pool
+from datasets.base.framing import Framing
+from datasets.batches.pairs import PairedBatches
+from datasets.batches.pools import Pool
+from datasets.classes.labels import LABEL_IDS
 from methods.framework.recipes import parse
 
 WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 40, 24, 3, 5, 4

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.core.checkout import ROOT
-from datasets import scratch
-from datasets.scratch import remove_leftovers, scratch_beside
+from datasets.base import scratch
+from datasets.base.scratch import remove_leftovers, scratch_beside
 from datasets.streets import cached
 
 PATIENCE = 60.0
@@ -31,14 +31,14 @@ if __name__ == "__main__":
 """
 COUNTING = """
 from pathlib import Path
-from datasets.class_pixels import class_pixels
-from datasets.labels import LABEL_IDS
+from datasets.checks.class_pixels import class_pixels
+from datasets.classes.labels import LABEL_IDS
 if __name__ == "__main__":
     item = {{"sem_seg_file_name": {label!r}, "label_encoding": LABEL_IDS}}
     class_pixels([item] * 10_000, 19, cache=Path({folder!r}), workers=2)
 """
 CHECKING = """
-from datasets.file_checks import file_reports
+from datasets.checks.file_checks import file_reports
 if __name__ == "__main__":
     list(file_reports([{{"file_name": {label!r}}}] * 200_000, None, 2))
 """

@@ -18,15 +18,15 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets import cache, pairs
-from datasets.cache import ArrayCache
-from datasets.errors import DataError
-from datasets.framing import Framing
-from datasets.labels import LABEL_IDS
-from datasets.layouts import LAYOUTS
-from datasets.pairs import Batch, LabelledTarget, PairedBatches, Skipped, batches
-from datasets.pools import Pool
-from datasets.rare_classes import RareClasses, RareClassSampler
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.batches import cache, pairs
+from datasets.batches.cache import ArrayCache
+from datasets.batches.pairs import Batch, LabelledTarget, PairedBatches, Skipped, batches
+from datasets.batches.pools import Pool
+from datasets.batches.rare_classes import RareClasses, RareClassSampler
+from datasets.classes.labels import LABEL_IDS
+from datasets.sets.layouts import LAYOUTS
 
 Items = list[dict[str, Any]]
 N_SOURCE, N_TARGET = 7, 5

@@ -14,13 +14,13 @@ from made_pngs import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, orientation_note, sa
 from PIL import Image
 from tiny_files import message, save_image, save_synthia
 
-from datasets import picture_file, reading
-from datasets.augmentation import resizing
-from datasets.class_pixels import class_pixels
-from datasets.evaluation_set import EvaluationSet
-from datasets.labels import GREY as GREY_LABELS
-from datasets.labels import SYNTHIA, SYNTHIA_IDS, LabelEncoding
-from datasets.reading import image_header, label_header, read_image, read_label, read_pair
+from datasets.batches.augmentation import resizing
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.checks.class_pixels import class_pixels
+from datasets.classes.labels import GREY as GREY_LABELS
+from datasets.classes.labels import SYNTHIA, SYNTHIA_IDS, LabelEncoding
+from datasets.files import picture_file, reading
+from datasets.files.reading import image_header, label_header, read_image, read_label, read_pair
 
 AS_STORED = LabelEncoding.of(GREY_LABELS, {stored: stored for stored in range(254)} | {254: 255, 255: 255})
 GAMMA = (b"gAMA", (20000).to_bytes(4, "big"))

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.framing import Framing
-from datasets.labels import LABEL_IDS
-from datasets.pairs import PairedBatches
-from datasets.pools import Pool, PoolOrder
-from datasets.rare_classes import RareClasses, RareClassSampler, class_probabilities, union_shares
+from datasets.base.framing import Framing
+from datasets.batches.pairs import PairedBatches
+from datasets.batches.pools import Pool, PoolOrder
+from datasets.batches.rare_classes import RareClasses, RareClassSampler, class_probabilities, union_shares
+from datasets.classes.labels import LABEL_IDS
 
 SIZES, WEIGHTS = (7, 4), (1.0, 3.0)
 POSITIONS = 4000

@@ -19,13 +19,13 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_checks import check_data
 from benchmarks.data.from_config import data_root, training_set
-from datasets.class_pixels import class_pixels
-from datasets.errors import DataError
-from datasets.framing import Framing
-from datasets.layouts import LAYOUTS
-from datasets.pairs import PairedBatches
-from datasets.pools import Pool
-from datasets.rare_classes import RareClasses, RareClassSampler, class_probabilities
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.batches.pairs import PairedBatches
+from datasets.batches.pools import Pool
+from datasets.batches.rare_classes import RareClasses, RareClassSampler, class_probabilities
+from datasets.checks.class_pixels import class_pixels
+from datasets.sets.layouts import LAYOUTS
 from methods.framework.recipes import parse
 
 RARE = {"SAMPLING.RARE_CLASSES": True, "SAMPLING.MIN_PIXELS": 30, "SAMPLING.MIN_CROP_PIXELS": 15}

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import evaluation_set, pairs
-from datasets.errors import DataError
-from datasets.evaluation_set import EvaluationSet
-from datasets.framing import Framing
-from datasets.layouts import LAYOUTS
-from datasets.pairs import Batch, PairedBatches
-from datasets.pools import Pool
-from datasets.resized_files import ResizedFiles
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.batches import evaluation_set, pairs
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.batches.pairs import Batch, PairedBatches
+from datasets.batches.pools import Pool
+from datasets.batches.resized_files import ResizedFiles
+from datasets.sets.layouts import LAYOUTS
 
 VIEW = Framing((18, 12), (10, 8))
 

@@ -18,9 +18,9 @@ from cityscapesscripts.helpers.labels import id2label
 from PIL import Image
 
 from benchmarks.core.checkout import ROOT
-from datasets.errors import DataError
-from datasets.layouts import LAYOUTS
-from datasets.reading import read_label
+from datasets.base.errors import DataError
+from datasets.files.reading import read_label
+from datasets.sets.layouts import LAYOUTS
 from datasets.streets import VERSION, cached, files, write
 from datasets.streets.__main__ import main
 from datasets.streets.camera import NEAR, Camera

@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.image_files import Found, find_images
-from datasets import folders, walking
-from datasets.errors import DataError
-from datasets.folders import scan_folders
-from datasets.labels import TRAIN_IDS
+from datasets.base.errors import DataError
+from datasets.classes.labels import TRAIN_IDS
+from datasets.files import walking
+from datasets.sets import folders
+from datasets.sets.folders import scan_folders
 
 
 def touched(folder: Path, *names: str) -> None:

@@ -14,7 +14,7 @@ from benchmarks.config.keys import config_name
 from benchmarks.data.from_config import data_root, training_set
 from benchmarks.engine.build import build_student, build_terms
 from benchmarks.engine.trainer import Trainer
-from datasets.pairs import batches
+from datasets.batches.pairs import batches
 from methods.framework.recipes import PARTS, parse
 from methods.framework.term import TERMS
 from methods.parts.teacher import Teacher

@@ -26,7 +26,7 @@ from benchmarks.engine.runner import RunWatcher
 from benchmarks.launch import compare, here
 from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.run_checks import check_runs
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.base.errors import MethodError
 from results.files.errors import ResultsError
 from results.records.record import Record

@@ -21,7 +21,7 @@ from benchmarks.config.run_id import run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.engine.runner import RunWatcher
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.base.errors import MethodError
 
 WORDS = [str(word) for pair in SMALL.items() for word in pair if not isinstance(pair[1], tuple)]

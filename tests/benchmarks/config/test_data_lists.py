@@ -18,7 +18,7 @@ from benchmarks.config.run_id import decisive, run_id
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.from_config import labelled_view
-from datasets.label_space import CITYSCAPES
+from datasets.classes.label_space import CITYSCAPES
 from methods.base.errors import MethodError
 
 BOTH = "gta+synthia-cityscapes"

@@ -18,7 +18,7 @@ from benchmarks.config.label_space import Scoring
 from benchmarks.config.metric_counts import MetricCounts, check_metrics
 from benchmarks.config.metrics import METRICS, metric, score
 from benchmarks.core.errors import ConfigError
-from datasets.label_space import own_space
+from datasets.classes.label_space import own_space
 from results.records.scores import Scores
 
 SPACE = own_space(("road", "sky", "car", "bus"), (), ())

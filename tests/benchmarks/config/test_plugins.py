@@ -36,7 +36,7 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.on_slurm import submitter
 from benchmarks.launch.workers import WorkerJob, make_run_in_job
 from benchmarks.trained.opened_run import load_segmentor, open_run
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from results.collect import main as main_of_results
 from results.records.record import FAILED, FINISHED
 from results.tables.frame import collect

@@ -19,7 +19,7 @@ from benchmarks.data import from_config as data
 from benchmarks.data.from_config import data_root, training_set, validation_set
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch.compare import compare_methods
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.framework.recipes import parse
 
 SMALL: dict[str, Any] = {

@@ -31,7 +31,7 @@ from benchmarks.engine.build import build_student
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.evaluation.evaluator import evaluate
 from benchmarks.evaluation.inference import predict_image, smallest_side
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.base.errors import MethodError
 from methods.framework.recipes import parse
 

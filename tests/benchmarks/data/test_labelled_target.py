@@ -19,7 +19,7 @@ from benchmarks.data.from_config import data_root, labelled_target, training_set
 from benchmarks.engine.run_record import initial_record, labelled
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.state.fingerprint import Listings
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.framework.recipes import parse
 from results.records.record import read_record
 from results.tables.frame import from_folders

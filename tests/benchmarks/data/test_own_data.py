@@ -26,11 +26,11 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_checks import check_data
 from benchmarks.data.from_config import data_root, training_set, validation_set
 from benchmarks.engine.runner import RunWatcher, run_one
-from datasets.errors import DataError
-from datasets.folders import scan_folders
-from datasets.label_space import CITYSCAPES, own_space, palette
-from datasets.labels import TRAIN_IDS
-from datasets.reading import read_pair
+from datasets.base.errors import DataError
+from datasets.classes.label_space import CITYSCAPES, own_space, palette
+from datasets.classes.labels import TRAIN_IDS
+from datasets.files.reading import read_pair
+from datasets.sets.folders import scan_folders
 from methods.framework.recipes import parse
 
 EXAMPLES = ROOT / "examples/own_data"

@@ -12,7 +12,7 @@ from benchmarks.data.data_sets import check_module
 from benchmarks.data.from_config import data_root, validation_set
 from benchmarks.trained.opened_run import open_run
 from benchmarks.trained.reevaluation import _images
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from benchmarks.data.data_report import check_all
 from benchmarks.data.from_config import confidence_set, held_out_set, target_labels, training_set
 from benchmarks.state.fingerprint import Listings
 from benchmarks.trained.licences import data_names, terms
-from datasets.class_pixels import class_pixels
-from datasets.errors import DataError
-from datasets.pairs import PairedBatches
-from datasets.rare_classes import class_probabilities
+from datasets.base.errors import DataError
+from datasets.batches.pairs import PairedBatches
+from datasets.batches.rare_classes import class_probabilities
+from datasets.checks.class_pixels import class_pixels
 from methods.framework.recipes import parse
 
 SMALL: dict[str, Any] = {

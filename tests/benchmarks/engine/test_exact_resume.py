@@ -19,7 +19,7 @@ import benchmarks.engine.hooks
 from benchmarks.core.checkout import ROOT
 from benchmarks.engine.hooks import keep_before
 from benchmarks.engine.runner import RunWatcher
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 pytestmark = pytest.mark.slow
 

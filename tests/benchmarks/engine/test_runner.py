@@ -27,8 +27,8 @@ from benchmarks.core.errors import RunLocked
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.state.lock import locked
-from datasets.errors import DataError
-from datasets.label_space import CITYSCAPES
+from datasets.base.errors import DataError
+from datasets.classes.label_space import CITYSCAPES
 from results.records.image_counts import read_counts
 from results.statistics.bootstrap import sides
 

@@ -23,8 +23,8 @@ from benchmarks.data.from_config import data_root, target_labels, training_set
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.step_pictures import _WRONG, StepPictures, _accuracy, _errors, sheet
 from benchmarks.engine.trainer import Trainer
-from datasets.errors import DataError
-from datasets.label_space import CITYSCAPES
+from datasets.base.errors import DataError
+from datasets.classes.label_space import CITYSCAPES
 from methods.framework.step import TrainingStep
 from methods.parts.masking import resize_mask
 from methods.parts.token_masks import TokenMasker
@@ -197,7 +197,7 @@ def test_labels_that_are_not_there_or_do_not_fit_give_none(
         patch.setattr("benchmarks.data.from_config.items", missing)
         assert target_labels(cfg, train, root)(0) is None
     labels = target_labels(cfg, train, root)
-    monkeypatch.setattr("datasets.pairs.read_pair", missing)
+    monkeypatch.setattr("datasets.batches.pairs.read_pair", missing)
     assert labels(0) is None and "LOG.IMAGES: no labels" in caplog.text
 
 

@@ -29,9 +29,9 @@ from benchmarks.data.from_config import confidence_set, data_root, held_out_set,
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.evaluation.target_free import confidence
 from benchmarks.launch.compare import make_runs
-from datasets.errors import DataError
-from datasets.evaluation_set import UnlabelledSet
-from datasets.framing import Framing
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.batches.evaluation_set import UnlabelledSet
 from methods.framework.recipes import parse
 from methods.networks import Segmentor, build_segmentor
 from results.tables.frame import from_folders

@@ -21,10 +21,10 @@ from benchmarks.data.from_config import data_root, validation_set
 from benchmarks.data.further_sets import further_sets
 from benchmarks.evaluation.elsewhere import score_elsewhere
 from benchmarks.evaluation.evaluator import evaluate
-from datasets.evaluation_set import EvaluationSet
-from datasets.framing import by_short_side
-from datasets.label_space import CITYSCAPES
-from datasets.layouts import LAYOUTS
+from datasets.base.framing import by_short_side
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.classes.label_space import CITYSCAPES
+from datasets.sets.layouts import LAYOUTS
 from methods.networks import Encoder, Segmentor
 from results.records.record import Record, read_record
 from results.records.scores import Scores, lower_is_better

@@ -25,10 +25,10 @@ from benchmarks.evaluation.evaluator import (
     evaluate,
     evaluate_all,
 )
-from datasets.errors import DataError
-from datasets.evaluation_set import EvaluationSet
-from datasets.label_space import CITYSCAPES, own_space
-from datasets.layouts import LAYOUTS
+from datasets.base.errors import DataError
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.classes.label_space import CITYSCAPES, own_space
+from datasets.sets.layouts import LAYOUTS
 from methods.networks import Encoder, Segmentor
 from methods.parts.teacher import Teacher
 

@@ -13,9 +13,9 @@ from trained_runs import network, streets_root, trained
 from benchmarks.evaluation.example_keeper import ExampleKeeper
 from benchmarks.evaluation.inference import predict_classes
 from benchmarks.state.run_files import unfit_file
-from datasets.evaluation_set import EvaluationSet
-from datasets.label_space import CITYSCAPES
-from datasets.layouts import LAYOUTS
+from datasets.batches.evaluation_set import EvaluationSet
+from datasets.classes.label_space import CITYSCAPES
+from datasets.sets.layouts import LAYOUTS
 from results.records.examples import Examples, read_examples
 
 

@@ -29,7 +29,7 @@ from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
 from benchmarks.state.run_states import _LATE, RunState, run_states
 from benchmarks.state.submissions import note_submission, submitted_runs
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from slurm.jobs.profile import Profile, read_profile
 from slurm.jobs.scheduler import GONE, SchedulerSilent
 

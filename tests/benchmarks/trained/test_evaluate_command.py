@@ -32,8 +32,8 @@ from benchmarks.evaluation.evaluator import Evaluated
 from benchmarks.trained import reevaluation
 from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import TrainedRun
-from datasets.label_space import LabelSpace, own_space
-from datasets.labels import LABEL_IDS, TRAIN_IDS
+from datasets.classes.label_space import LabelSpace, own_space
+from datasets.classes.labels import LABEL_IDS, TRAIN_IDS
 from results.records.record import Record
 from results.records.scores import Scores
 

@@ -24,7 +24,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.engine.build import build_student
 from benchmarks.trained import exporting
 from benchmarks.trained.opened_run import TrainedRun
-from datasets.label_space import CITYSCAPES
+from datasets.classes.label_space import CITYSCAPES
 from methods.networks import build_segmentor, mit, resnet
 
 # Torch alone: isolated from the checkout, the user's site packages and PYTHONPATH.

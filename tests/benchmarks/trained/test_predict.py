@@ -31,7 +31,7 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.trained.image_files import find_images, output_names
 from benchmarks.trained.prediction import input_size
 from benchmarks.trained.server_files import check_names, write_server_files
-from datasets import reading
+from datasets.files import reading
 from methods.networks import Segmentor
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from benchmarks.config.protocol_file import protocols
-from datasets.label_space import CITYSCAPES
+from datasets.classes.label_space import CITYSCAPES
 from methods.framework.recipes import parse
 from methods.framework.shipped import import_methods
 from methods.networks import NETWORKS

@@ -14,7 +14,7 @@ from tiny_files import save_grey, save_image
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError
 from benchmarks.data.data_checks import check_data, check_files
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 from methods.framework.recipes import parse
 
 ONE_STEP = {"SOLVER.ITERS": 1, "SOLVER.BATCH": 2, "WEIGHTS": "none", "DEVICE": "cpu", "NUM_WORKERS": 0}

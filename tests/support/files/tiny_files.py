@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 
 def save_image(path: Path, size: tuple[int, int] = (8, 6), seed: int = 0) -> Path:

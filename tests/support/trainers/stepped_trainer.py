@@ -9,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from benchmarks.data.from_config import data_root, training_set
 from benchmarks.engine.build import build_terms
 from benchmarks.engine.trainer import Trainer
-from datasets.pairs import batches
+from datasets.batches.pairs import batches
 from methods.base.randomness import seed_pass
 from methods.framework.recipes import parse
 from methods.framework.step import TrainingStep

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from datasets.errors import DataError
-from datasets.label_space import CITYSCAPES
-from datasets.labels import GREY, IGNORE, LabelEncoding
+from datasets.base.errors import DataError
+from datasets.classes.label_space import CITYSCAPES
+from datasets.classes.labels import GREY, IGNORE, LabelEncoding
 
 _NAMES = {
     "road": ("construction--flat--road", "marking--general", "marking--continuous--*", "marking--discrete--*",

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import PIL
 
-from datasets.cache import Decoded
-from datasets.class_presence import spread
-from datasets.errors import DataError
-from datasets.reading import image_header
-from datasets.scratch import remove_leftovers, scratch_beside
+from datasets.base.errors import DataError
+from datasets.base.scratch import remove_leftovers, scratch_beside
+from datasets.batches.cache import Decoded
+from datasets.checks.class_presence import spread
+from datasets.files.reading import image_header
 
 _LOGGER = logging.getLogger(__name__)
 

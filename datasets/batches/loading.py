@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from datasets.end_with_parent import end_with_parent
-from datasets.errors import DataError
+from datasets.base.end_with_parent import end_with_parent
+from datasets.base.errors import DataError
 
 T = TypeVar("T")
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datasets.end_with_parent import end_with_parent
-from datasets.errors import DataError
-from datasets.labels import IGNORE, LabelEncoding
-from datasets.reading import read_label
-from datasets.scratch import remove_leftovers, scratch_beside
+from datasets.base.end_with_parent import end_with_parent
+from datasets.base.errors import DataError
+from datasets.base.scratch import remove_leftovers, scratch_beside
+from datasets.classes.labels import IGNORE, LabelEncoding
+from datasets.files.reading import read_label
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.end_with_parent import end_with_parent
-from datasets.errors import DataError
-from datasets.framing import Framing, too_small
-from datasets.labels import UNKNOWN, LabelEncoding
-from datasets.reading import Header, image_header, label_header, read_image, read_stored, say_once
+from datasets.base.end_with_parent import end_with_parent
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing, too_small
+from datasets.classes.labels import UNKNOWN, LabelEncoding
+from datasets.files.reading import Header, image_header, label_header, read_image, read_stored, say_once
 
 _CHUNK, _THREADS = 32, 16
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.augmentation import Wanted, crop_and_flip, resizing
-from datasets.cache import ArrayCache
-from datasets.errors import DataError, SizeMismatch
-from datasets.framing import Framing, too_small
-from datasets.loading import in_order
-from datasets.pools import Pool, PoolOrder
-from datasets.randomness import keyed_rng
-from datasets.reading import read_image, read_pair
+from datasets.base.errors import DataError, SizeMismatch
+from datasets.base.framing import Framing, too_small
+from datasets.base.randomness import keyed_rng
+from datasets.batches.augmentation import Wanted, crop_and_flip, resizing
+from datasets.batches.cache import ArrayCache
+from datasets.batches.loading import in_order
+from datasets.batches.pools import Pool, PoolOrder
+from datasets.files.reading import read_image, read_pair
 
 _LOGGER = logging.getLogger(__name__)
 

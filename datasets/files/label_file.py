@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 _LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "JPEG2000": "JPEG 2000", "AVIF": "AVIF", "WEBP": "WebP"}
 _COMPRESSION, _PHOTOMETRIC, _BITS = 259, 262, 258  # tags of TIFF

@@ -8,9 +8,9 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from datasets.errors import DataError, unknown_name
-from datasets.labels import LabelEncoding
-from datasets.user_code import error_line
+from datasets.base.errors import DataError, unknown_name
+from datasets.base.user_code import error_line
+from datasets.classes.labels import LabelEncoding
 
 
 def scan_registered(name: str, encoding: LabelEncoding | None, key: str) -> list[dict[str, Any]]:

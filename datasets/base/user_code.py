@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 
 def import_user_code(text: str, folder: Path, key: str, registers: str) -> ModuleType:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from datasets.cache import Decoded
-from datasets.errors import DataError
-from datasets.framing import Framing
-from datasets.reading import read_image, read_pair
-from datasets.resized_files import ResizedFiles
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.batches.cache import Decoded
+from datasets.batches.resized_files import ResizedFiles
+from datasets.files.reading import read_image, read_pair
 
 Fit = Callable[[int, int, int, int], tuple[int, int]]
 """Width and height of an image and of a box -> (width, height) that it is resized to: `framing.fitted`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cityscapesscripts.helpers.labels import labels as _cityscapes_labels
 
-from datasets.errors import DataError, unknown_name
+from datasets.base.errors import DataError, unknown_name
 
 Colour = tuple[int, int, int]
 

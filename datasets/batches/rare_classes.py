@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.augmentation import Wanted
-from datasets.errors import DataError
-from datasets.randomness import keyed_rng
+from datasets.base.errors import DataError
+from datasets.base.randomness import keyed_rng
+from datasets.batches.augmentation import Wanted
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.class_pixels import Shown, class_pixels, quiet
-from datasets.file_checks import stored_pixels
-from datasets.reading import read_label
+from datasets.checks.class_pixels import Shown, class_pixels, quiet
+from datasets.checks.file_checks import stored_pixels
+from datasets.files.reading import read_label
 
 _LOOKED_AT = 256  # labels, before all are counted
 

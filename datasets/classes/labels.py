@@ -13,7 +13,7 @@ import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image
 
-from datasets.label_space import CITYSCAPES
+from datasets.classes.label_space import CITYSCAPES
 
 IGNORE = 255
 """Train id of pixels that neither teach nor count."""

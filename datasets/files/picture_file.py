@@ -17,7 +17,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 # Pillow's own bound ends in a traceback or a warning; `opened` has one that a caller can set.
 Image.MAX_IMAGE_PIXELS = None

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from datasets.errors import DataError
-from datasets.framing import Framing
-from datasets.randomness import keyed_rng
-from datasets.rare_classes import RareClassSampler
-from datasets.resized_files import ResizedFiles
+from datasets.base.errors import DataError
+from datasets.base.framing import Framing
+from datasets.base.randomness import keyed_rng
+from datasets.batches.rare_classes import RareClassSampler
+from datasets.batches.resized_files import ResizedFiles
 
 _BLOCK = 512  # positions whose data sets one generator draws
 

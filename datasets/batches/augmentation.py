@@ -9,8 +9,8 @@ from detectron2.data.transforms import ResizeTransform
 from fvcore.transforms.transform import CropTransform, HFlipTransform, Transform, TransformList
 from PIL import Image
 
-from datasets.framing import Framing
-from datasets.labels import IGNORE
+from datasets.base.framing import Framing
+from datasets.classes.labels import IGNORE
 
 CROP_REDRAWS = 10
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from datasets.errors import DataError
-from datasets.labels import LabelEncoding
-from datasets.walking import told_circles, walk
+from datasets.base.errors import DataError
+from datasets.classes.labels import LabelEncoding
+from datasets.files.walking import told_circles, walk
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from datasets.label_space import LabelSpace
-from datasets.labels import IGNORE
+from datasets.classes.label_space import LabelSpace
+from datasets.classes.labels import IGNORE
 
 
 def register(name: str, scan: Callable[[], list[dict[str, Any]]], space: LabelSpace) -> str:

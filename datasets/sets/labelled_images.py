@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from datasets.errors import DataError
+from datasets.base.errors import DataError
 
 _FORM = re.compile(r"(1/)?([1-9][0-9]{0,8})")
 

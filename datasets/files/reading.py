@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.errors import DataError, SizeMismatch
-from datasets.label_file import check_bmp, check_label, check_synthia, stored_ids
-from datasets.labels import SYNTHIA, UNKNOWN, LabelEncoding
-from datasets.picture_file import MAX_PIXELS, opened, orientation, size_shown, upright
+from datasets.base.errors import DataError, SizeMismatch
+from datasets.classes.labels import SYNTHIA, UNKNOWN, LabelEncoding
+from datasets.files.label_file import check_bmp, check_label, check_synthia, stored_ids
+from datasets.files.picture_file import MAX_PIXELS, opened, orientation, size_shown, upright
 
 # Loader workers are the parallelism: threads of OpenCV's own would compete with them, and do not survive a fork.
 cv2.setNumThreads(0)

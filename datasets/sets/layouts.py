@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.errors import DataError, unknown_name
-from datasets.labels import GREY, LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, URBANSYN_IDS, WILDDASH_IDS, LabelEncoding
-from datasets.mapillary import encoding_by_names
+from datasets.base.errors import DataError, unknown_name
+from datasets.classes.labels import GREY, LABEL_IDS, SYNTHIA_IDS, TRAIN_IDS, URBANSYN_IDS, WILDDASH_IDS, LabelEncoding
+from datasets.classes.mapillary import encoding_by_names
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From files to batches: augmented, sampled, paired and loaded, and the images that are scored on."""

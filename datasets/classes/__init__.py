@@ -1,0 +1,1 @@
+"""Which classes there are, and how data sets store them."""

@@ -1,0 +1,1 @@
+"""Files as data sets ship them: found, looked into, decoded."""
