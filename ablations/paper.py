@@ -5,17 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 # The checkout's root in place of this folder: our packages are found, and nothing here shadows a module of others.
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cli.run_options import add_launcher_options, add_training_options, import_named_plugins
+from benchmarks.cli.run_options import (
+    add_launcher_options,
+    add_records_option,
+    add_training_options,
+    check_records,
+    import_named_plugins,
+)
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
 
-_NOT_AGAIN = {"--only": 1, "--show": 0, "--dry-run": 0}  # options that name what is made, and how many words follow
+# Options that name what is made or shown, and how many words follow.
+_NOT_AGAIN = {"--only": 1, "--records": 1, "--show": 0, "--dry-run": 0}
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -23,7 +32,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="ablations/paper.py",
         description="Make what is missing of the runs of arXiv 2509.13801 and its supplement, each once, and write "
-        "paper.html, paper.tex and a table and a plot of each section, beside published figures of the same runs.",
+        "paper.html, .tex and .md and a table and a plot of each section, beside published figures of the same runs.",
         epilog="KEY VALUE pairs set any key of the config in all runs, for example: SOLVER.ITERS 2000",
     )
     parser.add_argument("--only", metavar="NAMES", help="comma-separated sections, for example table6,ratio")
@@ -38,6 +47,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         help="list the runs, what is finished, and the time and disk needed; with slurm, show what sbatch is given",
     )
     parser.add_argument("--show", action="store_true", help="write the files of what there is; no run is made")
+    add_records_option(parser)
     add_training_options(parser)
     add_launcher_options(parser)
     return parser.parse_intermixed_args(words)
@@ -57,14 +67,15 @@ def main() -> int:
         rows = [(each.name, each.grid.name, each.where, each.about) for each in paper.sections]
         print(table_of(("section", "grid", "in the paper", "what is asked"), rows))
         return 0
+    check_records(arguments)
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()
-    from ablations.sections.plan import Asked, distinct_runs, plan
+    from ablations.sections.plan import Asked, distinct_runs, of_records, plan
     from ablations.sections.show import Commands, write_paper
     from benchmarks.cli.given import run_overrides, seeds
     from benchmarks.core.files_first import not_written
-    from benchmarks.launch.compare import QUICK_WARNING, make_runs, runs_digest
+    from benchmarks.launch.compare import QUICK_WARNING, make_output, make_runs, runs_digest
     from benchmarks.launch.dry_run import dry_run
     from benchmarks.launch.estimate import estimate
     from benchmarks.launch.launcher import read_launcher
@@ -81,21 +92,26 @@ def main() -> int:
     runs = distinct_runs(sections)
     if not runs:
         raise ConfigError("no section is left to be made")
+    folder = output / f"paper-{runs[0][1].cfg.PROTOCOL}-{runs_digest([run.folder for _, run in runs])}"
+    shows = arguments.show or arguments.records is not None
+    if arguments.records:
+        sections = of_records(sections, arguments.records, partial(print, file=sys.stderr))
+        asked = replace(asked, output=arguments.records)
+        make_output(output)
     if arguments.dry_run:
         print(dry_run(runs, output, launcher))
-    if not arguments.show:
+    if not shows:
         to_make = [run for _, run in runs if not ((record := record_or_none(run.folder)) and record.is_over)]
         named = sum(len(each.runs) for each in sections)
         print(f"{named} runs of {sum(bool(each.rows) for each in sections)} sections are {len(runs)} different ones")
         print("\n".join(estimate(to_make, output)), flush=True)
     if arguments.dry_run:
         return 0
-    code, waits = 0, not arguments.show
-    if not arguments.show:
+    code, waits = 0, not shows
+    if not shows:
         labels, listed = zip(*runs, strict=True)
         made = make_runs(listed, output, labels=labels, launcher=launcher)
         code, waits = made.code, not made.queued
-    folder = output / f"paper-{runs[0][1].cfg.PROTOCOL}-{runs_digest([run.folder for _, run in runs])}"
     notes = [
         f"Seeds {', '.join(map(str, asked.seeds))}.",
         "Published figures stand beside runs of their own protocol, network, host and class set alone.",
@@ -108,7 +124,7 @@ def main() -> int:
         paths, done = write_paper(sections, asked, folder, commands, notes)
     except OSError as error:
         raise not_written(folder, error) from None
-    print(f"paper: {' and '.join(map(str, paths))}; tables and plots beside them")
+    print(f"paper: {', '.join(map(str, paths))}; tables and plots beside them")
     return code or int(waits and not done)
 
 

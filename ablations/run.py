@@ -13,12 +13,12 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.cli.run_options import (
-    INLINE,
     add_launcher_options,
     add_plot_options,
+    add_records_option,
     add_training_options,
+    check_records,
     import_named_plugins,
-    path_of,
 )
 from benchmarks.core.command import exit_in_one_line
 from benchmarks.core.errors import ConfigError
@@ -41,12 +41,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         action="store_true",
         help="list the runs, what is finished, and the time needed; with slurm, show what sbatch is given",
     )
-    parser.add_argument(
-        "--records",
-        type=path_of,
-        metavar="FOLDER",
-        help="make no run: read the records below this folder, which publish.py wrote or runs left",
-    )
+    add_records_option(parser)
     parser.add_argument("--list", action="store_true", help="list the grids that ship")
     add_training_options(parser)
     add_plot_options(parser)
@@ -65,9 +60,7 @@ def main() -> int:
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
-    if arguments.records and (arguments.dry_run or arguments.launcher != INLINE):
-        other = "--dry-run" if arguments.dry_run else f"--launcher {arguments.launcher}"
-        raise ConfigError(f"--records makes no run, expected no {other} beside it")
+    check_records(arguments)
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()

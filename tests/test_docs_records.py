@@ -76,8 +76,9 @@ def test_a_marked_table_is_found_and_renewed(monkeypatch: pytest.MonkeyPatch) ->
     ("command", "fault"),
     [
         (("benchmarks/run.py", "docs/records/x"), "expected a command of results/"),
-        (("ablations/run.py", "lambda", "--output", "docs/records/x"), "or ablations/search.py --records, of a folder"),
+        (("ablations/run.py", "lambda", "--output", "docs/records/x"), "ablations/paper.py --records, of a folder"),
         (("ablations/run.py", "lambda", "--records", "runs"), "of a folder below docs/records"),
+        (("ablations/paper.py", "--only", "ratio", "--show"), "of a folder below docs/records"),
         (("results/compare.py", "runs"), "of a folder below docs/records"),
         (("results/compare.py", "docs/records/nothing"), "exit code 2"),
     ],

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from ablations.sections.section import Paper, Section, on_one_network
 from ablations.sweep.expand import Row, expand
 from ablations.sweep.grid import Grid
+from ablations.sweep.records import rows_of_records
 from benchmarks.config.run import Run
 
 
@@ -86,6 +87,20 @@ def _planned(paper: Paper, section: Section, asked: Asked, named: bool) -> Plann
             return PlannedSection(section, grid, why_none=why)
     rows = expand(grid, protocol, asked.network, None, asked.seeds, asked.overrides, asked.output)
     return PlannedSection(section, grid, tuple(rows))
+
+
+def of_records(
+    sections: Sequence[PlannedSection], folder: Path, say: Callable[[str], None]
+) -> list[PlannedSection]:
+    """The sections with the folders of their runs below ``folder``, by `ablations.sweep.records.rows_of_records`.
+
+    A section may have none of its runs there, but not all sections.
+
+    Raises:
+        ConfigError, ResultsError: as there.
+    """
+    rows = iter(rows_of_records([row for each in sections for row in each.rows], folder, say))
+    return [replace(each, rows=tuple(islice(rows, len(each.rows)))) for each in sections]
 
 
 def distinct_runs(sections: Sequence[PlannedSection]) -> list[tuple[str, Run]]:

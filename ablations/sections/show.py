@@ -19,6 +19,7 @@ from benchmarks.config.run import Run
 from benchmarks.state.run_states import RunState, run_states
 from methods.framework.recipes import parse
 from results.files.bounded_yaml import as_word
+from results.forms.cells import markdown
 from results.forms.latex import document, typeset
 from results.forms.written import write_tables
 from results.page.encoded import address
@@ -73,7 +74,7 @@ class Commands:
 def write_paper(
     sections: Sequence[PlannedSection], asked: Asked, folder: Path, commands: Commands, notes: Sequence[str]
 ) -> tuple[list[Path], bool]:
-    """Write ``paper.html``, ``paper.tex`` and each section's table and plot; returns these two, and if all is finished.
+    """Write paper.html, .tex and .md, and each section's table and plot; returns these three, and if all is finished.
 
     Args:
         sections: in their order; those that are left out are named with the reason.
@@ -92,10 +93,11 @@ def write_paper(
     parts = [writer.part(each) for each in sections]
     every = [writer.states[run] for run in {run.folder: run for each in sections for run in each.runs}.values()]
     title, command = f"{TITLE}: {asked.protocol}", shlex.join(commands.of_section(""))
-    page, tex = folder / "paper.html", folder / "paper.tex"
+    page, tex, text = (folder / f"paper.{ending}" for ending in ("html", "tex", "md"))
     write_text(page, paper_page(title, parts, notes, command, every))
     write_text(tex, f"% Made of run folders by {command}\n{document(title, map(_in_latex, parts))}")
-    return [page, tex], all(state == FINISHED for state in every)
+    write_text(text, _in_markdown(title, parts, notes, folder))
+    return [page, tex, text], all(state == FINISHED for state in every)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,16 @@ def _in_latex(part: Part) -> tuple[str, str, str, str]:
     caption = " ".join(part.notes) if part.table else f"Left out: {part.why_none}."
     table = f"{part.name}.tex" if part.table else ""
     return f"{part.title} ({part.where})", caption, table, f"{part.name}.pdf" if part.picture else ""
+
+
+def _in_markdown(title: str, parts: Sequence[Part], notes: Sequence[str], folder: Path) -> str:
+    """All tables, below headings of the second level, for a page that has its own title."""
+    blocks = [markdown(" ".join([f"{title}.", *notes]))]
+    for part in parts:
+        blocks += [f"## {part.title} ({part.where})", markdown(f"Section {part.name}. {part.about}")]
+        table = folder / f"{part.name}.md"
+        blocks.append(f"Left out: {part.why_none}." if part.why_none else table.read_text(encoding="utf-8"))
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
 
 
 def _with_states(shown: Mapping[str, list[str]], names: Sequence[str], states: list[str]) -> dict[str, list[str]]:

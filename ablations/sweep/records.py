@@ -31,8 +31,8 @@ def rows_of_records(rows: Sequence[Row], folder: Path, say: Callable[[str], None
     if not any(there.values()):
         first = next(iter(there))
         raise ConfigError(
-            f"--records {folder}: has none of the grid's {len(there)} runs (such as {first}) among {len(by_id)} "
-            "records, expected the protocol, seeds and KEY VALUE pairs that they were made with"
+            f"--records {folder}: has none of the {len(there)} runs that are asked for (such as {first}) among "
+            f"{len(by_id)} records, expected the protocol, seeds and KEY VALUE pairs that they were made with"
         )
     return [
         replace(row, runs=tuple(replace(run, folder=there[run.id] or folder / run.id) for run in row.runs))

@@ -117,6 +117,23 @@ def add_plot_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_records_option(parser: argparse.ArgumentParser) -> None:
+    """--records, of commands that show runs which others have published; `check_records` says what goes with it."""
+    parser.add_argument(
+        "--records",
+        type=path_of,
+        metavar="FOLDER",
+        help="make no run: read the records below this folder, which publish.py wrote or runs left",
+    )
+
+
+def check_records(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError where --records is given beside what makes runs, or says how."""
+    if arguments.records and (arguments.dry_run or arguments.launcher != INLINE):
+        other = "--dry-run" if arguments.dry_run else f"--launcher {arguments.launcher}"
+        raise ConfigError(f"--records makes no run, expected no {other} beside it")
+
+
 def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -> None:
     """--launcher and what belongs to it; `benchmarks.launch.launcher.read_launcher` makes sense of them.
 

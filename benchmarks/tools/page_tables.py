@@ -3,7 +3,7 @@
 A page marks one by ``<!-- table: results/compare.py docs/records/NAME ... -->`` before it, and ``<!-- table ends -->``
 after it; between them stands what the command prints, and nothing else. The table of a grid is marked by
 ``<!-- table: ablations/run.py GRID ... --records docs/records/NAME -->``, that of a search by ``ablations/search.py``
-with the same: what stands there is the Markdown it writes.
+with the same, those of the paper by ``ablations/paper.py``: what stands there is the Markdown they write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from benchmarks.core.checkout import ROOT
 
-RECORDS, ABLATIONS = "docs/records", ("ablations/run.py", "ablations/search.py")
+RECORDS, PAPER = "docs/records", "ablations/paper.py"
+ABLATIONS = ("ablations/run.py", "ablations/search.py", PAPER)
 _MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- table ends -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -35,23 +36,26 @@ def marked_tables(page: str) -> list[MarkedTable]:
 
 
 def made(command: tuple[str, ...]) -> str:
-    """What a table's command prints, from the checkout's root; of a grid or search, the Markdown that it writes.
+    """What a table's command prints, from the checkout's root; of an ablation, the Markdown that it writes.
 
     Raises:
-        ValueError: it is no command of results/ and no grid or search of records, reads nothing below docs/records, or
+        ValueError: it is no command of results/ and no ablation of records, reads nothing below docs/records, or
             ends with an error.
     """
     told, ablation = shlex.join(command), command[0] in ABLATIONS and "--records" in command
     reads = any(word.startswith(f"{RECORDS}/") for word in command)
     if not (ablation or command[0].startswith("results/")) or not reads:
-        kinds = " or ".join(ABLATIONS)
-        raise ValueError(f"{told}: expected a command of results/, or {kinds} --records, of a folder below {RECORDS}")
+        kinds = ", ".join(ABLATIONS)
+        told += f": expected a command of results/, or of {kinds} --records, of a folder below {RECORDS}"
+        raise ValueError(told)
     with TemporaryDirectory() as folder:
-        words = [*command, "--output", folder, "--plots", "png"] if ablation else command
+        words = [*command, *(["--output", folder] if ablation else [])]
+        words += ["--plots", "png"] if ablation and command[0] != PAPER else []  # which has no such option
         done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
-        text = next(Path(folder).rglob("*.md")).read_text(encoding="utf-8") if ablation else done.stdout
+        written = "paper.md" if command[0] == PAPER else "*.md"
+        text = next(Path(folder).rglob(written)).read_text(encoding="utf-8") if ablation else done.stdout
     return text.strip("\n")
 
 

@@ -393,7 +393,7 @@ def test_the_time_left_is_scaled_from_finished_runs(tmp_path: Path) -> None:
         ("lambda --parallel 2", "--parallel is 2, expected --launcher local with it"),
         ("lambda --launcher local --parallel 0", "--parallel is 0, expected at least 1"),
         ("lambda TERMS.MRM.WEIGHT 3", "TERMS.MRM.WEIGHT is varied by the grid lambda"),
-        ("lambda --records .", "has none of the grid's 6 runs (such as"),
+        ("lambda --records .", "has none of the 6 runs that are asked for (such as"),
         ("lambda --records .. --dry-run", "--records makes no run, expected no --dry-run beside it"),
         ("lambda --records nowhere", "nowhere: no such folder, expected one that holds run folders"),
         ("lambda --host source-only", "'mrm' needs pseudo-labels, which 'source-only' does not make"),

@@ -145,8 +145,43 @@ def test_each_row_has_its_state_and_what_is_finished_its_figures(
     assert [each["src"] for each in page.elements["img"]] == ["data:image/png;base64,bWFzay1yYXRpbw=="]  # mask-ratio
     frame = pd.read_csv(folder_of() / "ratio.csv")
     assert frame["state"].tolist()[0] == "finished" and frame["miou"].tolist()[:3] == [20.5, 22.0, 23.0]
-    names = {"paper.html", "paper.tex", *(f"ratio.{end}" for end in ("csv", "md", "tex", "png", "pdf", "svg"))}
+    of_ratio = {f"ratio.{end}" for end in ("csv", "md", "tex", "png", "pdf", "svg")}
+    names = {"paper.html", "paper.tex", "paper.md", *of_ratio}
     assert {path.name for path in folder_of().iterdir()} == names
+
+
+def test_the_page_of_published_records_is_that_of_the_runs(command: Command) -> None:
+    for index, (label, run) in enumerate(runs_of("ratio,view", seeds=(0, 1)).items()):
+        if not label.startswith("view plain target"):
+            write_run(run.cfg, run.folder, 20.0 + index)
+            shutil.copytree(run.folder, Path("records") / f"streets-{run.id}")
+    words = ("--only", "ratio,view", "--seeds", "0,1")
+    assert command(*words, "--show").code == 0
+    shown = folder_of().rename("shown")
+    shutil.rmtree("runs")
+    (Path("records") / "damaged").mkdir()
+    (Path("records") / "damaged" / "record.json").write_text("{")
+    ended = command(*words, "--records", "records", "--output", "out")
+    assert ended.code == 0 and ended.err.startswith("left out: records/damaged/record.json: expected a JSON record")
+    assert len(list(Path("records").iterdir())) == 10 + 1 and not Path("runs").exists()
+    (folder,) = Path("out").glob("paper-streets-*")
+    page = Page((folder / "paper.html").read_text(encoding="utf-8"))
+    assert column(page.tables["ratio-table"], "state") == ["finished"] * 5
+    assert column(page.tables["view-table"], "state") == ["finished", "finished", "missing"]
+    assert "python ablations/paper.py --only view --seeds 0,1 --output out" in page.text  # makes what is missing
+    for name in ("ratio.md", "ratio.tex", "view.md", "paper.md"):
+        assert (folder / name).read_text(encoding="utf-8") == (shown / name).read_text(encoding="utf-8")
+
+
+def test_the_markdown_has_all_sections_in_their_order(command: Command) -> None:
+    write_run((run := next(iter(runs_of("ratio").values()))).cfg, run.folder, 20.0)
+    assert command("--only", "hosts-synthia,ratio", "--show", "--seeds", "0").code == 0
+    text = (folder_of() / "paper.md").read_text(encoding="utf-8")
+    heads = [line for line in text.splitlines() if line.startswith("#")]
+    assert [head.split("(")[0].strip() for head in heads] == ["## Hosts with and without MRM", "## Mask ratio of MRM"]
+    assert text.startswith("Masked Representation Modeling (arXiv 2509.13801): streets. Seeds 0. ")
+    assert "Left out: it goes with --protocol gta-cityscapes alone." in text
+    assert (folder_of() / "ratio.md").read_text(encoding="utf-8") in text and text.count("| mask ratio ") == 1
 
 
 def test_runs_of_drawn_streets_have_no_published_figure_beside_them_and_it_is_said(command: Command) -> None:
@@ -238,6 +273,9 @@ def test_a_sections_command_has_the_options_of_this_one_but_for_what_is_made() -
         ("--only tabel6", "--only: unknown section 'tabel6'; did you mean 'table6'?"),
         ("--quick --protocol gta-cityscapes", "--quick runs on streets alone, not on gta-cityscapes"),
         ("--only hosts-synthia", "no section is left to be made"),
+        ("--records . --dry-run", "--records makes no run, expected no --dry-run beside it"),
+        ("--records .", "--records .: has none of the 138 runs that are asked for (such as "),
+        ("--records elsewhere", "elsewhere"),
     ],
 )
 def test_what_cannot_be_is_one_line(words: str, line: str, command: Command) -> None:
