@@ -15,7 +15,7 @@ from benchmarks.measure.kernel_calls import Counted
 from benchmarks.measure.spread import Spread
 from benchmarks.measure.step_split import FORWARD, PARTS, REST
 
-STEP = ["step", "--methods", "source-only,dacs", "--networks", NETWORK, "--crop", "64x64"]
+STEP = ["step", "--methods", "source-only,mrm", "--networks", NETWORK, "--crop", "64x64"]
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def test_the_json_holds_what_the_tables_show(
     assert ended.code == 0, ended
     content = json.loads(file.read_text())
     assert content["what"] == "step" and content["machine"]["git"]
-    plain, dacs = content["rows"]
-    assert (plain["method"], dacs["method"], dacs["crop"], dacs["batch"]) == ("source-only", "dacs", "64x64", 2)
+    plain, mrm = content["rows"]
+    assert (plain["method"], mrm["method"], mrm["crop"], mrm["batch"]) == ("source-only", "dacs+mrm", "64x64", 2)
     lines = ended.out.splitlines()
-    for row in (plain, dacs):
+    for row in (plain, mrm):
         (shown,) = (line for line in lines if line.startswith(f"{row['method']} ") and "64x64, 2+2" in line)
         calls = sum(row["kernel_calls"].values())
         expected = [
