@@ -50,6 +50,8 @@ _KNOWN = {
     "dacs+mrm": Look(VERMILLION, "o"),
     "dacs+mrm-input": Look(SKY_BLUE, "o"),
     "dacs+mic+mrm": Look(BLACK, "o"),
+    "dacs+mixup": Look(PURPLE, "s"),
+    "dacs+mixup-local": Look(BLACK, "s"),
 }
 
 
