@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from benchmarks.core.checkout import ROOT
 
-RECORDS, PAPER = "docs/records", "ablations/paper.py"
-ABLATIONS = ("ablations/run.py", "ablations/search.py", PAPER)
+RECORDS = "docs/records"
+ABLATIONS = {"ablations/run.py": "*.md", "ablations/search.py": "*.md", "ablations/paper.py": "paper.md"}
+"""Commands that write the Markdown of a page, and its name."""
 _MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- table ends -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -49,13 +50,12 @@ def made(command: tuple[str, ...]) -> str:
         told += f": expected a command of results/, or of {kinds} --records, of a folder below {RECORDS}"
         raise ValueError(told)
     with TemporaryDirectory() as folder:
-        words = [*command, *(["--output", folder] if ablation else [])]
-        words += ["--plots", "png"] if ablation and command[0] != PAPER else []  # which has no such option
+        words = [*command, "--output", folder] if ablation else command
         done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise ValueError(f"{told}: exit code {done.returncode}, {done.stderr.strip()}")
-        written = "paper.md" if command[0] == PAPER else "*.md"
-        text = next(Path(folder).rglob(written)).read_text(encoding="utf-8") if ablation else done.stdout
+        written = next(Path(folder).rglob(ABLATIONS[command[0]])) if ablation else None
+        text = written.read_text(encoding="utf-8") if written else done.stdout
     return text.strip("\n")
 
 
