@@ -67,7 +67,7 @@ def main() -> int:
         rows = [(each.name, each.grid.name, each.where, each.about) for each in paper.sections]
         print(table_of(("section", "grid", "in the paper", "what is asked"), rows))
         return 0
-    check_records(arguments)
+    check_records(arguments, {"--dry-run": arguments.dry_run})
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()

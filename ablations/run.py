@@ -60,7 +60,7 @@ def main() -> int:
         return 0
     if not arguments.grid:
         raise ConfigError("expected the NAME of a grid (--list shows what there is) or the path of a YAML file")
-    check_records(arguments)
+    check_records(arguments, {"--dry-run": arguments.dry_run})
     from benchmarks.computing.memory import keep_freed_memory
 
     keep_freed_memory()

@@ -22,6 +22,7 @@ from benchmarks.cli.run_options import (
     add_launcher_options,
     add_plot_options,
     add_training_options,
+    check_records,
     import_named_plugins,
     path_of,
 )
@@ -103,8 +104,8 @@ def main() -> int:
 
     if arguments.trials is not None and arguments.trials < 1:
         raise ConfigError(f"--trials is {arguments.trials}, expected at least 1")
-    if arguments.records:
-        check_records(arguments)
+    given = {"--trials": arguments.trials is not None, "--storage": arguments.storage is not None}
+    check_records(arguments, given, usual=LOCAL)
     launcher, formats = read_launcher(arguments), read_formats(arguments.plots)
     search = described(arguments)
     folder = arguments.output / "search" / search.name
@@ -134,17 +135,6 @@ def told(report: SearchReport) -> int:
     if report.unwritten:
         raise report.unwritten
     return 0 if report.complete else 1
-
-
-def check_records(arguments: argparse.Namespace) -> None:
-    """Raise ConfigError for what --records does not go with: it makes no trial."""
-    others = {
-        "--trials": arguments.trials is not None,
-        "--storage": arguments.storage is not None,
-        f"--launcher {arguments.launcher}": arguments.launcher != LOCAL,
-    }
-    for word in (word for word, given in others.items() if given):
-        raise ConfigError(f"--records makes no run, expected no {word} beside it")
 
 
 def described(arguments: argparse.Namespace) -> Search:

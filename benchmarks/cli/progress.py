@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from benchmarks.cli.time_left import Work, clock, guessed, seconds_left
+from benchmarks.cli.time_left import Work, clock, time_left
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,17 +99,13 @@ class Progress:
         self._last_line = now
         return True
 
-    def seconds_left(self) -> float | None:
-        """Seconds left of all works together; None while nothing is known."""
-        return seconds_left(self.works)
-
     def time_left(self) -> str:
         """The time left as it is shown, with how many runs it says it of without having seen a run of their method."""
-        left = self.seconds_left()
+        left = time_left(self.works)
         if left is None:
             return "time left -"
-        others = guessed(self.works)
-        return f"time left {clock(left)}" + (f" ({others} taken to go as other methods do)" if others else "")
+        guessed = f" ({left.guessed} taken to go as other methods do)" if left.guessed else ""
+        return f"time left {clock(left.seconds)}{guessed}"
 
 
 @contextmanager

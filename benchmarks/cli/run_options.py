@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from os.path import expanduser
 from pathlib import Path
 
@@ -127,11 +128,18 @@ def add_records_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_records(arguments: argparse.Namespace) -> None:
-    """Raise ConfigError where --records is given beside what makes runs, or says how."""
-    if arguments.records and (arguments.dry_run or arguments.launcher != INLINE):
-        other = "--dry-run" if arguments.dry_run else f"--launcher {arguments.launcher}"
-        raise ConfigError(f"--records makes no run, expected no {other} beside it")
+def check_records(arguments: argparse.Namespace, others: Mapping[str, bool], usual: str = INLINE) -> None:
+    """Raise ConfigError where --records is given beside what makes runs, or says how.
+
+    Args:
+        arguments: with --records and --launcher.
+        others: such options, as "--dry-run", with whether they are given.
+        usual: the launcher where none is named.
+    """
+    if arguments.records:
+        for word, given in {**others, f"--launcher {arguments.launcher}": arguments.launcher != usual}.items():
+            if given:
+                raise ConfigError(f"--records makes no run, expected no {word} beside it")
 
 
 def add_launcher_options(parser: argparse.ArgumentParser, usual: str = INLINE) -> None:

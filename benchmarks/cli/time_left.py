@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 _RECENT = 1 / 3  # of the time that a piece of work has taken: what it is judged by
 _LEAST_SECONDS = 60.0  # of that: less than a minute says nothing
@@ -65,37 +66,35 @@ class Work:
         return (now - begun) / (self.done - before)
 
 
-def seconds_left(works: Sequence[Work]) -> float | None:
-    """Seconds left, with as many pieces at a time as now; None while nothing is known.
+class TimeLeft(NamedTuple):
+    """Seconds left of works, and how many of these are of a kind whose pace is not known yet."""
+
+    seconds: float
+    guessed: int
+
+
+def time_left(works: Sequence[Work]) -> TimeLeft | None:
+    """The time left, with as many pieces at a time as now; None while nothing is known.
 
     Those without a pace of their own yet are taken to go as others of their kind do on average, and those of a kind
     that none has begun as the kinds do on average.
     """
     paces = [work.pace() for work in works]
-    kinds = _paces_of_kinds(works, paces)
+    kinds: dict[str, list[float]] = {}
+    for work, pace in zip(works, paces, strict=True):
+        if pace is not None:
+            kinds.setdefault(work.kind, []).append(pace)
     if not kinds or any(work.running and not work.total for work in works):
         return None
-    usual = fmean(kinds.values())
+    usual = {kind: fmean(known) for kind, known in kinds.items()}
+    of_others = fmean(usual.values())
     each = [
-        (work.total - work.done) * (kinds.get(work.kind, usual) if pace is None else pace)
+        (work.total - work.done) * (usual.get(work.kind, of_others) if pace is None else pace)
         for work, pace in zip(works, paces, strict=True)
     ]
     at_a_time = max(1, sum(work.running for work in works))
-    return max(0.0, *each, sum(each) / at_a_time)
-
-
-def guessed(works: Sequence[Work]) -> int:
-    """How many pieces that are not over are of a kind whose pace is not known yet."""
-    kinds = _paces_of_kinds(works, [work.pace() for work in works])
-    return sum(work.kind not in kinds for work in works if work.done < work.total)
-
-
-def _paces_of_kinds(works: Sequence[Work], paces: Sequence[float | None]) -> dict[str, float]:
-    known: dict[str, list[float]] = {}
-    for work, pace in zip(works, paces, strict=True):
-        if pace is not None:
-            known.setdefault(work.kind, []).append(pace)
-    return {kind: fmean(of_kind) for kind, of_kind in known.items()}
+    seconds = max(0.0, *each, sum(each) / at_a_time)
+    return TimeLeft(seconds, sum(work.kind not in kinds for work in works if work.done < work.total))
 
 
 def clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ import statistics
 
 from detectron2.engine import HookBase
 
-from benchmarks.cli.time_left import Work, seconds_left
+from benchmarks.cli.time_left import Work, time_left
 from benchmarks.computing.memory import peak_mib
 from benchmarks.engine.trainer import Trainer
 from benchmarks.state.neighbours import Neighbours
@@ -42,8 +42,8 @@ class WatchedHook(HookBase):
             f"{WATCHED}data_seconds": statistics.fmean(progress.waited[self._told :]),
             f"{WATCHED}peak_memory_mib": peak_mib(trainer.device, trainer.graphs.captured > 0),
         }
-        if (left := seconds_left([self._work])) is not None:
-            values[f"{WATCHED}seconds_left"] = left
+        if (left := time_left([self._work])) is not None:
+            values[f"{WATCHED}seconds_left"] = left.seconds
         self._told = len(progress.seconds)
         trainer.storage.put_scalars(smoothing_hint=False, **values)
 

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +19,6 @@ from counted_costs import COUNTER
 from full_disk import refuse_new_files
 from grid_runs import Scores, rows_of, write_run, write_runs
 from matplotlib.figure import Figure
-from record_files import write_record
 from trained_runs import Ended, assert_one_line, call
 
 import ablations.run
@@ -30,9 +28,7 @@ from ablations.sweep.expand import Row
 from ablations.sweep.grid import grids, read_grid
 from ablations.sweep.grid_plot import _Defaults, _is_published
 from ablations.sweep.published_figures import beside
-from ablations.sweep.records import rows_of_records
 from ablations.sweep.report import Report, report, write_report
-from benchmarks.config.former_ids import former_ids
 from benchmarks.config.run_id import run_id
 from benchmarks.launch import compare, here
 from benchmarks.launch.dry_run import dry_run
@@ -302,39 +298,6 @@ def test_the_command_makes_the_runs_and_writes_table_and_plot(
     assert (tmp_path / "out" / f"{stem}.csv").read_bytes() == first
     assert other.out.count("finished before") == 2  # the host alone, and MRM as published
     assert other.code == 0
-
-
-def test_the_table_of_published_records_is_that_of_the_runs(command: Callable[..., Ended], tmp_path: Path) -> None:
-    rows, records = rows_of("lambda", seeds=[0, 1], output=tmp_path / "runs"), tmp_path / "records"
-    write_runs(rows, {"0": [22.0, 23.0], "0.1": [23.0, 25.0]})
-    for row in rows[:2]:
-        for run in row.runs:
-            shutil.copytree(run.folder, records / f"streets-{run.id}")
-    (records / "damaged").mkdir()
-    (records / "damaged" / "record.json").write_text("{")
-    words = ("lambda", "--seeds", "0,1", "--output", "out", "--plots", "png", "--records", "records")
-    ended = command(*words)
-    assert ended.code == 1  # four settings have no runs
-    assert ended.err.startswith("left out: records/damaged/record.json: expected a JSON record")
-    assert "runs: records\n" in ended.out
-    (table,) = (tmp_path / "out").glob("lambda-*.csv")
-    made = pd.read_csv(table, keep_default_na=False)
-    assert made["miou"].tolist()[:2] == ["22.5", "24.0"] and made["difference"][1] == "1.5"
-    assert made["unfinished"].tolist() == ["", ""] + ["2 not started"] * 4
-    assert len(list(records.iterdir())) == 5  # nothing was made there
-    shutil.rmtree(records / "damaged")
-    shutil.copytree(records / f"streets-{rows[0].runs[0].id}", records / "twice")
-    assert_one_line(command(*words), f"streets-{rows[0].runs[0].id} and records/twice are one run")
-
-
-def test_records_of_earlier_versions_are_found_by_the_ids_of_then(tmp_path: Path) -> None:
-    rows = rows_of("lambda", seeds=[0], output=tmp_path / "runs")
-    then = former_ids(rows[0].cfg)[1]
-    write_run(rows[0].cfg, folder := tmp_path / "records" / "published", 22.0)
-    write_record(folder, read_record(folder).content | {"id": then})
-    found = rows_of_records(rows, tmp_path / "records", lambda line: None)
-    assert found[0].runs[0].folder == folder and then != rows[0].runs[0].id
-    assert not any(run.folder.exists() for row in found[1:] for run in row.runs)
 
 
 def test_plots_are_of_the_formats_and_the_width_that_are_asked_for(

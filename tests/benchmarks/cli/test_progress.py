@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.cli import progress
 from benchmarks.cli.progress import PLAIN_SECONDS, Progress
 from benchmarks.cli.run_progress import PREPARED_SECONDS, RunProgress
-from benchmarks.cli.time_left import Work, clock, guessed, seconds_left
+from benchmarks.cli.time_left import Work, clock, time_left
 
 TWO = [("dacs seed 0", 100), ("dacs+mrm seed 0", 200)]
 
@@ -37,12 +37,20 @@ def works(runs: list[tuple[str, int]]) -> list[Work]:
     return [Work(iterations, label) for label, iterations in runs]
 
 
+def seconds_left(runs: list[Work]) -> float | None:
+    left = time_left(runs)
+    return left.seconds if left else None
+
+
 class Shown(RunProgress):
     """Without a terminal, 40 columns wide; what it printed is in ``lines``."""
 
     def __init__(self, runs: list[tuple[str, int]]) -> None:
         self._out = StringIO()
         super().__init__(works(runs), Console(file=self._out, width=40, force_terminal=False))
+
+    def seconds_left(self) -> float | None:
+        return seconds_left(self.works)
 
     @property
     def lines(self) -> list[str]:
@@ -128,10 +136,8 @@ def test_a_run_to_come_goes_as_those_of_its_method_do_and_else_as_the_methods(ti
         time.now += 10 * seconds
         work.reach(10)
         work.end()
-    assert seconds_left([*cheap, *dear]) == pytest.approx(10 * 9)
-    assert seconds_left([*cheap, *dear, other]) == pytest.approx(10 * 9 + 10 * (1 + 9) / 2)
-    assert guessed([*cheap, *dear]) == 0
-    assert guessed([*cheap, *dear, other]) == 1
+    assert time_left([*cheap, *dear]) == (pytest.approx(10 * 9), 0)
+    assert time_left([*cheap, *dear, other]) == (pytest.approx(10 * 9 + 10 * (1 + 9) / 2), 1)
 
 
 def test_time_left_says_for_how_many_runs_it_goes_by_other_methods(time: Clock) -> None:
