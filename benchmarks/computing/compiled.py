@@ -21,7 +21,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from benchmarks.core.errors import ConfigError
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 # Kinds of one part: stages and their shapes, with gradient and without, in training and in evaluation. torch gives up
 # after 8.

@@ -28,8 +28,8 @@ from torch.utils._pytree import tree_flatten
 
 from benchmarks.computing.captured_pass import CapturedPass, Layout, NotCaptured, Pair, Recorder, Replay
 from benchmarks.computing.cast_weights import CastWeights
+from methods.encoders.encoder import Encoder
 from methods.networks import Segmentor
-from methods.networks.encoder import Encoder
 from methods.parts.rebuilder import Rebuilder
 
 _MOST = 8  # passes of a module that are recorded; more shapes than that are no training step's

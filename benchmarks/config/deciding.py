@@ -17,9 +17,9 @@ from benchmarks.core.yaml_file import read_yaml
 from methods.framework.recipes import parse
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
-from methods.networks.published_weights import file_sha256
 from methods.networks.registry import is_weights_name
 from methods.networks.weights import weights_file
+from methods.pretrained.published_weights import file_sha256
 
 PERIOD = "TEST.PERIOD"
 _FEATURE_DISTANCE = "feature-distance"  # the term that DATA.THINGS is for

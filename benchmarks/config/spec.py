@@ -28,7 +28,7 @@ from methods.framework.recipes import parse
 from methods.framework.term import TERMS
 from methods.networks import NETWORKS
 from methods.networks.multi_resolution import MultiResolution
-from methods.networks.published_folder import pinned
+from methods.pretrained.published_folder import pinned
 
 
 @dataclass(frozen=True)

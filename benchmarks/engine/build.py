@@ -14,10 +14,10 @@ from benchmarks.core.errors import ConfigError
 from methods.base.randomness import seed_pass
 from methods.framework.recipes import Recipe, parse
 from methods.framework.term import TERMS, Term
+from methods.layers.sync_norm import synchronize_norms
 from methods.networks import Segmentor, build_segmentor
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
 from methods.networks.registry import is_weights_name
-from methods.networks.sync_norm import synchronize_norms
 from methods.networks.weights import load_weights
 from methods.parts.teacher import Teacher
 

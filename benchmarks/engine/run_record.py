@@ -20,9 +20,9 @@ from benchmarks.data.from_config import data_root, labelled_target
 from benchmarks.engine.hooks import Evaluation
 from benchmarks.engine.trainer import Trainer
 from benchmarks.state.neighbours import Neighbours
-from methods.networks.published_folder import is_hub_address
-from methods.networks.published_weights import file_sha256
 from methods.networks.weights import weights_file
+from methods.pretrained.published_folder import is_hub_address
+from methods.pretrained.published_weights import file_sha256
 from results.records.record import PENDING, Record
 from results.records.scores import STUDENT
 

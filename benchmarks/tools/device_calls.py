@@ -20,7 +20,7 @@ from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.random_step import random_batch
 from benchmarks.tools.replaced import replaced
 from methods.framework.step import TrainingStep
-from methods.networks.depthwise import DepthwiseConv2d
+from methods.layers.depthwise import DepthwiseConv2d
 
 CPU = torch.device("cpu")
 

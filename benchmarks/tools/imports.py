@@ -18,7 +18,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 # A room imports those before it; what lies in no room, "", is above all.
 ROOMS: dict[str, tuple[str, ...]] = {
     "datasets": ("base", "classes", "streets", "files", "checks", "sets", "batches", ""),
-    "methods": ("base", "networks", "parts", "framework", ""),
+    "methods": ("base", "layers", "encoders", "decoders", "pretrained", "networks", "parts", "framework", ""),
     "results": ("files", "records", "forms", "statistics", "tables", "plots", "page", ""),
     "slurm": ("base", "processes", "jobs", "local_cluster", ""),
     "benchmarks": (

@@ -13,7 +13,7 @@ from benchmarks.cli.progress import Progress
 from benchmarks.core.errors import ConfigError
 from benchmarks.core.nearest import did_you_mean
 from methods.networks import NETWORKS
-from methods.networks.published_weights import PUBLISHED, PackagedFile, PublishedWeights, expected_digest, file_sha256
+from methods.pretrained.published_weights import PUBLISHED, PackagedFile, PublishedWeights, expected_digest, file_sha256
 from results.forms.cells import table_of
 
 CHUNK_BYTES = 1 << 20

@@ -20,7 +20,7 @@ from benchmarks.evaluation.elsewhere import score_elsewhere
 from benchmarks.state.lock import locked
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, with_place
 from methods.networks import Segmentor
-from methods.networks.published_folder import WEIGHTS_FILE
+from methods.pretrained.published_folder import WEIGHTS_FILE
 from results.files.text import one_line
 from results.forms.folding import render_table
 from results.records.record import read_record, write_record

@@ -21,7 +21,7 @@ from benchmarks.config.sliding_window import sliding
 from benchmarks.core.errors import ConfigError
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, sides, torch_in_one_line
 from methods.networks import Segmentor
-from methods.networks.published_folder import DESCRIPTION
+from methods.pretrained.published_folder import DESCRIPTION
 
 SCHEMA = 1
 TOLERANCE = 1e-4

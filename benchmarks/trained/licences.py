@@ -14,8 +14,8 @@ from benchmarks.config.label_space import roles_of
 from benchmarks.data.from_config import learned_roles
 from methods.framework.recipes import parse
 from methods.networks import NETWORKS
-from methods.networks.published_folder import is_hub_address
-from methods.networks.published_weights import DETECTRON2, PUBLISHED, PackagedFile
+from methods.pretrained.published_folder import is_hub_address
+from methods.pretrained.published_weights import DETECTRON2, PUBLISHED, PackagedFile
 
 CODE = "Apache-2.0"
 

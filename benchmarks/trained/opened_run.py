@@ -30,7 +30,8 @@ from benchmarks.engine.checkpoint_file import read_checkpoint
 from benchmarks.evaluation.inference import predict_classes, predict_image
 from benchmarks.trained.safe_file import SUFFIX, read_safe_file
 from methods.networks import NETWORKS, Segmentor
-from methods.networks.published_folder import (
+from methods.networks.weights import weights_file
+from methods.pretrained.published_folder import (
     DESCRIPTION,
     HUB,
     WEIGHTS_FILE,
@@ -39,7 +40,6 @@ from methods.networks.published_folder import (
     is_hub_address,
     pinned,
 )
-from methods.networks.weights import weights_file
 from results.files.bounded_yaml import load
 from results.files.plain_file import read_plain_text
 from results.records.record import FILE, FINISHED, RUNNING, Record, read_record

@@ -22,7 +22,7 @@ from benchmarks.trained.model_card import CARD, NOTICE, model_card, notice
 from benchmarks.trained.opened_run import TrainedRun, load_segmentor, open_run
 from benchmarks.trained.safe_file import read_safe_file, safe_bytes
 from methods.base.errors import MethodError
-from methods.networks.published_folder import DIGESTS, WEIGHTS_FILE
+from methods.pretrained.published_folder import DIGESTS, WEIGHTS_FILE
 from results.files.bounded_yaml import load
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain, read_plain_text

@@ -31,7 +31,7 @@ from benchmarks.trained.cityscapes_scripts import LabelIdFiles, official_iou
 from benchmarks.trained.opened_run import Predictor, TrainedRun, load_segmentor, sides, with_place
 from datasets.batches.loading import in_order
 from datasets.classes.label_space import CITYSCAPES
-from methods.networks.published_folder import pinned
+from methods.pretrained.published_folder import pinned
 from results.files.plain_file import read_plain_text
 from results.files.text import one_line
 from results.forms.folding import render_table

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.core.errors import ConfigError
-from methods.networks.published_folder import DESCRIPTION
+from methods.pretrained.published_folder import DESCRIPTION
 
 SUFFIX = ".safetensors"
 

@@ -14,7 +14,7 @@ import methods.networks.shipped  # noqa: F401  (registers the networks that ship
 from methods.networks.registry import NETWORKS, NetworkSpec, build_segmentor, register_network
 
 if TYPE_CHECKING:
-    from methods.networks.encoder import Encoder
+    from methods.encoders.encoder import Encoder
     from methods.networks.segmentor import Prediction, Segmentor, Window
 
 __all__ = [
@@ -28,11 +28,17 @@ __all__ = [
     "register_network",
 ]
 
-_WITH_TORCH = {"Encoder": "encoder", "Prediction": "segmentor", "Segmentor": "segmentor", "Window": "segmentor"}
+_SEGMENTOR = f"{__name__}.segmentor"
+_WITH_TORCH = {
+    "Encoder": "methods.encoders.encoder",
+    "Prediction": _SEGMENTOR,
+    "Segmentor": _SEGMENTOR,
+    "Window": _SEGMENTOR,
+}
 
 
 def __getattr__(name: str) -> Any:
     """What needs torch, imported when it is asked for: a list of the networks does not wait for it."""
     if name not in _WITH_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    return getattr(import_module(_WITH_TORCH[name]), name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from methods.base.errors import MethodError
-from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
-from methods.networks.patch_decoders import LinearDecoder
+from methods.decoders.convolutional import DAFormerDecoder, DeepLabV2Decoder
+from methods.decoders.patch_decoders import LinearDecoder
 from methods.networks.segmentor import Segmentor
 
 

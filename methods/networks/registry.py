@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from methods.base.choices import nearest
 from methods.base.errors import MethodError
-from methods.networks.published_folder import is_hub_address
-from methods.networks.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
+from methods.pretrained.published_folder import is_hub_address
+from methods.pretrained.published_weights import DETECTRON2, PUBLISHED, PublishedWeights
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.networks.encoder import Encoder
+    from methods.encoders.encoder import Encoder
     from methods.networks.segmentor import Segmentor
 
 
@@ -60,7 +60,7 @@ def build_segmentor(name: str, num_classes: int, weights: str = "imagenet") -> S
 
     `weights` is "imagenet" (the network's own, also by their name `NetworkSpec.default_weights`), "none" (random), or
     the path of a checkpoint: of the encoder in any published spelling, or of a whole Segmentor, also as published
-    (`methods.networks.published_folder`) by path or ``hf:owner/name@revision``. Initialisation draws
+    (`methods.pretrained.published_folder`) by path or ``hf:owner/name@revision``. Initialisation draws
     from torch's global generator; the decoder is random unless a whole Segmentor is loaded.
 
     Raises MethodError for an unknown network, weights that are neither known nor a path, and a checkpoint that does

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 LEAST_SIDE = 32
 """Pixels along a side that every network takes, the coarsest stride: below that, some stages have no pixel left."""

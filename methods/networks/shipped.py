@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from methods.networks.published_weights import DETECTRON2, PUBLISHED
 from methods.networks.registry import NetworkSpec, register_network
+from methods.pretrained.published_weights import DETECTRON2, PUBLISHED
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.networks.encoder import Encoder
+    from methods.encoders.encoder import Encoder
 
 # Width of daformer-lite0's decoder: at 64 of the published 256 channels a laptop's two cores can train it.
 LITE_WIDTH = 64
@@ -21,12 +21,12 @@ TINY_WIDTH = 16
 
 def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
     def make_encoder() -> Encoder:
-        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
+        from methods.encoders.resnet import V1C_STRIDE_8, DilatedResNet
 
         return DilatedResNet(depth, V1C_STRIDE_8)
 
     def make_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
-        from methods.networks.decoders import DeepLabV2Decoder
+        from methods.decoders.convolutional import DeepLabV2Decoder
 
         return DeepLabV2Decoder(encoder.channels[-1], num_classes, dilations)
 
@@ -48,7 +48,7 @@ def _deeplabv3plus(depth: int) -> NetworkSpec:
     """
 
     def make_encoder() -> Encoder:
-        from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
+        from methods.encoders.resnet import V1C_STRIDE_8, DilatedResNet
 
         return DilatedResNet(depth, V1C_STRIDE_8, outputs=("res2", "res5"))
 
@@ -64,7 +64,7 @@ def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
     """DeepLabV3+ of detectron2's Cityscapes config deeplab_v3_plus_R_103_os16_mg124, on its ImageNet weights."""
 
     def make_encoder() -> Encoder:
-        from methods.networks.resnet import DETECTRON2_STRIDE_16, DilatedResNet
+        from methods.encoders.resnet import DETECTRON2_STRIDE_16, DilatedResNet
 
         return DilatedResNet(depth, DETECTRON2_STRIDE_16, outputs=("res2", "res5"))
 
@@ -77,20 +77,20 @@ def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
 
 
 def _deeplabv3plus_decoder(dilations: tuple[int, ...], encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.deeplabv3plus import DeepLabV3PlusDecoder
+    from methods.decoders.deeplabv3plus import DeepLabV3PlusDecoder
 
     return DeepLabV3PlusDecoder(encoder.channels, encoder.strides, num_classes, dilations)
 
 
 def _daformer_decoder(width: int, encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.decoders import DAFormerDecoder
+    from methods.decoders.convolutional import DAFormerDecoder
 
     return DAFormerDecoder(encoder.channels, num_classes, width)
 
 
 def _daformer_mit(size: str) -> NetworkSpec:
     def make_encoder() -> Encoder:
-        from methods.networks.mit import MixTransformer
+        from methods.encoders.mit import MixTransformer
 
         return MixTransformer(size)
 
@@ -104,7 +104,7 @@ def _daformer_mit(size: str) -> NetworkSpec:
 
 def _daformer_lite0() -> NetworkSpec:
     def make_encoder() -> Encoder:
-        from methods.networks.efficientnet import EfficientNetLite0
+        from methods.encoders.efficientnet import EfficientNetLite0
 
         return EfficientNetLite0()
 
@@ -118,7 +118,7 @@ def _daformer_lite0() -> NetworkSpec:
 
 def _daformer_tiny() -> NetworkSpec:
     def make_encoder() -> Encoder:
-        from methods.networks.tiny import TinyEncoder
+        from methods.encoders.tiny import TinyEncoder
 
         return TinyEncoder()
 
@@ -134,7 +134,7 @@ def _plain_transformer(version: int, size: str, decoder: str) -> NetworkSpec:
     make, told = _PATCH_DECODERS[decoder]
 
     def make_encoder() -> Encoder:
-        from methods.networks import vit
+        from methods.encoders import vit
 
         model = vit.DINOv2 if version == 2 else vit.DINOv3
         return model(vit.SIZES[size], taps=4 if decoder == "daformer" else 1)
@@ -151,13 +151,13 @@ def _plain_transformer(version: int, size: str, decoder: str) -> NetworkSpec:
 
 
 def _linear_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.patch_decoders import LinearDecoder
+    from methods.decoders.patch_decoders import LinearDecoder
 
     return LinearDecoder(encoder.channels[-1], num_classes)
 
 
 def _upscaling_decoder(encoder: Encoder, num_classes: int) -> nn.Module:
-    from methods.networks.patch_decoders import UpscalingDecoder
+    from methods.decoders.patch_decoders import UpscalingDecoder
 
     return UpscalingDecoder(encoder.channels[-1], num_classes)
 

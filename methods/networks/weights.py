@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from methods.base.errors import MethodError
-from methods.networks.pickled_numbers import SAFE, PickledArray
-from methods.networks.published_folder import WEIGHTS_FILE, check_digest, described, hub_folder, is_hub_address
 from methods.networks.segmentor import Segmentor
+from methods.pretrained.pickled_numbers import SAFE, PickledArray
+from methods.pretrained.published_folder import WEIGHTS_FILE, check_digest, described, hub_folder, is_hub_address
 
 # What checkpoints wrap a state dict in, and what training code puts before the names.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")

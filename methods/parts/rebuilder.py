@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from methods.networks.channel_norm import ChannelLayerNorm
+from methods.layers.channel_norm import ChannelLayerNorm
 
 
 class Rebuilder(nn.Module):

@@ -14,8 +14,8 @@ from ablations.profiling import counting
 from ablations.profiling.call_recorder import META, convolution_backward_flops, new_shapes
 from ablations.profiling.counting import count
 from ablations.profiling.known_shapes import CountedShapes
+from methods.encoders.vit import DINOv2, DINOv3
 from methods.networks import build_segmentor
-from methods.networks.vit import DINOv2, DINOv3
 from methods.parts.rebuilder import Rebuilder
 
 LITE0 = (24, 40, 112, 320)

@@ -24,9 +24,9 @@ from benchmarks.core.errors import ConfigError
 from benchmarks.engine.build import build_student
 from benchmarks.engine.runner import RunWatcher, run_one
 from methods.base.errors import MethodError
+from methods.decoders.convolutional import DeepLabV2Decoder
 from methods.framework.step import SelfTraining, Source, TrainingStep
 from methods.networks import Encoder, Segmentor, Window, build_segmentor
-from methods.networks.decoders import DeepLabV2Decoder
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
 from methods.parts.teacher import Teacher
 

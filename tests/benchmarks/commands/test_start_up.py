@@ -17,7 +17,7 @@ from ablations.sweep.grid import grids, read_grid
 from benchmarks.core.checkout import ROOT
 from methods.framework import shipped as shipped_methods
 from methods.framework.recipes import PARTS, MethodPart, register
-from methods.networks.published_weights import PUBLISHED
+from methods.pretrained.published_weights import PUBLISHED
 
 # Each takes from a third of a second to several seconds on a slow core.
 SLOW = {"cv2", "detectron2", "matplotlib", "optuna", "pandas", "scipy", "sqlalchemy", "torch", "transformers"}

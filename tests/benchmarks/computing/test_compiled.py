@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks.computing.compiled import CompileCost, check_compile, compile_parts
 from benchmarks.config.run_id import run_id
 from benchmarks.core.errors import ConfigError
-from methods.networks.mit import MixTransformer
+from methods.encoders.mit import MixTransformer
 
 MakeConfig = Callable[..., CfgNode]
 CPU = torch.device("cpu")

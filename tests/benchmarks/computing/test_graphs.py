@@ -18,7 +18,7 @@ from benchmarks.computing.graphs import Graphs, step_graphs
 from benchmarks.engine.hooks import WatcherHook
 from benchmarks.engine.runner import RunWatcher
 from benchmarks.engine.trainer import Trainer
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 MakeConfig = Callable[..., CfgNode]
 

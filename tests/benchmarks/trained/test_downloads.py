@@ -20,7 +20,7 @@ from benchmarks.trained import downloads
 from benchmarks.trained.downloads import download, fetch, listing, named
 from methods.base.errors import MethodError
 from methods.networks import NETWORKS, build_segmentor
-from methods.networks.published_weights import PUBLISHED, HubFile, PackagedFile, TorchHubFile
+from methods.pretrained.published_weights import PUBLISHED, HubFile, PackagedFile, TorchHubFile
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB, several chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

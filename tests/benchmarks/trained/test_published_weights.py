@@ -28,7 +28,7 @@ from benchmarks.engine.build import build_student
 from benchmarks.engine.run_record import initial_record
 from methods.base.errors import MethodError
 from methods.networks import build_segmentor
-from methods.networks.published_weights import file_sha256
+from methods.pretrained.published_weights import file_sha256
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from methods.encoders.resnet import V1C_STRIDE_8, DilatedResNet
 from methods.networks import NETWORKS
-from methods.networks.resnet import V1C_STRIDE_8, DilatedResNet
 
 
 def narrow_resnet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from methods.decoders.convolutional import DAFormerDecoder
+from methods.encoders.vit import DINOv2, DINOv3, Size
 from methods.networks import NETWORKS
-from methods.networks.decoders import DAFormerDecoder
-from methods.networks.vit import DINOv2, DINOv3, Size
 
 TINY = Size(16, 4, 2)  # channels, blocks, heads
 LINEAR, DAFORMER = "tiny-dinov2-linear", "tiny-dinov3-daformer"

@@ -21,8 +21,8 @@ from benchmarks.engine import step_pictures
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.evaluation.evaluator import SegmentationEvaluator
+from methods.decoders.convolutional import DAFormerDecoder
 from methods.networks import Encoder, NetworkSpec, mit, register_network
-from methods.networks.decoders import DAFormerDecoder
 from slurm.processes.ranks import Rank, joined, run_ranks
 
 

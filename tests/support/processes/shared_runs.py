@@ -15,7 +15,7 @@ from benchmarks.engine.distributed import broadcast_parameters
 from benchmarks.engine.trainer import Trainer
 from benchmarks.launch.workers import WorkerJob, make_shared_run
 from methods.base.batch_share import Share
-from methods.networks.sync_norm import synchronize_norms
+from methods.layers.sync_norm import synchronize_norms
 from slurm.processes.ranks import Rank, joined
 
 FAULT = "SEGSHIFT_TEST_FAULT"  # "RANK HOW AT": what happens to a rank in its AT-th step of this process

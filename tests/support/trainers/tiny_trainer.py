@@ -15,10 +15,10 @@ from benchmarks.engine.build import Learners, build_terms
 from benchmarks.engine.trainer import Trainer
 from benchmarks.tools.random_step import random_batch
 from methods.base.randomness import seed_pass
+from methods.decoders.convolutional import DAFormerDecoder
+from methods.encoders.encoder import Encoder
 from methods.framework.recipes import parse
 from methods.networks import Segmentor
-from methods.networks.decoders import DAFormerDecoder
-from methods.networks.encoder import Encoder
 from methods.networks.multi_resolution import MultiResolution, MultiResolutionSegmentor
 from methods.parts.teacher import Teacher
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 _WIDTH = 8  # of the stem
 _DROP_PATH = 0.1

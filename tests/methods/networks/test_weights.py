@@ -20,8 +20,8 @@ from torch import Tensor
 
 from methods.base.errors import MethodError
 from methods.networks import NETWORKS, Segmentor, build_segmentor
-from methods.networks.published_weights import PUBLISHED
 from methods.networks.weights import load_weights, read_state_dict
+from methods.pretrained.published_weights import PUBLISHED
 
 CLASSES = 5
 State = dict[str, Tensor]

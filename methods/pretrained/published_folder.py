@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from methods.base.errors import MethodError
-from methods.networks.published_weights import file_sha256
+from methods.pretrained.published_weights import file_sha256
 
 HUB = "hf:"
 WEIGHTS_FILE, DIGESTS = "model.safetensors", "SHA256SUMS"

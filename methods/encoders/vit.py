@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer
 
-from methods.networks.encoder import Encoder
-from methods.networks.vit_spelling import own_names
+from methods.encoders.encoder import Encoder
+from methods.encoders.vit_spelling import own_names
 
 
 class Size(NamedTuple):

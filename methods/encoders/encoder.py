@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from methods.networks.checkpointing import checkpointed
+from methods.layers.checkpointing import checkpointed
 
 # RGB, in [0, 1] units: the statistics nearly every ImageNet network was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

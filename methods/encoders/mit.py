@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerModel
 from transformers.models.segformer.modeling_segformer import SegformerLayer
 
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 _WIDTHS = {"b0": (32, 64, 160, 256)} | dict.fromkeys(("b1", "b2", "b3", "b4", "b5"), (64, 128, 320, 512))
 _DEPTHS = {

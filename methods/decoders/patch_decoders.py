@@ -6,7 +6,7 @@ B = batch, C = channels, K = classes, h x w = patches down and across.
 
 from torch import Tensor, nn
 
-from methods.networks.channel_norm import ChannelLayerNorm
+from methods.layers.channel_norm import ChannelLayerNorm
 
 
 class LinearDecoder(nn.Module):

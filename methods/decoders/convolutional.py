@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.networks.depthwise import DilatedDepthwiseConv2d
+from methods.layers.depthwise import DilatedDepthwiseConv2d
 
 CLASSIFIER_STD = 0.01
 

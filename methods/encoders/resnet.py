@@ -9,7 +9,7 @@ from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
 from detectron2.projects.deeplab.resnet import DeepLabStem
 from torch import Tensor, nn
 
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
 
 _BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _STAGES = ("res2", "res3", "res4", "res5")

@@ -10,9 +10,9 @@ from narrow_networks import narrow_resnet
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from methods.decoders.convolutional import DAFormerDecoder
+from methods.layers.checkpointing import checkpointed
 from methods.networks import Segmentor, build_segmentor
-from methods.networks.checkpointing import checkpointed
-from methods.networks.decoders import DAFormerDecoder
 
 NETWORKS = ["deeplabv2-r50", "daformer-lite0", "daformer-mitb0"]
 PRECISIONS = [None, torch.bfloat16]
@@ -136,7 +136,7 @@ def test_every_block_and_only_in_training(
         calls.append(args[0])
         return checkpoint(*args, **kwargs)
 
-    monkeypatch.setattr("methods.networks.checkpointing.checkpoint", spy)
+    monkeypatch.setattr("methods.layers.checkpointing.checkpoint", spy)
     segmentor = copy.deepcopy(built[name]).train()
     segmentor.encode(images())
     assert calls == []

@@ -6,8 +6,8 @@ from typing import Any
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from methods.networks.depthwise import DepthwiseConv2d
-from methods.networks.encoder import Encoder
+from methods.encoders.encoder import Encoder
+from methods.layers.depthwise import DepthwiseConv2d
 
 # The last block before each halving of the resolution, and the last one: strides 4, 8, 16, 32.
 _TAPS = (2, 4, 10, 15)

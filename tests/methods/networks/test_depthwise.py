@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.tools.replaced import replaced
-from methods.networks import depthwise
-from methods.networks.depthwise import DepthwiseConv2d, DilatedDepthwiseConv2d
-from methods.networks.efficientnet import EfficientNetLite0
+from methods.encoders.efficientnet import EfficientNetLite0
+from methods.layers import depthwise
+from methods.layers.depthwise import DepthwiseConv2d, DilatedDepthwiseConv2d
 
 
 def layer_and_map(dilation: int, size: tuple[int, int] = (9, 13)) -> tuple[DilatedDepthwiseConv2d, Tensor]:
@@ -43,7 +43,7 @@ def test_taps_are_summed_only_where_they_can_be(monkeypatch: pytest.MonkeyPatch)
     """Not under autocast, whose precision it would lose, nor where it is recorded as a convolution."""
     layer, x = layer_and_map(2)
     used: list[int] = []
-    monkeypatch.setattr("methods.networks.depthwise._Taps.apply", lambda x, *given: used.append(1) or x)
+    monkeypatch.setattr("methods.layers.depthwise._Taps.apply", lambda x, *given: used.append(1) or x)
     layer(x)
     assert used == [1]
     with torch.autocast("cpu", torch.bfloat16):

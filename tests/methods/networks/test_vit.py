@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 
 from methods.base.errors import MethodError
+from methods.decoders.patch_decoders import LinearDecoder, UpscalingDecoder
+from methods.encoders.vit import DINOv2, DINOv3
 from methods.networks import Encoder, Segmentor, build_segmentor
-from methods.networks.patch_decoders import LinearDecoder, UpscalingDecoder
-from methods.networks.vit import DINOv2, DINOv3
 
 State = dict[str, Tensor]
 CLASSES = 5

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base.errors import MethodError
+from methods.decoders.convolutional import DAFormerDecoder, DeepLabV2Decoder
 from methods.networks import NETWORKS, Segmentor, build_segmentor, register_network
-from methods.networks.decoders import DAFormerDecoder, DeepLabV2Decoder
 
 CLASSES = 19
 SIDE = 64

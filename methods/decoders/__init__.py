@@ -1,0 +1,1 @@
+"""The decoders D: from features to logits."""

@@ -1,0 +1,1 @@
+"""The encoders E: from images to features of several strides."""
