@@ -25,7 +25,8 @@ from benchmarks.engine.build import build_student
 from benchmarks.trained import exporting
 from benchmarks.trained.opened_run import TrainedRun
 from datasets.classes.label_space import CITYSCAPES
-from methods.networks import build_segmentor, mit, resnet
+from methods.encoders import mit, resnet
+from methods.networks import build_segmentor
 
 # Torch alone: isolated from the checkout, the user's site packages and PYTHONPATH.
 WITHOUT_SEGSHIFT = """

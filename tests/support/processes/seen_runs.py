@@ -22,7 +22,8 @@ from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.engine.trainer import Trainer
 from benchmarks.evaluation.evaluator import SegmentationEvaluator
 from methods.decoders.convolutional import DAFormerDecoder
-from methods.networks import Encoder, NetworkSpec, mit, register_network
+from methods.encoders import mit
+from methods.networks import Encoder, NetworkSpec, register_network
 from slurm.processes.ranks import Rank, joined, run_ranks
 
 
