@@ -20,15 +20,15 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks/publish.py",
         description="Write a folder for each finished run: the network's weights (safetensors), config, record, log, "
-        "counts, a model card, a notice of licences and SHA256SUMS. Paths, user and host names are taken out. Nothing "
-        "is sent anywhere.",
+        "counts, metrics, a model card, a notice of licences and SHA256SUMS. Paths, user and host names are taken out. "
+        "Nothing is sent anywhere.",
     )
     parser.add_argument(
         "run", type=expanduser, nargs="+", metavar="RUN", help="a run folder, or a run's id (its 12 hexadecimal digits)"
     )
     parser.add_argument("--out", type=path_of, required=True, help="folder that gets a folder for each run")
     parser.add_argument(
-        "--records", action="store_true", help="record, config and counts alone: what tables are made from"
+        "--records", action="store_true", help="record, config, counts, metrics alone: what tables and curves are of"
     )
     add_opening_options(parser)
     return parser.parse_args(words)

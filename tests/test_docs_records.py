@@ -44,7 +44,7 @@ def test_records_are_of_finished_runs_and_of_no_machine(folder: Path) -> None:
     assert clean_record(record.content) == record.content
     assert clean_text((folder / "config.yaml").read_text()) == (folder / "config.yaml").read_text()
     assert {path.name for path in folder.iterdir()} <= {
-        *("record.json", "config.yaml", "counts-student.npz", "counts-teacher.npz")
+        *("record.json", "config.yaml", "counts-student.npz", "counts-teacher.npz", "metrics.json")
     }
     assert json.loads((folder / "record.json").read_text())["git"]["dirty"] is False  # of code that can be had
 

@@ -27,6 +27,8 @@ from results.files.bounded_yaml import load
 from results.files.errors import ResultsError
 from results.files.plain_file import read_plain, read_plain_text
 from results.records.image_counts import counts_file, read_counts
+from results.records.metrics import FILE as METRICS
+from results.records.metrics import numbers_alone
 from results.records.record import FILE, FINISHED, SCHEMA, Record, as_json
 from results.records.scores import STUDENT, TEACHER
 
@@ -45,7 +47,7 @@ def publish(
         runs: where ids are looked for.
         out: made where there is none.
         model: STUDENT or TEACHER.
-        records: the record, config and counts alone, for tables that are made again.
+        records: the record, config, counts and metrics alone, for tables that are made again.
         modules: code that configs name, which may be imported (`benchmarks.trained.opened_run.open_run`).
 
     Raises:
@@ -123,7 +125,7 @@ def _write(folder: Path, run: TrainedRun, model: str, records: bool) -> None:
 
 
 def _of_record(run: TrainedRun) -> Files:
-    """Record, config and counts. Raises ResultsError: one of them is damaged."""
+    """Record, config, counts and metrics. Raises ResultsError: one of them is damaged."""
     record = _without_machine(run).record
     assert record is not None
     paths = paths_of(run.cfg, run.folder)
@@ -133,6 +135,8 @@ def _of_record(run: TrainedRun) -> Files:
         if read_counts(run.folder, scored) is not None:
             path = counts_file(run.folder, scored)
             files[path.name] = read_plain(path)
+    if numbers := numbers_alone(run.folder):
+        files[METRICS] = numbers.encode()
     return files
 
 

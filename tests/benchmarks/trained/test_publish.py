@@ -25,10 +25,11 @@ from benchmarks.trained import cleaned
 from benchmarks.trained.licences import terms
 from benchmarks.trained.publishing import publish
 from methods.networks.weights import read_state_dict
+from results.records.metrics import read_metrics
 
 FILES = {
     *("NOTICE.md", "README.md", "SHA256SUMS", "config.yaml", "counts-student.npz", "counts-teacher.npz", "log.txt"),
-    *("model.safetensors", "record.json"),
+    *("metrics.json", "model.safetensors", "record.json"),
 }
 
 
@@ -161,11 +162,13 @@ def test_what_cannot_be_published_is_named_and_nothing_is_written(command: Comma
     content = (copied(trained(), tmp_path / "d") / "model_final.pth").read_bytes()
     (tmp_path / "d/model_final.pth").write_bytes(content[: len(content) // 2])
     (copied(trained(), tmp_path / "e") / "counts-student.npz").write_bytes(b"PK")
+    (copied(trained(), tmp_path / "f") / "metrics.json").write_bytes(b"\xff")
     ended = command(benchmarks.publish, str(trained()), "a", "b", "c", "nowhere", "--out", "out")
     parts = ("a is diverged (loss is nan)", "b is interrupted", "c/record.json: expected a JSON record", "nowhere")
     assert_one_line(ended, *parts)
-    ended = command(benchmarks.publish, str(trained()), "d", "e", "--out", "out")
-    assert_one_line(ended, "d/model_final.pth: cut short", "e/counts-student.npz: expected the counts")
+    ended = command(benchmarks.publish, str(trained()), "d", "e", "f", "--out", "out")
+    parts = ("d/model_final.pth: cut short", "e/counts-student.npz: expected", "f/metrics.json: expected lines of JSON")
+    assert_one_line(ended, *parts)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -181,7 +184,10 @@ def test_a_full_disk_leaves_nothing_half(command: Command, tmp_path: Path) -> No
 def test_records_alone(command: Command, tmp_path: Path) -> None:
     assert command(benchmarks.publish, str(trained()), "--out", "out", "--records").code == 0
     (folder,) = (tmp_path / "out").iterdir()
-    assert set(contents(folder)) == {"config.yaml", "counts-student.npz", "counts-teacher.npz", "record.json"}
+    of_tables = {"config.yaml", "counts-student.npz", "counts-teacher.npz", "metrics.json", "record.json"}
+    assert set(contents(folder)) == of_tables
+    losses = read_metrics(trained(), "loss_", "gradient_norm/")
+    assert read_metrics(folder, "loss_", "gradient_norm/") == losses and losses
     assert json.loads((folder / "record.json").read_text())["schema"] == 1
 
 
