@@ -1,4 +1,4 @@
-"""The table of losses on docs/streets.md is of the metrics.json of its runs' records: means over the last lines, and seeds."""
+"""The table of losses on docs/streets.md is of the metrics.json in its records: means of the last lines, and seeds."""
 
 from __future__ import annotations
 

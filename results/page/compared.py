@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
-from results.plots.style import MARKERS, PALETTE, Look, looks
+from results.plots.row_looks import row_looks
+from results.plots.style import Look
 from results.records.record import Record
 from results.tables.rows import Row
 from results.tables.summary import Summary
@@ -43,14 +43,8 @@ class Compared:
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """How each row is drawn, by label: a method as in all plots, its settings in colours that are free."""
-        found = looks(row.label for row in self.rows if row.label in row.names.values())
-        for row in self.rows:
-            if row.label not in found:
-                used = Counter(look.color for look in found.values())
-                free = (Look(color, marker) for color in sorted(PALETTE, key=used.__getitem__) for marker in MARKERS)
-                found[row.label] = next((look for look in free if look not in found.values()), Look(PALETTE[0], "o"))
-        return found
+        """How each row is drawn, by label."""
+        return row_looks(self.rows)
 
     def by_place(self) -> Iterator[tuple[str, list[Summary]]]:
         """The rows of each protocol and network; the name is that of both."""

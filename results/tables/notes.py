@@ -34,6 +34,13 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
             notes.append(f"{protocol}: {counted}.")
     if mixed := made_of.told(unrecorded=False).strip():
         notes.append(mixed)
+    notes += on_unfinished(runs)
+    return "\n".join(one_line(note) for note in notes)
+
+
+def on_unfinished(runs: pd.DataFrame) -> list[str]:
+    """A line for each status but finished: how many runs, the first of them by name, with their reasons."""
+    notes = []
     unfinished = runs[runs["status"] != FINISHED]
     for status, group in unfinished.groupby("status"):
         first = group.head(_REASONS)
@@ -43,7 +50,7 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
         ]
         more = f" and {len(group) - _REASONS} more" if len(group) > _REASONS else ""
         notes.append(f"{len(group)} {status}: {'; '.join(reasons)}{more}.")
-    return "\n".join(one_line(note) for note in notes)
+    return notes
 
 
 def on_differences(baseline: str) -> str:
