@@ -185,7 +185,7 @@ def _notes(
 
 
 def _of_seeds(numbers: Mapping[str, int]) -> str:
-    """Of how many seeds the rows are."""
+    """Say of how many seeds the rows are."""
     known = set(numbers.values())
     if known == {1}:
         return "of one seed each"
