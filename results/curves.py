@@ -19,6 +19,8 @@ from results.files.told import exit_code
 from results.records.record import write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from results.tables.learning_curves import Curve
     from results.tables.rows import Row
     from results.tables.summary import Mean
@@ -160,18 +162,15 @@ def _no_curve(metric: str, rows: Sequence[Row]) -> str:
 
 def _notes(
     arguments: argparse.Namespace,
-    runs: object,
+    runs: pd.DataFrame,
     curves: Mapping[str, Sequence[Curve]],
     means: Means,
     mixed: str,
 ) -> str:
     """Lines on what is shown, of how many seeds, and what is not in it."""
-    import pandas as pd
-
     from results.files.text import one_line
     from results.tables.notes import on_unfinished
 
-    assert isinstance(runs, pd.DataFrame)
     metric, every = arguments.metric, arguments.every
     what = f"{metric}, in percent" if _is_score(metric) else metric
     part = "" if _is_score(metric) and every is None else f", means over {every or 'a 40th of the'} iterations each"
