@@ -45,11 +45,13 @@ def metric_curves(folder: Path, most: int, prefixes: Sequence[str], every: int |
 
 
 def averaged(values: Mapping[int, float], width: int, most: int) -> Curve:
-    """Means over parts of ``width`` iterations; the last part ends with the run. Iterations are counted from 0 here."""
+    """Means over parts of ``width`` iterations, counted from 0 in ``values``; the last part ends with the run.
+
+    Scores of the finished run stand at ``most``, one after its last iteration, and belong to the last part.
+    """
     parts: dict[float, list[float]] = {}
     for iteration, value in values.items():
-        end = min(math.ceil((iteration + 1) / width) * width, max(most, iteration + 1))
-        parts.setdefault(float(end), []).append(value)
+        parts.setdefault(float(min(math.ceil((iteration + 1) / width) * width, most)), []).append(value)
     return {end: math.fsum(each) / len(each) for end, each in sorted(parts.items())}
 
 

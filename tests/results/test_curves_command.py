@@ -83,6 +83,14 @@ def test_evaluations_can_be_averaged_too(runs: Path, capsys: pytest.CaptureFixtu
     assert rows(out)[1:] == [["40", "17.8 ± 2.5"]] and "means over 40 iterations each" in out
 
 
+def test_scores_of_the_finished_run_are_of_its_last_iteration(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for at, miou in ((19, 11.0), (40, 24.0)):  # as a run writes them
+        with (runs / "dacs/0/metrics.json").open("a") as file:
+            file.write(f'{{"iteration": {at}, "teacher/mIoU": {miou}}}\n')
+    _, out, _ = called(capsys, runs, "--metric", "teacher/mIoU", "--format", "markdown")
+    assert rows(out) == [["iteration", "dacs"], ["20", "11.0"], ["40", "24.0"]]
+
+
 def test_rows_without_the_metric_are_counted(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "dacs/1/metrics.json").unlink()
     for seed in (0, 1):
