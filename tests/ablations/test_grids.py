@@ -30,8 +30,8 @@ from methods.framework.recipes import parse
 
 NAMES = [
     *("masking-location", "mask-ratio", "lambda", "masking-strategy", "objective", "domain", "trained-part", "view"),
-    *("rebuilder-blocks", "rebuilder-dim", "rebuilder-resolution", "mixup", "components", "architectures"),
-    *("ratio-by-lambda", "backbones", "hosts", "labels", "sources"),
+    *("rebuilder-blocks", "rebuilder-dim", "rebuilder-rate", "rebuilder-resolution", "mixup", "components"),
+    *("architectures", "ratio-by-lambda", "backbones", "hosts", "labels", "sources"),
 ]
 NOT_ON_STREETS = ("architectures", "backbones", "hosts", "sources")  # which set networks or data sets themselves
 NOT_OF_MRM = (*NOT_ON_STREETS, "labels")  # whose runs are no other grid's
@@ -172,6 +172,7 @@ def test_grids_share_their_runs_with_each_other_and_with_the_comparison_of_metho
         "lambda": "1",
         "rebuilder-blocks": "2",
         "rebuilder-dim": "512",
+        "rebuilder-rate": "0.0002",
         "rebuilder-resolution": "16",
         "masking-location": "latent",
         "ratio-by-lambda": "0.4, 1",
@@ -185,8 +186,8 @@ def test_grids_share_their_runs_with_each_other_and_with_the_comparison_of_metho
             assert run_id(next(iter(rows.values())).cfg) == run_id(RunSpec("streets", "dacs", None, seed).resolve())
     ids = [run_id(row.cfg) for name in NAMES if name not in NOT_OF_MRM for row in rows_of(name)]
     # Host and MRM as published; other ratios, lambdas, pairs of both; of the Rebuilder; other forms; other terms.
-    distinct = 2 + (8 + 4 + 12) + (3 + 3 + 3) + (3 + 4 + 2 + 2 + 1) + (1 + 2 + 1 + 1)
-    assert (len(ids), len(set(ids))) == (88, distinct)
+    distinct = 2 + (8 + 4 + 12) + (3 + 3 + 3 + 3) + (3 + 4 + 2 + 2 + 1) + (1 + 2 + 1 + 1)
+    assert (len(ids), len(set(ids))) == (93, distinct)
 
 
 @pytest.mark.slow
