@@ -17,6 +17,7 @@ if __name__ == "__main__":
 from results.files.errors import ResultsError
 from results.files.told import exit_code
 from results.records.record import write_text
+from results.records.scores import HEADLINE, STUDENT, TEACHER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("runs", type=expanduser, nargs="*", default=["runs"], help="folders of runs (default: runs)")
     parser.add_argument(
         "--metric",
-        default="student/mIoU",
+        default=f"{STUDENT}/{HEADLINE}",
         help="a name of metrics.json, as pseudo_label_accuracy or gradient_norm/student (default: student/mIoU)",
     )
     parser.add_argument(
@@ -76,7 +77,7 @@ def _make(arguments: argparse.Namespace, tell: Callable[[str], None]) -> None:
     from results.plots.files import read_formats
     from results.records.images import MadeOf
     from results.records.record import Records
-    from results.tables.learning_curves import STUDENT_MIOU, over_seeds
+    from results.tables.learning_curves import over_seeds
     from results.tables.rows import rows_of
     from results.tables.selection import read_runs, selected
 
@@ -87,8 +88,8 @@ def _make(arguments: argparse.Namespace, tell: Callable[[str], None]) -> None:
     runs = selected(read_runs(arguments.runs, tell, made_of, records), arguments.where, tell)
     by = ["method", *(name for name in ("network", "protocol") if runs[name].nunique() > 1)]
     rows = rows_of(runs, by, tell, records)
-    if arguments.metric == STUDENT_MIOU:
-        _check_classes(rows)
+    if arguments.metric.endswith(f"/{HEADLINE}"):
+        _check_classes(rows, arguments.metric)
     curves = {row.label: _curves(row, arguments.metric, arguments.every, tell) for row in rows}
     means: Means = {label: found for label, each in curves.items() if (found := over_seeds(each))}
     if not means:
@@ -106,16 +107,16 @@ def _make(arguments: argparse.Namespace, tell: Callable[[str], None]) -> None:
 
 def _is_score(metric: str) -> bool:
     """Whether it is measured at evaluations, in percent; what else there is stands in a line every few iterations."""
-    return metric.startswith(("student/", "teacher/"))
+    return metric.startswith((f"{STUDENT}/", f"{TEACHER}/"))
 
 
-def _check_classes(rows: Sequence[Row]) -> None:
+def _check_classes(rows: Sequence[Row], metric: str) -> None:
     """Raise ResultsError where the mIoU of some is over other class sets: they are no curves of one figure."""
     sizes = {record.classes: row.label for row in rows for record in row.records.values()}
     if len(sizes) > 1:
         told = " and ".join(f"{size} classes ({label})" for size, label in sizes.items())
         raise ResultsError(
-            f"mIoU is over {told}: expected --metric student/mIoU-{min(sizes)}, or runs of one class set (--where)"
+            f"{metric} is over {told}: expected --metric {metric}-{min(sizes)}, or runs of one class set (--where)"
         )
 
 

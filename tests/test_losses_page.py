@@ -38,7 +38,7 @@ def test_a_row_is_the_mean_of_its_runs(row: str) -> None:
 
 
 def of_method(folder: Path, method: str, changed: dict[str, float]) -> list[Path]:
-    """The runs of a method whose settings are ``changed`` to these, and no other but the Rebuilder's size."""
+    """The runs of a method that have these settings."""
     found = []
     for run in run_folders(folder).folders:
         record = read_record(run)

@@ -53,6 +53,13 @@ def test_miou_at_each_evaluation_with_its_deviation(runs: Path, capsys: pytest.C
     assert "student/mIoU, in percent; of 2 seeds each; ±" in out and "1 diverged: dacs seed 7 (loss is nan)." in out
 
 
+def test_a_point_that_a_seed_lacks_is_no_point(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = [{"iteration": at, "miou": 20.0} for at in (10, 20, 40)]
+    write_run(runs / "dacs/2", "dacs", 2, 20.0, None, curve=points, iterations=40, max_iterations=40)
+    _, out, _ = called(capsys, runs, "--where", "method=dacs", "--format", "markdown")
+    assert [row[0] for row in rows(out)] == ["iteration", "20", "40"] and "of 3 seeds each" in out
+
+
 def test_csv_is_of_full_precision(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = called(capsys, runs, "--format", "csv", "--where", "method=dacs")
     first, last = csv.DictReader(io.StringIO(out))
@@ -124,10 +131,12 @@ def test_a_slip_is_one_line(
     assert called(capsys, runs, *words) == (2, "", f"error: {said}\n")
 
 
-def test_miou_of_other_class_sets_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("model", ["student", "teacher"])
+def test_miou_of_other_class_sets_is_refused(runs: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
     write_run(runs / "few", "hrda", 0, 20.0, None, classes=16, curve=[{"iteration": 40, "miou": 20.0}])
-    code, _, err = called(capsys, runs)
-    assert code == 2 and "mIoU is over 19 classes (dacs+mrm) and 16 classes (hrda): expected --metric" in err
+    code, _, err = called(capsys, runs, "--metric", f"{model}/mIoU")
+    told = f"{model}/mIoU is over 19 classes (dacs+mrm) and 16 classes (hrda): expected --metric {model}/mIoU-16"
+    assert code == 2 and told in err
 
 
 def test_the_plot_has_a_line_a_row_and_a_band(
