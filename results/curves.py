@@ -89,7 +89,7 @@ def _make(arguments: argparse.Namespace, tell: Callable[[str], None]) -> None:
     by = ["method", *(name for name in ("network", "protocol") if runs[name].nunique() > 1)]
     rows = rows_of(runs, by, tell, records)
     if arguments.metric.endswith(f"/{HEADLINE}"):
-        _check_classes(rows, arguments.metric)
+        _check_classes(runs, rows, arguments.metric)
     curves = {row.label: _curves(row, arguments.metric, arguments.every, tell) for row in rows}
     means: Means = {label: found for label, each in curves.items() if (found := over_seeds(each))}
     if not means:
@@ -110,14 +110,22 @@ def _is_score(metric: str) -> bool:
     return metric.startswith((f"{STUDENT}/", f"{TEACHER}/"))
 
 
-def _check_classes(rows: Sequence[Row], metric: str) -> None:
-    """Raise ResultsError where the mIoU of some is over other class sets: they are no curves of one figure."""
+def _check_classes(runs: pd.DataFrame, rows: Sequence[Row], metric: str) -> None:
+    """Raise ResultsError where the mIoU of some is over other classes: they are no curves of one figure."""
+    from results.tables.class_means import over_the_same_classes
+
     sizes = {record.classes: row.label for row in rows for record in row.records.values()}
     if len(sizes) > 1:
         told = " and ".join(f"{size} classes ({label})" for size, label in sizes.items())
         raise ResultsError(
             f"{metric} is over {told}: expected --metric {metric}-{min(sizes)}, or runs of one class set (--where)"
         )
+    for protocol, group in runs.groupby("protocol", sort=False):
+        if over_the_same_classes(group) is not group:  # a table computes them again, the points of a curve cannot be
+            raise ResultsError(
+                f"{metric} of {protocol}: some runs count classes without labels that others leave out, expected "
+                "runs of one version or validation set (--where)"
+            )
 
 
 def _curves(row: Row, metric: str, every: int | None, tell: Callable[[str], None]) -> list[Curve]:
@@ -170,7 +178,7 @@ def _notes(
 ) -> str:
     """Lines on what is shown, of how many seeds, and what is not in it."""
     from results.files.text import one_line
-    from results.tables.notes import on_unfinished
+    from results.tables.notes import on_counted, on_unfinished
 
     metric, every = arguments.metric, arguments.every
     what = f"{metric}, in percent" if _is_score(metric) else metric
@@ -180,6 +188,7 @@ def _notes(
     for label, each in curves.items():
         if lacking := len(each) - numbers.get(label, 0):
             notes.append(f"{label}: {lacking} finished run{'s' * (lacking > 1)} without {metric}.")
+    notes += on_counted(runs) if metric.endswith(f"/{HEADLINE}") else []
     notes += [mixed] if mixed else []
     return "\n".join(map(one_line, [*notes, *on_unfinished(runs)]))
 

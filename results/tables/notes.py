@@ -29,13 +29,17 @@ def notes_on(runs: pd.DataFrame, made_of: MadeOf, model: str, rule: str, baselin
         notes.append(f"{on_differences(baseline)}.")
     if elsewhere := on_further_sets(runs.columns):
         notes.append(f"{elsewhere}.")
-    for protocol, group in runs.groupby("protocol", sort=False):
-        if counted := said(group):
-            notes.append(f"{protocol}: {counted}.")
+    notes += on_counted(runs)
     if mixed := made_of.told(unrecorded=False).strip():
         notes.append(mixed)
     notes += on_unfinished(runs)
     return "\n".join(one_line(note) for note in notes)
+
+
+def on_counted(runs: pd.DataFrame) -> list[str]:
+    """A line for each protocol of which a mean does not count all classes."""
+    counted = ((protocol, said(group)) for protocol, group in runs.groupby("protocol", sort=False))
+    return [f"{protocol}: {text}." for protocol, text in counted if text]
 
 
 def on_unfinished(runs: pd.DataFrame) -> list[str]:

@@ -131,6 +131,18 @@ def test_a_slip_is_one_line(
     assert called(capsys, runs, *words) == (2, "", f"error: {said}\n")
 
 
+def test_classes_that_a_mean_does_not_count_are_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    validation = {"labelled_pixels": {"road": 9, "train": 0}, "left_out": {"19": ["train"]}}
+    points = [{"iteration": 40, "miou": 20.0}]
+    write_run(runs / "few", "hrda", 0, 20.0, None, curve=points, validation=validation)
+    _, out, _ = called(capsys, runs, "--where", "method=hrda")
+    assert "streets: " in out and "train" in out
+    assert "train" not in called(capsys, runs, "--where", "method=dacs")[1]
+    write_run(runs / "all", "hrda", 1, 20.0, None, curve=points, validation=validation | {"left_out": {"19": []}})
+    code, _, err = called(capsys, runs, "--where", "method=hrda")
+    assert code == 2 and "student/mIoU of streets: some runs count classes without labels that others leave out" in err
+
+
 @pytest.mark.parametrize("model", ["student", "teacher"])
 def test_miou_of_other_class_sets_is_refused(runs: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
     write_run(runs / "few", "hrda", 0, 20.0, None, classes=16, curve=[{"iteration": 40, "miou": 20.0}])
