@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.cli.progress import Progress
-from benchmarks.cli.run_options import SLURM
+from benchmarks.cli.run_options import LOCAL, SLURM
 from benchmarks.core.errors import RunLeftOut, RunLocked, RunRefused
+from benchmarks.launch.last_runs import longest_last_ones_first
 from benchmarks.launch.launcher import Launcher
 from benchmarks.launch.workers import REFUSED, Outcome, WorkerJob, make_run
 from benchmarks.state.outcome import iteration, mark_lost
@@ -49,6 +50,8 @@ def make_elsewhere(
     """
     on_slurm = launcher.kind == SLURM
     jobs = [job._replace(begun=on_slurm) for job in jobs]  # by its submission
+    if launcher.kind == LOCAL and launcher.parallel > 1:
+        jobs = longest_last_ones_first(jobs, output, launcher.parallel)
     progress = WorkerProgress(jobs, say, ended)
     with run_pool(launcher, output) as pool:
         for index, line in pool.take(dict(enumerate(jobs)), say).items():
