@@ -123,6 +123,25 @@ def test_the_readmes_example_trains_beside_others_and_leaves_them_as_they_are(lo
 
 
 @pytest.mark.slow
+def test_the_example_of_a_schedule_scales_the_loss_of_a_term_that_ships(load: Load) -> None:
+    """λ is a fourth at the first of four iterations, a half at the second; the other losses of the first stay."""
+    small = {"DIM": 16, "BLOCKS": 1, "HEADS": 2, "RESOLUTION": 4}
+    load((ROOT / "examples/own_method/warmup.py").read_text(encoding="utf-8"))
+    (plain, _), (first, second), (at_once, _) = (
+        losses(f"dacs+{name}", **{f"TERMS.{key}.{field}": value for field, value in (small | more).items()})
+        for name, key, more in (
+            ("mrm", "MRM", {}),
+            ("mrm-warm", "MRM_WARM", {"WARMUP": 4}),
+            ("mrm-warm", "MRM_WARM", {"WARMUP": 1}),
+        )
+    )
+    assert first["loss_mrm"] == pytest.approx(at_once["loss_mrm"] / 4, rel=1e-6)
+    assert first["loss_mixed"] == at_once["loss_mixed"] == plain["loss_mixed"]
+    assert 0.4 < second["loss_mrm"] / at_once["loss_mrm"] < 0.6
+    assert plain["loss_mrm"] == pytest.approx(at_once["loss_mrm"], rel=0.2)  # another initial Rebuilder: a name, a seed
+
+
+@pytest.mark.slow
 def test_settings_of_every_kind_break_no_method_and_work_in_their_own(load: Load) -> None:
     before = run_id(RunSpec("streets", "dacs").resolve())
     load(KINDS)
