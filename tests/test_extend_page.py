@@ -29,7 +29,7 @@ QUICK = SMALL | {"SOLVER.ITERS": 2, "TEST.PERIOD": 2, "NUM_WORKERS": 0, "INPUT.M
 SIZES = {"INPUT.SOURCE_RESIZE": (96, 64), "INPUT.TARGET_RESIZE": (96, 64), "TEST.RESIZE": (96, 64)}
 # The methods that each section's commands train, and a key that shows what was added, with its values.
 MADE = {
-    "A method": ({"dacs+entropy"}, "TERMS.ENTROPY.KEPT", {0.5}),
+    "A method": ({"dacs+entropy", "dacs+mrm-warm"}, "TERMS.ENTROPY.KEPT", {0.5}),
     "A host": ({"slow-dacs", "slow-dacs+mic"}, "SELF_TRAINING.MOMENTUM", {0.999}),
     "A network": ({"dacs+mrm"}, "NETWORK", {"tiny"}),
     "A data set": ({"source-only", "dacs"}, "DATA.SOURCE.FOLDER", {"game"}),
