@@ -100,12 +100,15 @@ def counted(cluster: LocalCluster, folder: Path) -> Iterator[Callable[[], int]]:
 
 def measure(runs: int, output: Path, profile: Profile, calls: Callable[[], int]) -> tuple[float, int]:
     """Seconds and calls of sbatch that a grid of so many runs takes."""
+    from rich.console import Console
+
+    from benchmarks.cli.progress import Progress
     from benchmarks.launch.elsewhere import make_elsewhere
     from benchmarks.launch.launcher import Launcher
 
     jobs, launcher = made_up(runs, output), Launcher("slurm", profile=profile, wait=False)
     before, began = calls(), time.perf_counter()
-    make_elsewhere(jobs, output, launcher, lambda line: None, lambda index: None)
+    make_elsewhere(jobs, output, launcher, Progress(console=Console(quiet=True)), lambda index: None)
     return time.perf_counter() - began, calls() - before
 
 

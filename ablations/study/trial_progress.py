@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.cli.progress import Progress
 from benchmarks.cli.time_left import Work
 from benchmarks.config.run import Run
-from benchmarks.launch.elsewhere import STATE_SECONDS
+from benchmarks.launch.worker_progress import STATE_SECONDS
 from benchmarks.state.outcome import iteration
 
 Running = Sequence[tuple[int, Run]]

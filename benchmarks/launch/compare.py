@@ -157,7 +157,7 @@ def make_runs(
         if launcher.kind == INLINE and launcher.gpus == 1:
             left_out = make_here(missing, progress)
         elif missing:
-            left_out = make_elsewhere(missing, output, launcher, progress.say, lambda job: tell_left(job, progress))
+            left_out = make_elsewhere(missing, output, launcher, progress, lambda job: tell_left(job, progress))
     if missing and len(left_out) == len(jobs):
         raise left_out[0]
     folders = [job.run.folder for job in jobs]

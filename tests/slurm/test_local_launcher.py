@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import pytest
 from conftest import SMALL
 from full_disk import largest_file
 from record_files import read_record, write_record
+from rich.console import Console
+from said_progress import SaidProgress
 from submitit.core.utils import JobPaths
 
+from benchmarks.cli.progress import Progress
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
 from benchmarks.core.checkout import ROOT
 from benchmarks.launch import workers
 from benchmarks.launch.compare import Made, make_runs
-from benchmarks.launch.elsewhere import WorkerProgress
 from benchmarks.launch.launcher import Launcher
+from benchmarks.launch.worker_progress import WorkerProgress
 from benchmarks.launch.workers import WorkerJob
 from benchmarks.state.lock import locked
 from benchmarks.state.outcome import iteration, mark_lost
@@ -258,33 +262,33 @@ def test_a_lost_run_is_recorded_as_failed_unless_a_process_has_it(tmp_path: Path
 
 
 def test_a_lost_worker_is_told_and_its_run_is_no_longer_running(tmp_path: Path) -> None:
-    said, ended = list[str](), list[WorkerJob]()
+    shown, ended = SaidProgress(), list[WorkerJob]()
     cfg = RunSpec("streets", "dacs", None, 0, SMALL).resolve()
     jobs = [WorkerJob(name, Run.at(tmp_path / name, cfg)) for name in ("first", "second")]
-    progress = WorkerProgress(jobs, said.append, ended.append)
+    progress = WorkerProgress(jobs, shown, ended.append)
     for index, job in enumerate(jobs):
         job.run.folder.mkdir()
         write_record(job.run.folder, {"status": "running"})
         progress.started(index)
     progress.ended(0, Lost("killed", tmp_path / "log"))
     progress.ended(1, None)
-    assert said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [jobs[1]]
+    assert shown.said[2:] == [f"first: lost, killed (see {tmp_path / 'log'})"] and ended == [jobs[1]]
     progress.started(0)
     progress.ended(0, Lost("no place", None))
-    assert said[-1] == "first: lost, no place"
+    assert shown.said[-1] == "first: lost, no place"
     found = [read_record(job.run.folder) for job in jobs]
     assert [record and record["status"] for record in found] == ["failed", "running"]
 
 
 def test_a_worker_that_was_lost_before_it_made_a_run_anew_leaves_the_old_one_and_says_so(tmp_path: Path) -> None:
-    said, ended = list[str](), list[WorkerJob]()
+    shown, ended = SaidProgress(), list[WorkerJob]()
     job = WorkerJob("dacs", Run.at(tmp_path / "run", RunSpec("streets", "dacs", None, 0, SMALL).resolve()), True)
     job.run.folder.mkdir()
     write_record(job.run.folder, old := {"status": "finished", "result": {"student": {"miou": 50.0}}})
-    progress = WorkerProgress([job], said.append, ended.append)
+    progress = WorkerProgress([job], shown, ended.append)
     progress.started(0)
     progress.ended(0, Lost("killed", tmp_path / "log"))
-    assert said[1:] == [f"dacs: lost, killed (see {tmp_path / 'log'}); what was there before is kept"]
+    assert shown.said[1:] == [f"dacs: lost, killed (see {tmp_path / 'log'}); what was there before is kept"]
     assert ended == [] and read_record(job.run.folder) == old
     assert Made([job.run.folder], progress.left_out).code == 1  # though all in the table are finished
     # One that has made it is no loss, whatever ended its process then.
@@ -320,3 +324,23 @@ def test_how_far_a_run_is(tmp_path: Path) -> None:
     assert iteration(tmp_path) == 40
     (tmp_path / "metrics.json").write_text('{"iteration": 59, "los')  # as it is being written
     assert iteration(tmp_path) == 0
+
+
+def test_a_terminal_has_a_bar_of_all_runs_in_place_of_lines(tmp_path: Path) -> None:
+    out = StringIO()
+    cfg = RunSpec("streets", "dacs", None, 0, SMALL | {"SOLVER.ITERS": 100}).resolve()
+    jobs = [WorkerJob(name, Run.at(tmp_path / name, cfg)) for name in ("first", "second")]
+    jobs[0].run.folder.mkdir()
+    (jobs[0].run.folder / "metrics.json").write_text('{"iteration": 39}\n')
+    with Progress(console=Console(file=out, force_terminal=True, width=120, color_system=None)) as progress:
+        shown = WorkerProgress(jobs, progress, lambda job: None)
+        shown.look({0})
+        progress._last_line -= 60
+        (jobs[0].run.folder / "metrics.json").write_text('{"iteration": 59}\n')
+        shown.look({0}, "1 job held by its user")
+        assert progress._bars is not None
+        progress._bars.refresh()
+    text = out.getvalue()
+    assert "first: started (1 of 2)\n" in text.replace("\r", "")
+    for part in ("0 of 2 over", "60/200", "running: first 60/100; 1 job held by its user", "time left 0:"):
+        assert part in text

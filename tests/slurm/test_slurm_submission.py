@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from record_files import read_record
+from said_progress import SaidProgress
 
 from benchmarks import submit_speed
 from benchmarks.config.run import Run
@@ -133,7 +134,7 @@ def test_a_grid_of_two_hundred_runs_is_one_call(
     tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, small_config: Callable[..., Any]
 ) -> None:
     """As ``ablations/run.py --launcher slurm --no-wait``; a second command submits none again."""
-    calls, said, jobs = counted(tmp_path, monkeypatch), list[str](), list[WorkerJob]()
+    calls, shown, jobs = counted(tmp_path, monkeypatch), SaidProgress(), list[WorkerJob]()
     for seed in range(200):
         cfg = small_config("dacs").clone() if not jobs else jobs[0].run.cfg.clone()
         cfg.defrost()
@@ -141,10 +142,10 @@ def test_a_grid_of_two_hundred_runs_is_one_call(
         jobs.append(WorkerJob(f"seed {seed}", Run.at(run_folder(tmp_path, cfg), cfg)))
     launcher = Launcher("slurm", profile=HELD, wait=False)
     for _ in range(2):
-        assert make_elsewhere(jobs, tmp_path, launcher, said.append, lambda index: None) == []
+        assert make_elsewhere(jobs, tmp_path, launcher, shown, lambda index: None) == []
     assert calls.read_text() == "call\n"
-    assert said[0].startswith("submitted 200 runs as job ")
-    assert said[1:] == ["200 runs have a job in the queue already"]
+    assert shown.said[0].startswith("submitted 200 runs as job ")
+    assert shown.said[1:] == ["200 runs have a job in the queue already"]
     known = submitted_runs(tmp_path)
     assert set(known) == {job.run.folder for job in jobs} and len({run.job for run in known.values()}) == 200
     assert {(read_record(job.run.folder) or {})["status"] for job in jobs} == {PENDING}

@@ -11,6 +11,7 @@ import pytest
 from fake_runs import EVALUATIONS, FakePool, write
 from own_files import ONE_STEP, Own
 from record_files import read_record, write_record
+from said_progress import SaidProgress
 from tiny_files import save_grey, save_image
 from trained_runs import Command, assert_one_line
 
@@ -27,8 +28,8 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.core.errors import ConfigError, RunRefused
 from benchmarks.engine.runner import RunWatcher, run_one
 from benchmarks.launch import compare
-from benchmarks.launch.elsewhere import WorkerProgress
 from benchmarks.launch.on_slurm import mark_pending
+from benchmarks.launch.worker_progress import WorkerProgress
 from benchmarks.launch.workers import REFUSED, WorkerJob, make_run
 from benchmarks.state import fingerprint
 from benchmarks.state.fingerprint import Listings
@@ -266,17 +267,17 @@ def test_a_worker_refuses_a_run_of_others_and_leaves_it_as_it_was(own: Own, tmp_
     """Once it has waited in a queue, it does so no more; what it was made of is still known."""
     folder, cfg = made(own, tmp_path, STOPPED), own.resolve()
     add_source(own)
-    said, ended = list[str](), list[WorkerJob]()
+    shown, ended = SaidProgress(), list[WorkerJob]()
     for waiting in (False, True):
         if waiting:
             write_record(folder, (read_record(folder) or {}) | {"status": PENDING})
         job, before, was = WorkerJob("dacs", Run.at(folder, cfg)), snapshot(folder), read_record(folder) or {}
         outcome = make_run(job)
         assert isinstance(outcome, dict) and "begun with other images (3 then, 4 now)" in outcome[REFUSED]
-        progress = WorkerProgress([job], said.append, ended.append)
+        progress = WorkerProgress([job], shown, ended.append)
         progress.started(0)
         progress.ended(0, outcome)
-        assert said[-1] == f"dacs: left out, {outcome[REFUSED]}" and "\n" not in said[-1]
+        assert shown.said[-1] == f"dacs: left out, {outcome[REFUSED]}" and "\n" not in shown.said[-1]
         assert ended == [] and [type(error) for error in progress.left_out] == [RunRefused]
         if waiting:
             assert read_record(folder) == was | {"status": STOPPED, "reason": outcome[REFUSED]}

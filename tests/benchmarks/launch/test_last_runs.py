@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import SMALL
 from record_files import write_record
+from said_progress import SaidProgress
 
 from benchmarks.config.run import Run
 from benchmarks.config.spec import RunSpec
@@ -102,5 +103,5 @@ def test_only_runs_side_by_side_on_this_machine_are_reordered(
 ) -> None:
     monkeypatch.setattr(elsewhere, "run_pool", lambda launcher, output: SeenPool(launcher.parallel))
     jobs = [job_of(tmp_path, "dacs"), job_of(tmp_path, "dacs+mrm")]
-    make_elsewhere(jobs, tmp_path, Launcher(kind, parallel), lambda line: None, lambda job: None)
+    make_elsewhere(jobs, tmp_path, Launcher(kind, parallel), SaidProgress(), lambda job: None)
     assert SeenPool.seen == [job.label for job in (jobs[::-1] if turned else jobs)]

@@ -13,6 +13,7 @@ from held_runs import PATIENCE, held, wait_for
 from killed_runs import assert_same, state
 from rank_runs import config, whole
 from record_files import read_record
+from said_progress import SaidProgress
 
 from benchmarks.config.run import Run
 from benchmarks.config.run_id import run_folder
@@ -47,18 +48,18 @@ def test_a_run_on_two_nodes_survives_a_lost_process_and_a_preemption(
 ) -> None:
     monkeypatch.setattr(pool, "POLL_SECONDS", 0.5)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    cfg, output, said = config(), tmp_path / "slurm", list[str]()
+    cfg, output, shown = config(), tmp_path / "slurm", SaidProgress()
     folder = run_folder(output, cfg)
     job = WorkerJob("shared", Run.at(folder, cfg), False, PROFILE.gpus)
 
     def submit() -> Callable[[], None]:
-        arguments = ([job], output, Launcher("slurm", profile=PROFILE), said.append, said.append)
+        arguments = ([job], output, Launcher("slurm", profile=PROFILE), shown, lambda job: None)
         thread = threading.Thread(target=make_elsewhere, args=arguments, daemon=True)  # a test that fails leaves it
         thread.start()
 
         def end() -> None:
             thread.join(PATIENCE)
-            assert not thread.is_alive(), said
+            assert not thread.is_alive(), shown.said
 
         return end
 
@@ -79,7 +80,7 @@ def test_a_run_on_two_nodes_survives_a_lost_process_and_a_preemption(
     slurm_environment.run("scancel", "--signal=USR2", second)
     os.kill(process, signal.SIGCONT)
     ended()
-    assert any("back in the queue" in line for line in said if isinstance(line, str)), said
+    assert any("back in the queue" in line for line in shown.said), shown.said
     record = read_record(folder)
     assert record is not None and record["status"] == "finished" and record["hardware"]["processes"] == 2
     assert record["resumed_at"] > 0
