@@ -8,14 +8,15 @@ from detectron2.config import CfgNode
 
 from benchmarks.config.network_sizes import fitted_sizes
 from benchmarks.config.published_network import other_networks
+from benchmarks.config.token_grid import fine_token_grids
 from methods.framework.recipes import parse
 from methods.networks import NETWORKS
 
 
 def remarks(configs: Iterable[CfgNode]) -> list[str]:
-    """Return what is to be known of these runs: of networks, of sizes, of a loss that harms."""
+    """Return what is to be known of these runs: of networks and sizes, a loss that harms, masks that hide nothing."""
     configs = list(configs)
-    return [*other_networks(configs), *fitted_sizes(configs), *harmful_distances(configs)]
+    return [*other_networks(configs), *fitted_sizes(configs), *harmful_distances(configs), *fine_token_grids(configs)]
 
 
 def harmful_distances(configs: Iterable[CfgNode]) -> list[str]:

@@ -58,5 +58,6 @@ register_network(
         "four convolutions at strides 4 and 8, a linear decoder",
         make_encoder=TinyEncoder,
         make_decoder=lambda encoder, num_classes: TinyDecoder(encoder.channels, num_classes),
+        stride=8,  # of the encoder's last stage
     ),
 )

@@ -30,6 +30,7 @@ class NetworkSpec:
         weights: the published weights of its encoder, which "imagenet" stands for; None where there are none.
         patch: side in pixels of the patches of a plain Vision Transformer, of which images' sides should be multiples;
             0 for other networks.
+        stride: of the encoder's last stage, in pixels; 0: not told.
     """
 
     description: str
@@ -37,6 +38,7 @@ class NetworkSpec:
     make_decoder: Callable[[Encoder, int], nn.Module]
     weights: PublishedWeights | None = None
     patch: int = 0
+    stride: int = 0
 
     @property
     def default_weights(self) -> str | None:

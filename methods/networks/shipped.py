@@ -36,6 +36,7 @@ def _deeplabv2(depth: int, dilations: tuple[int, ...]) -> NetworkSpec:
         make_encoder,
         make_decoder,
         PUBLISHED[f"resnet{depth}_v1c"],
+        stride=8,
     )
 
 
@@ -57,6 +58,7 @@ def _deeplabv3plus(depth: int) -> NetworkSpec:
         make_encoder,
         partial(_deeplabv3plus_decoder, (12, 24, 36)),
         PUBLISHED[f"resnet{depth}_v1c"],
+        stride=8,
     )
 
 
@@ -73,6 +75,7 @@ def _deeplabv3plus_detectron2(depth: int, zoo_name: str) -> NetworkSpec:
         make_encoder,
         partial(_deeplabv3plus_decoder, (6, 12, 18)),
         PUBLISHED[f"{DETECTRON2}DeepLab/{zoo_name}.pkl"],
+        stride=16,
     )
 
 
@@ -99,6 +102,7 @@ def _daformer_mit(size: str) -> NetworkSpec:
         make_encoder,
         partial(_daformer_decoder, 256),
         PUBLISHED[f"nvidia/mit-{size}"],
+        stride=32,
     )
 
 
@@ -113,6 +117,7 @@ def _daformer_lite0() -> NetworkSpec:
         make_encoder,
         partial(_daformer_decoder, LITE_WIDTH),
         PUBLISHED["efficientnet-lite0"],
+        stride=32,
     )
 
 
@@ -126,6 +131,7 @@ def _daformer_tiny() -> NetworkSpec:
         f"a few convolutions with DAFormer's decoder at width {TINY_WIDTH}, no published weights: to try a set-up out",
         make_encoder,
         partial(_daformer_decoder, TINY_WIDTH),
+        stride=32,
     )
 
 
@@ -147,6 +153,7 @@ def _plain_transformer(version: int, size: str, decoder: str) -> NetworkSpec:
         make,
         PUBLISHED[name],
         patch,
+        stride=patch,
     )
 
 
