@@ -108,7 +108,7 @@ def estimate(runs: Sequence[Run], output: Path) -> list[str]:
         source += f", {shared} of them by runs that shared their GPU or cores and took the longer"
     size = sum(like.size for _, like in known) / _GIB
     return [
-        _line("time", f"{hours:.1f} {unit}", len(known), len(runs), source),
+        _line("time of all together", f"{hours:.1f} {unit}", len(known), len(runs), source),
         _line("disk", f"{size:.1f} GiB", len(known), len(runs), ""),
     ]
 

@@ -216,7 +216,7 @@ def test_what_is_finished_is_not_made_again_and_the_rest_is_made(command: Comman
     planned = command(*words, "--dry-run")
     assert planned.code == 0 and not Path("runs").exists()
     assert "16 runs of 2 sections are 12 different ones" in planned.out
-    assert "time: unknown, no run of these methods and networks is finished" in planned.out
+    assert "time of all together: unknown, no run of these methods and networks is finished" in planned.out
     for label, run in runs_of("ratio", seeds=(0, 1)).items():
         if "without" in label or "0.4" in label:
             write_run(run.cfg, run.folder, 20.0 + run.cfg.SEED)
@@ -224,12 +224,12 @@ def test_what_is_finished_is_not_made_again_and_the_rest_is_made(command: Comman
     assert (made.code, made.err) == (0, "")
     assert made.out.count("finished before") == 4 and "ratio 0.6, seed 1: mIoU 21.6" in made.out
     hours = 6 * 0.6 * 350 / 3600  # 0.6 s an iteration in the records
-    assert f"time: about {hours:.1f} hours for 6 runs, by finished runs on CPU, 6 of them by other" in made.out
+    assert f"time of all together: about {hours:.1f} hours for 6 runs, by finished runs on CPU, 6 of them by other" in made.out
     assert "method and network; unknown for 2\n" in made.out  # input masking
     assert column(page_of().tables["overview-table"], "state") == ["finished"] * 2
     assert "What is not finished" not in page_of().text
     again = command(*words)
-    assert again.out.count("finished before") == 12 and "time: none, no run is to be made" in again.out
+    assert again.out.count("finished before") == 12 and "time of all together: none, no run is to be made" in again.out
 
 
 def test_of_runs_that_are_left_in_a_queue_there_is_a_page_by_now(

@@ -62,22 +62,22 @@ def test_what_is_needed_is_said_in_gpu_hours_and_what_is_unknown_as_unknown(tmp_
     runs = [run_of(tmp_path, seed=seed) for seed in (1, 2)]
     source = ", by finished runs on one GPU"
     disk = "disk: about 0.5 GiB for 2 runs"
-    assert estimate(runs, tmp_path) == [f"time: about 8.0 GPU hours for 2 runs{source}", disk]
+    assert estimate(runs, tmp_path) == [f"time of all together: about 8.0 GPU hours for 2 runs{source}", disk]
     further = [*runs, run_of(tmp_path, TERMS__MRM__RATIO=0.6), run_of(tmp_path, "dacs")]
     time, disk = estimate(further, tmp_path)
     others = ", 1 of them by other settings of their method and network; unknown for 1"
-    assert time == f"time: about 12.0 GPU hours for 3 runs{source}{others}"
+    assert time == f"time of all together: about 12.0 GPU hours for 3 runs{source}{others}"
     assert disk == "disk: about 0.8 GiB for 3 runs; unknown for 1"
     nothing = "unknown, no run of these methods and networks is finished"
-    assert estimate(further[3:], tmp_path) == [f"time: {nothing}", f"disk: {nothing}"]
-    assert estimate(runs, tmp_path / "empty") == [f"time: {nothing}", f"disk: {nothing}"]
-    assert estimate([], tmp_path) == ["time: none, no run is to be made", "disk: none, no run is to be made"]
+    assert estimate(further[3:], tmp_path) == [f"time of all together: {nothing}", f"disk: {nothing}"]
+    assert estimate(runs, tmp_path / "empty") == [f"time of all together: {nothing}", f"disk: {nothing}"]
+    assert estimate([], tmp_path) == ["time of all together: none, no run is to be made", "disk: none, no run is to be made"]
 
 
 def test_hours_of_a_processor_are_no_gpu_hours_and_those_of_two_gpus_count_twice(tmp_path: Path) -> None:
     finish(run_of(tmp_path / "cpu"), 3600.0, 2**20, "cpu")
     assert estimate([run_of(tmp_path, seed=1)], tmp_path / "cpu")[0] == (
-        "time: about 1.0 hours for 1 runs, by finished runs on CPU"
+        "time of all together: about 1.0 hours for 1 runs, by finished runs on CPU"
     )
     finish(run_of(tmp_path / "two"), 3600.0, 2**20, processes=2)
     assert "about 2.0 GPU hours" in estimate([run_of(tmp_path, seed=1)], tmp_path / "two")[0]
