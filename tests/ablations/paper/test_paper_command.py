@@ -224,7 +224,8 @@ def test_what_is_finished_is_not_made_again_and_the_rest_is_made(command: Comman
     assert (made.code, made.err) == (0, "")
     assert made.out.count("finished before") == 4 and "ratio 0.6, seed 1: mIoU 21.6" in made.out
     hours = 6 * 0.6 * 350 / 3600  # 0.6 s an iteration in the records
-    assert f"time of all together: about {hours:.1f} hours for 6 runs, by finished runs on CPU, 6 of them by other" in made.out
+    told = f"time of all together: about {hours:.1f} hours for 6 runs, by finished runs on CPU, 6 of them by other"
+    assert told in made.out
     assert "method and network; unknown for 2\n" in made.out  # input masking
     assert column(page_of().tables["overview-table"], "state") == ["finished"] * 2
     assert "What is not finished" not in page_of().text

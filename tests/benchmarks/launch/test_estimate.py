@@ -71,7 +71,8 @@ def test_what_is_needed_is_said_in_gpu_hours_and_what_is_unknown_as_unknown(tmp_
     nothing = "unknown, no run of these methods and networks is finished"
     assert estimate(further[3:], tmp_path) == [f"time of all together: {nothing}", f"disk: {nothing}"]
     assert estimate(runs, tmp_path / "empty") == [f"time of all together: {nothing}", f"disk: {nothing}"]
-    assert estimate([], tmp_path) == ["time of all together: none, no run is to be made", "disk: none, no run is to be made"]
+    none = "none, no run is to be made"
+    assert estimate([], tmp_path) == [f"time of all together: {none}", f"disk: {none}"]
 
 
 def test_hours_of_a_processor_are_no_gpu_hours_and_those_of_two_gpus_count_twice(tmp_path: Path) -> None:
