@@ -16,7 +16,7 @@ from results.records.image_counts import read_counts
 from results.records.record import read_record
 from results.records.settings import run_settings
 
-MOST_BYTES = 5 * 2**20
+MOST_BYTES = 8 * 2**20
 TABLES = [(page, table) for page in pages_with_tables() for table in marked_tables(page.read_text(encoding="utf-8"))]
 FOLDERS = run_folders(ROOT / RECORDS).folders
 
