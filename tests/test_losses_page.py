@@ -25,8 +25,9 @@ TABLES = re.findall(
 )
 """Of whole methods, and of settings of two of them."""
 METHODS, SETTINGS = (re.findall(r"^\| (.+) \|$", table, re.MULTILINE) for table in TABLES)
-MRM = {"WEIGHT": 1.0, "RATIO": 0.4, "LEARNING_RATE": 2e-4, "BLOCKS": 2, "RESOLUTION": 16, "TRAINED": "both"}
-MRM |= {"OBJECTIVE": "pixel-classification", "DOMAIN": "target", "VIEW": "mixed", "STRATEGY": "random"}
+MRM = {"WEIGHT": 1.0, "RATIO": 0.4, "LEARNING_RATE": 2e-4, "DIM": 128, "HEADS": 4, "BLOCKS": 2, "RESOLUTION": 16}
+MRM |= {"TRAINED": "both", "OBJECTIVE": "pixel-classification", "DOMAIN": "target"}
+MRM |= {"VIEW": "mixed", "STRATEGY": "random"}
 USUAL = {"TERMS.SELF_TRAINING.WEIGHT": 1.0} | {f"TERMS.MRM.{key}": value for key, value in MRM.items()}
 CHANGES = {
     r"λ (.+)": ("TERMS.MRM.WEIGHT", float),
