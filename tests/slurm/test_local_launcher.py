@@ -340,6 +340,9 @@ def test_a_terminal_has_a_bar_of_all_runs_in_place_of_lines(tmp_path: Path) -> N
         shown.look({0}, "1 job held by its user")
         assert progress._bars is not None
         progress._bars.refresh()
+        (jobs[0].run.folder / "metrics.json").write_text('{"iteration": 100}\n')  # the line of a last evaluation
+        shown.ended(0, None)
+        assert (progress.works[0].done, progress.works[0].total) == (100, 100)
     text = out.getvalue()
     assert "first: started (1 of 2)\n" in text.replace("\r", "")
     for part in ("0 of 2 over", "60/200", "running: first 60/100; 1 job held by its user", "time left 0:"):
