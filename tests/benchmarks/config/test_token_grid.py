@@ -8,9 +8,8 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 
-from benchmarks.config.remarks import remarks
+from benchmarks.config.remarks import fine_token_grids, remarks
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.token_grid import fine_token_grids
 from methods.networks import NETWORKS
 from methods.parts.rebuilder import Rebuilder
 
