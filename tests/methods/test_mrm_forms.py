@@ -137,8 +137,9 @@ def test_loss_is_the_views_own_where_nothing_is_masked(view: str, two: bool) -> 
     student = network(two).eval()
     step = make_step(student)
     losses = make_term(student, domain="both", view=view, ratio=0.0).losses(step)
-    assert torch.equal(losses["loss_mrm"], getattr(step, view).loss())
-    assert torch.equal(losses["loss_mrm_source"], step.source.loss())
+    # Equal to rounding: threads share out a batch that both domains are decoded in otherwise than one of them.
+    torch.testing.assert_close(losses["loss_mrm"], getattr(step, view).loss(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(losses["loss_mrm_source"], step.source.loss(), rtol=1e-6, atol=0)
 
 
 # What is reconstructed

@@ -328,7 +328,7 @@ def test_a_resolved_config_cannot_be_changed_and_the_defaults_are_not_shared() -
 
 def test_every_term_has_its_settings_as_keys_and_reads_them_back() -> None:
     cfg = resolved("TERMS.MRM.RATIO", "0.25", "TERMS.MRM.VIEW", "target")
-    assert from_node(MRMSettings, cfg.TERMS.MRM) == MRMSettings(ratio=0.25, view="target")
+    assert from_node(MRMSettings, cfg.TERMS.MRM) == MRMSettings(ratio=0.25, view="target", resolution=4)
     assert set(cfg.TERMS) == {name.upper().replace("-", "_") for name in TERMS}
 
 

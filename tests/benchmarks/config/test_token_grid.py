@@ -50,8 +50,9 @@ def test_tokens_finer_than_the_last_stage_tell_of_masked_ones(places: int, token
     assert told_of_masked(places, tokens) == share
 
 
-def test_the_embedded_benchmark_is_told_of_with_the_published_grid() -> None:
-    cfg = resolved("streets", "dacs+mrm")
+def test_the_embedded_benchmark_hides_what_it_masks_and_is_told_of_with_the_published_grid() -> None:
+    assert fine_token_grids([resolved("streets", "dacs+mrm"), resolved("streets-long", "daformer+mic+mrm")]) == []
+    cfg = resolved("streets", "dacs+mrm", TERMS__MRM__RESOLUTION=16)
     (line,) = fine_token_grids([cfg, cfg])
     assert line.startswith("MRM masks 16x16 tokens that are interpolated from 4x4 places of the last stage of daformer")
     assert line.endswith("TERMS.MRM.RESOLUTION 4 hides it") and line in remarks([cfg])
@@ -69,7 +70,7 @@ def test_published_settings_are_not(protocol: str, method: str, network: str) ->
 
 def test_what_has_no_rebuilder_or_a_grid_that_hides_is_not() -> None:
     for cfg in (
-        resolved("streets", "dacs+mrm", TERMS__MRM__RESOLUTION=4),
+        resolved("streets", "dacs+mrm", TERMS__MRM__RESOLUTION=3),
         resolved("streets", "dacs+mrm", TERMS__MRM__OBJECTIVE="mask-only"),
         resolved("streets", "dacs+mrm", TERMS__MRM__WEIGHT=0.0),
         resolved("streets", "dacs+mixup-local"),
