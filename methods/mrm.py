@@ -130,7 +130,7 @@ class MRM(Term[MRMSettings]):
             return
         height, width = segmentor.scale_sizes(crop)[0]  # the detail is of this size too, as published
         sizes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in encoder.strides]
-        stages = slice(-1, None) if settings.objective == PIXELS else slice(None)
+        stages = self.stages()
         self.rebuilder = Rebuilder(
             encoder.channels[stages],
             sizes[stages],
@@ -146,6 +146,14 @@ class MRM(Term[MRMSettings]):
     def numerics(cls, settings: MRMSettings) -> int:
         """2 since the Rebuilder's channel norms have the authors' eps, 1e-6 in place of 1e-5."""
         return 1 if settings.objective == MASK_ONLY else 2
+
+    def stages(self) -> slice:
+        """The stages of the encoder that the Rebuilder rebuilds, from the last of them as tokens."""
+        return slice(-1, None) if self.settings.objective == PIXELS else slice(None)
+
+    def fused(self, student: Segmentor, features: list[torch.Tensor], mask: torch.Tensor) -> list[torch.Tensor]:
+        """f_r of Eq. 8, (B, C_i, h_i, w_i) each, of the features of one scale and its mask (B, 1, H', W')."""
+        return fuse(features, self._fill(features, mask), mask)
 
     def losses(self, step: TrainingStep) -> dict[str, torch.Tensor]:
         return {name: loss for make in self.losses_by_view().values() for name, loss in make(step).items()}
@@ -181,7 +189,7 @@ class MRM(Term[MRMSettings]):
             fused = [
                 feature
                 for scale, mask in zip(scales, masks, strict=True)
-                for feature in fuse(scale, self._fill(scale, mask), mask)
+                for feature in self.fused(step.student, scale, mask)
             ]
             with _constants(step.student) if self.settings.trained == ENCODER else nullcontext():
                 return {loss: view.loss(view.predict(fused, f"{draws}/decoder"))}

@@ -23,8 +23,10 @@ from benchmarks.core.checkout import ROOT
 from benchmarks.core.errors import ConfigError
 from benchmarks.tools.random_step import random_trainer
 from benchmarks.trained.opened_run import open_run
+from methods.base.errors import MethodError
 from methods.framework.recipes import PARTS
 from methods.framework.term import TERMS, Term, TermSettings, term
+from methods.networks import build_segmentor
 
 Load = Callable[[str], None]
 
@@ -139,6 +141,26 @@ def test_the_example_of_a_schedule_scales_the_loss_of_a_term_that_ships(load: Lo
     assert first["loss_mixed"] == at_once["loss_mixed"] == plain["loss_mixed"]
     assert 0.4 < second["loss_mrm"] / at_once["loss_mrm"] < 0.6
     assert plain["loss_mrm"] == pytest.approx(at_once["loss_mrm"], rel=0.2)  # another initial Rebuilder: a name, a seed
+
+
+def test_the_example_that_masks_before_the_last_stage_makes_the_last_of_what_it_rebuilt(load: Load) -> None:
+    """At mask 0 the features are the encoder's own; at mask 1 the last stage heeds none of them, but the Rebuilder."""
+    load((ROOT / "examples/own_method/before_last_stage.py").read_text(encoding="utf-8"))
+    cls = TERMS["mrm-early"]
+    torch.manual_seed(0)
+    student = build_segmentor("daformer-lite0", 19, "none").eval()
+    early = cls(cls.Settings(dim=16, blocks=1, heads=2), student, (64, 64))
+    features = student.encoder(torch.rand(2, 3, 64, 64))
+    nothing, everything = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    torch.testing.assert_close(early.fused(student, features, nothing), features)
+    rebuilt = early.fused(student, features, everything)
+    assert [feature.shape for feature in rebuilt] == [feature.shape for feature in features]
+    rebuilt[-1].sum().backward()
+    heeded = [[bool(p.grad.any()) for p in part.parameters()] for part in student.encoder.blocks]
+    assert not any(any(part) for part in heeded[:11]) and all(all(part) for part in heeded[11:])
+    assert early.rebuilder.mask_token.grad.any()
+    with pytest.raises(MethodError, match=r"^TERMS\.MRM_EARLY\.OBJECTIVE is 'mask-only': expected 'pixel-class"):
+        RunSpec("streets", "dacs+mrm-early", overrides={"TERMS.MRM_EARLY.OBJECTIVE": "mask-only"}).resolve()
 
 
 @pytest.mark.slow
