@@ -275,7 +275,7 @@ def test_a_sections_command_has_the_options_of_this_one_but_for_what_is_made() -
         ("--quick --protocol gta-cityscapes", "--quick runs on streets alone, not on gta-cityscapes"),
         ("--only hosts-synthia", "no section is left to be made"),
         ("--records . --dry-run", "--records makes no run, expected no --dry-run beside it"),
-        ("--records .", "--records .: has none of the 138 runs that are asked for (such as "),
+        ("--records .", "--records .: has none of the 141 runs that are asked for (such as "),
         ("--records elsewhere", "elsewhere"),
     ],
 )

@@ -26,17 +26,18 @@ def planned(protocol: str = "streets", only: str | None = None, **given: Any) ->
 def test_on_streets_each_run_is_listed_once_for_all_sections_that_need_it() -> None:
     """Counted by hand, a seed.
 
-    8 hosts with and without MRM; masking the input 1; ratios 3; λ 4; blocks, widths and resolutions 3 each; objectives
-    3 and masking alone 1; domains 2; parts 2; the plain view 1; further ratios 5; strategies 3; and of MIC's section
-    global and local mixup, MIC, and MIC with MRM 4. MRM as published and the host alone are in nearly all.
+    8 hosts with and without MRM; masking the input 1; ratios 3; λ 4; blocks and widths 3 each; resolutions 4, none of
+    them the protocol's; objectives 3 and masking alone 1; domains 2; parts 2; the plain view 1; further ratios 5;
+    strategies 3; and of MIC's section global and local mixup, MIC, and MIC with MRM 4. MRM as the protocol has it and
+    the host alone are in nearly all.
     """
     sections = planned()
     left_out = {name: each.why_none for name, each in sections.items() if each.why_none}
     assert set(left_out) == {"hosts-synthia", "architectures"}
     assert "--protocol gta-cityscapes" in left_out["hosts-synthia"] and "--only" in left_out["architectures"]
     runs = distinct_runs(list(sections.values()))
-    expected = 8 + 1 + 3 + 4 + 3 * 3 + 3 + 1 + 2 + 2 + 1 + 5 + 3 + 4
-    assert len({run.folder for _, run in runs}) == len({run.id for _, run in runs}) == len(runs) == expected == 46
+    expected = 8 + 1 + 3 + 4 + 2 * 3 + 4 + 3 + 1 + 2 + 2 + 1 + 5 + 3 + 4
+    assert len({run.folder for _, run in runs}) == len({run.id for _, run in runs}) == len(runs) == expected == 47
     assert sum(len(each.runs) for each in sections.values()) == 81
     assert {run.cfg.NETWORK for _, run in runs} == {"daformer-lite0"}
     assert runs[0][0] == "hosts DACS, none, seed 0"
