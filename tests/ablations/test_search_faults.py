@@ -382,9 +382,11 @@ def test_a_correlation_counts_each_run_once(place: Place, tmp_path: Path) -> Non
     "words", [("--space", "SOLVER.DECODER_LR=1e-3..1e-1:log"), ("--space", "lambda", "TERMS.MRM.BLOCKS", "6")]
 )
 def test_what_is_not_published_is_not_called_so(words: tuple[str, ...]) -> None:
-    """The rates of streets are its own, and no paper has six blocks."""
-    assert search_of(*words).base_name == "base"
-    assert search_of("--space", "lambda,TERMS.MRM.BLOCKS=1..4").base_name == "published"
+    """The rates and MRM's tokens of streets are its own, and no paper has six blocks."""
+    tokens = ("TERMS.MRM.RESOLUTION", "16")
+    assert search_of(*words, *tokens).base_name == "base"
+    space = ("--space", "lambda,TERMS.MRM.BLOCKS=1..4")
+    assert search_of(*space, *tokens).base_name == "published" and search_of(*space).base_name == "base"
 
 
 def test_a_study_goes_on_with_another_pruner(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from trained_runs import Ended, assert_one_line, call
 import ablations.search
 
 WORDS = ["--study", "first", "--objective", "source-val-miou", "--seed", "1", "--iters", "40", "--plots", "png"]
-PAIRS = ["TEST.SOURCE_IMAGES", "8", "SOLVER.ENCODER_LR", "1.23e-5"]
+PAIRS = ["TEST.SOURCE_IMAGES", "8", "SOLVER.ENCODER_LR", "1.23e-5", "TERMS.MRM.RESOLUTION", "16"]
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_the_rerun_is_of_the_same_settings_on_other_seeds(
 
 
 def test_the_published_setting_is_made_even_where_no_trial_was(tmp_path: Path) -> None:
-    overrides = {"NETWORK": "deeplabv2-r50", "DEVICE": "cpu", "INPUT.CROP": (64, 64)}
+    overrides = {"NETWORK": "deeplabv2-r50", "DEVICE": "cpu", "INPUT.CROP": (64, 64), "TERMS.MRM.RESOLUTION": 16}
     trials = Trials(search_of(overrides=overrides), tmp_path)
     trials.add((3.0, 0.123456789012345), 31.0)
     made = trials.report()

@@ -45,6 +45,7 @@ STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: Tr
 
 def search_of(objectives: str = "source-val-miou", space: Sequence[Dimension] = PLANE, **changes: Any) -> Search:
     overrides = {"SOLVER.ITERS": 40, "TEST.SOURCE_IMAGES": 8, "DATA.ROOT": "my data", "SOLVER.ENCODER_LR": 1.23e-05}
+    overrides |= {"TERMS.MRM.RESOLUTION": 16}  # the published tokens, where the protocol has its own
     chosen = tuple(OBJECTIVES[name] for name in objectives.split(","))
     search = Search(
         "first", "streets", None, "dacs+mrm", "dacs", SEED, overrides, tuple(space), chosen, "tpe", "median"
