@@ -28,8 +28,8 @@ SMALL = {"NETWORK": NETWORK, "WEIGHTS": "none", "INPUT.CROP": (64, 64), "SOLVER.
 
 
 def method(name: str, **overrides: Any) -> MethodCost:
-    """Counted on 64x64 crops, two of each domain; by default of the smallest network."""
-    values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
+    """Counted on 64x64 crops, two of each domain, with MRM as published; by default of the smallest network."""
+    values = {"TERMS.MRM.RESOLUTION": 16} | SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
     return COUNTER.method(RunSpec("streets", name, overrides=values).resolve())
 
 
