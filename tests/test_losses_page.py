@@ -25,7 +25,7 @@ TABLES = re.findall(
 )
 """Of whole methods, and of settings of two of them."""
 METHODS, SETTINGS = (re.findall(r"^\| (.+) \|$", table, re.MULTILINE) for table in TABLES)
-MRM = {"WEIGHT": 1.0, "RATIO": 0.4, "LEARNING_RATE": 2e-4, "DIM": 128, "HEADS": 4, "BLOCKS": 2, "RESOLUTION": 16}
+MRM = {"WEIGHT": 1.0, "RATIO": 0.4, "LEARNING_RATE": 2e-4, "DIM": 128, "HEADS": 4, "BLOCKS": 2, "RESOLUTION": 4}
 MRM |= {"TRAINED": "both", "OBJECTIVE": "pixel-classification", "DOMAIN": "target"}
 MRM |= {"VIEW": "mixed", "STRATEGY": "random"}
 USUAL = {"TERMS.SELF_TRAINING.WEIGHT": 1.0} | {f"TERMS.MRM.{key}": value for key, value in MRM.items()}
@@ -33,6 +33,7 @@ CHANGES = {
     r"λ (.+)": ("TERMS.MRM.WEIGHT", float),
     r"(\d+) tokens a side": ("TERMS.MRM.RESOLUTION", int),
     r"(.+) alone": ("TERMS.MRM.TRAINED", str),
+    r"(.+) view": ("TERMS.MRM.VIEW", str),
     r"self-training × (.+)": ("TERMS.SELF_TRAINING.WEIGHT", float),
 }
 
