@@ -18,7 +18,8 @@ _NO_REBUILDER = "mask-only"
 def remarks(configs: Iterable[CfgNode]) -> list[str]:
     """Return what is to be known of these runs: of networks and sizes, a loss that harms, masks that hide nothing."""
     configs = list(configs)
-    return [*other_networks(configs), *fitted_sizes(configs), *harmful_distances(configs), *fine_token_grids(configs)]
+    of_masks = [*fine_token_grids(configs), *whole_grid_blocks(configs)]
+    return [*other_networks(configs), *fitted_sizes(configs), *harmful_distances(configs), *of_masks]
 
 
 def harmful_distances(configs: Iterable[CfgNode]) -> list[str]:
@@ -57,4 +58,19 @@ def fine_token_grids(configs: Iterable[CfgNode]) -> list[str]:
         f"{height}x{width} places of the last stage of {network}: those left tell what is masked, and the Rebuilder "
         f"has little to guess; TERMS.MRM.RESOLUTION {min(height, width)} hides it"
         for (network, height, width), tokens in grids.items()
+    ]
+
+
+def whole_grid_blocks(configs: Iterable[CfgNode]) -> list[str]:
+    """A line where MRM masks in blocks that are the whole grid of tokens, with the grids' sides."""
+    sides = {
+        cfg.TERMS.MRM.BLOCK
+        for cfg in configs
+        if "mrm" in parse(cfg.METHOD).terms
+        and (cfg.TERMS.MRM.STRATEGY, cfg.TERMS.MRM.BLOCK) == ("block", cfg.TERMS.MRM.RESOLUTION)
+    }
+    return [
+        f"MRM masks in blocks of {side}x{side} tokens, which is all there are: an image is masked as a whole or not at "
+        f"all; a smaller TERMS.MRM.BLOCK masks a part of it"
+        for side in sorted(sides)
     ]

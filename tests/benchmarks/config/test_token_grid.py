@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 
-from benchmarks.config.remarks import fine_token_grids, remarks
+from benchmarks.config.remarks import fine_token_grids, remarks, whole_grid_blocks
 from benchmarks.config.spec import RunSpec
 from methods.networks import NETWORKS
 from methods.parts.rebuilder import Rebuilder
@@ -84,3 +84,16 @@ def test_the_stride_of_a_network_is_its_encoders(name: str) -> None:
     with torch.device("meta"):
         encoder = NETWORKS[name].make_encoder()
     assert NETWORKS[name].stride == encoder.strides[-1]
+
+
+def test_blocks_as_large_as_the_grid_are_told_of() -> None:
+    blocks = resolved("streets", "dacs+mrm", TERMS__MRM__STRATEGY="block")
+    (line,) = whole_grid_blocks([blocks, blocks])
+    assert line.startswith("MRM masks in blocks of 4x4 tokens, which is all there are") and line in remarks([blocks])
+    for cfg in (
+        resolved("streets", "dacs+mrm", TERMS__MRM__STRATEGY="block", TERMS__MRM__BLOCK=2),
+        resolved("gta-cityscapes", "dacs+mrm", "deeplabv2-r101", TERMS__MRM__STRATEGY="block"),
+        resolved("streets", "dacs+mrm"),
+        resolved("streets", "dacs"),
+    ):
+        assert whole_grid_blocks([cfg]) == []
