@@ -45,7 +45,8 @@ def _cpu_name() -> str:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and the packages that decide numbers; None for one that has no distribution."""
-    return {"python": sys.version.split()[0]} | {name: _version(name) for name in _VERSIONS}
+    found = {"python": sys.version.split()[0]} | {name: _version(name) for name in _VERSIONS}
+    return found | {"torch": str(torch.__version__)}  # with its build, "+cu130": that of the distribution may lack it
 
 
 @functools.cache  # the process has loaded the one that was there, and each of its runs asks

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
+from held_runs import wait_for
 
 import benchmarks.run
 from benchmarks.cli.given import given_overrides
@@ -108,7 +109,9 @@ def test_wandb_offline_leaves_a_folder_that_is_hidden_from_tables(
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".wandb"]
     (session,) = (tmp_path / "run/.wandb").glob("offline-run-*-0123456789ab")
     (content,) = session.glob("*.wandb")
-    assert b"student/mIoU" in content.read_bytes() and b"dacs" in content.read_bytes()
+    # wandb's own process writes on for a moment after the run is told to be over.
+    wait_for(lambda: b"student/mIoU" in content.read_bytes(), "the score in wandb's file")
+    assert b"dacs" in content.read_bytes()
     assert len(list(session.glob("files/media/images/step_0_*.png"))) == 1
 
 

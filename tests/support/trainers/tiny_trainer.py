@@ -59,7 +59,8 @@ class TinyEncoder(Encoder):
         fine = self.stem(x)
         added = self.block(fine.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         if self.training:
-            added = added * torch.floor(0.7 + torch.rand((len(x), 1, 1, 1), dtype=added.dtype, device=x.device))
+            # In fp32 whatever the precision is: before torch 2.13 other dtypes draw other numbers.
+            added = added * torch.floor(0.7 + torch.rand((len(x), 1, 1, 1), device=x.device)).to(added.dtype)
         fine = fine + added
         return [fine, self.down(fine)]
 
