@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from slurm.base.thread_waiting import wait_briefly
 wait_briefly()  # as commands do, before torch is loaded
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores have tests of their own
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: tests send Ctrl-C to themselves and to what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from detectron2.config import CfgNode  # noqa: E402
 
