@@ -52,13 +52,13 @@ def exists(module: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-@pytest.mark.slow
 def modules_of(package: Distribution) -> set[str]:
     """What can be imported of it: Python 3.10's packages_distributions lacks those without a top_level.txt."""
     files = {file.parts[0].removesuffix(".py") for file in package.files or ()}
     return files | {*(package.read_text("top_level.txt") or "").split()}
 
 
+@pytest.mark.slow
 def test_each_dependency_is_imported_by_our_code_or_says_whose_it_is() -> None:
     found, by_others = set(), {"pyquaternion"}  # of cityscapesscripts' evaluation
     for path in modules(ROOT).values():
