@@ -21,7 +21,7 @@ from detectron2.utils import comm
 from benchmarks.core.checkout import PACKAGES, ROOT
 from slurm.jobs.snapshot import NEW, STATE, git, listed, say_left_out
 
-_VERSIONS = ("torch", "detectron2", "fvcore", "numpy", "transformers")
+_VERSIONS = ("detectron2", "fvcore", "numpy", "transformers")
 _LONGEST_DIFF = 200_000  # characters
 
 
@@ -45,8 +45,9 @@ def _cpu_name() -> str:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and the packages that decide numbers; None for one that has no distribution."""
-    found = {"python": sys.version.split()[0]} | {name: _version(name) for name in _VERSIONS}
-    return found | {"torch": str(torch.__version__)}  # with its build, "+cu130": that of the distribution may lack it
+    # torch's own has its build, "+cu130", that of the distribution may lack it.
+    found: dict[str, str | None] = {"python": sys.version.split()[0], "torch": str(torch.__version__)}
+    return found | {name: _version(name) for name in _VERSIONS}
 
 
 @functools.cache  # the process has loaded the one that was there, and each of its runs asks
